@@ -1,0 +1,95 @@
+"""Find the audio files in folders."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+AUDIO_EXTENSIONS = frozenset(
+    ["aac", "ac3", "aif", "aifc", "aiff", "alac", "amr", "ape", "au", "caf", "dts", "eac3", "flac", "m4a", "m4b", "m4r", "mka", "mp2", "mp3", "mpc", "oga", "ogg", "opus", "ra", "rf64", "snd", "spx", "tta", "w64", "wav", "wave", "wma", "wv"]
+)
+VIDEO_EXTENSIONS = frozenset(
+    ["3gp", "asf", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "ogv", "ts", "vob", "webm", "wmv"]
+)
+
+PathLike = str | os.PathLike[str]
+
+
+def _log_error(folder: Path, error: OSError) -> None:
+    logger.warning(
+        "%s: cannot be listed: %s", os.fsencode(folder).decode("utf-8", "replace"), error
+    )
+
+
+def find_audio_files(
+    paths: PathLike | Iterable[PathLike],
+    extensions: str | Iterable[str] | None = None,
+    on_error: Callable[[Path, OSError], None] = _log_error,
+) -> list[Path]:
+    """Return the audio files named by ``paths``, sorted, each path once.
+
+    Args:
+        paths: files, kept whatever their extension (a missing one too: decoding will say so), and
+            folders, searched to any depth. Hidden files and folders inside them are left out;
+            links are followed, each real folder being listed once.
+        extensions: the endings to look for in folders, with or without the dot, in any case
+            (default: every known one of audio and video).
+        on_error: called with a folder that cannot be listed and the error; the search goes on.
+            By default the folder is logged as a warning.
+    """
+    if isinstance(paths, (str, os.PathLike)):
+        paths = [paths]
+    if isinstance(extensions, str):
+        extensions = [extensions]
+    wanted = (
+        AUDIO_EXTENSIONS | VIDEO_EXTENSIONS
+        if extensions is None
+        else frozenset(extension.lower().lstrip(".") for extension in extensions)
+    )
+    found: set[Path] = set()
+    folders: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            folders.append(path)
+        else:
+            found.add(path)
+    _search(folders, wanted, found, on_error)
+    return sorted(found, key=os.fsencode)
+
+
+def _search(
+    folders: list[Path],
+    wanted: frozenset[str],
+    found: set[Path],
+    on_error: Callable[[Path, OSError], None],
+) -> None:
+    """Add the files under ``folders`` to ``found``."""
+    seen: set[tuple[int, int]] = set()
+    links: list[Path] = []  # listed last, so that a folder is named by its own path first
+    queue = sorted(folders, key=os.fsencode, reverse=True)
+    while queue or links:
+        folder = queue.pop() if queue else links.pop(0)
+        try:
+            status = folder.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as listing:
+                entries = sorted(listing, key=lambda entry: os.fsencode(entry.name), reverse=True)
+        except OSError as error:
+            on_error(folder, error)
+            continue
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            try:
+                if entry.is_dir():
+                    (links if entry.is_symlink() else queue).append(folder / entry.name)
+                elif Path(entry.name).suffix.lower()[1:] in wanted and entry.is_file():
+                    found.add(folder / entry.name)
+            except OSError as error:  # a link that leads to itself
+                on_error(folder / entry.name, error)

@@ -1,0 +1,120 @@
+"""What the first bytes of a file say: which decoder suits it, and how long it should be."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import BinaryIO, Literal
+
+Backend = Literal["soundfile", "pyav"]
+
+# PCM, float, A-law, mu-law, extensible: the WAV encodings soundfile reads; the rest go to FFmpeg.
+_WAV_TAGS = frozenset({1, 3, 6, 7, 0xFFFE})
+_UNKNOWN_SIZES = frozenset({0, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFFFF000, 0x7FFFF000})  # from pipes
+_MP3_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a header says.
+
+    Attributes:
+        backend: the decoder to try first.
+        seconds: the length the header promises, or None where it says nothing to be trusted.
+    """
+
+    backend: Backend
+    seconds: float | None = None
+
+
+def read_header(file: BinaryIO) -> Header:
+    """Read the header of a seekable file, from its first byte.
+
+    soundfile is the faster on WAV, FLAC and MP3. An MP3 goes to FFmpeg when nothing in it tells
+    its length, or when what does disagrees with the file's size (cut, joined): libsndfile stops
+    at the length it guessed, and libmpg123 writes notes on standard error.
+    """
+    size = file.seek(0, os.SEEK_END)
+    start = _after_id3(file)
+    file.seek(start)
+    head = file.read(256)
+    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
+        return _wav(file, start, size) if start == 0 else Header("pyav")
+    if head[:4] == b"fLaC":
+        return _flac(head)
+    if len(head) > 4 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2:  # MPEG audio, layer 3
+        return _mp3(head, size - start)
+    return Header("pyav")
+
+
+def _after_id3(file: BinaryIO) -> int:
+    """Return where the ID3v2 tags at the start of the file end."""
+    start = 0
+    while True:
+        file.seek(start)
+        tag = file.read(10)
+        if len(tag) < 10 or tag[:3] != b"ID3":
+            return start
+        length = (tag[6] << 21) | (tag[7] << 14) | (tag[8] << 7) | tag[9]
+        start += 10 + length + (10 if tag[5] & 0x10 else 0)
+
+
+def _wav(file: BinaryIO, start: int, size: int) -> Header:
+    """Walk the chunks up to ``data``."""
+    position = start + 12
+    backend: Backend = "pyav"
+    byte_rate = 0
+    while position + 8 <= size:
+        file.seek(position)
+        chunk = file.read(24)
+        name, length = chunk[:4], int.from_bytes(chunk[4:8], "little")
+        if name == b"fmt " and len(chunk) == 24:
+            if int.from_bytes(chunk[8:10], "little") in _WAV_TAGS:
+                backend = "soundfile"
+                byte_rate = int.from_bytes(chunk[12:16], "little") * int.from_bytes(
+                    chunk[20:22], "little"
+                )
+        elif name == b"data":
+            known = byte_rate > 0 and length not in _UNKNOWN_SIZES
+            return Header(backend, length / byte_rate if known else None)
+        position += 8 + length + (length & 1)
+    return Header(backend)
+
+
+def _flac(head: bytes) -> Header:
+    """Read STREAMINFO: 20 bits of rate, 36 of the number of samples per channel."""
+    info = head[8:26]
+    if len(info) < 18:
+        return Header("soundfile")
+    rate = (info[10] << 12) | (info[11] << 4) | (info[12] >> 4)
+    total = ((info[13] & 0x0F) << 32) | int.from_bytes(info[14:18], "big")
+    return Header("soundfile", total / rate if rate and total else None)
+
+
+def _mp3(head: bytes, size: int) -> Header:
+    """Read the Xing or Info frame, which holds the numbers of frames and bytes."""
+    version, rate_code = head[1] >> 3 & 3, head[2] >> 2 & 3
+    found = [at for at in (head.find(b"Xing"), head.find(b"Info")) if at >= 0]
+    if version not in _MP3_RATES or rate_code == 3 or not found:
+        return Header("pyav")
+    at = min(found)
+    if len(head) < at + 16 or head[at + 7] & 3 != 3:
+        return Header("pyav")
+    frames = int.from_bytes(head[at + 8 : at + 12], "big")
+    stated = int.from_bytes(head[at + 12 : at + 16], "big")
+    seconds = frames * (1152 if version == 3 else 576) / _MP3_RATES[version][rate_code]
+    agrees = abs(stated - size) <= 0.01 * stated
+    return Header("soundfile" if agrees else "pyav", seconds or None)
+
+
+def ogg_is_cut(file: BinaryIO) -> bool:
+    """Return whether an Ogg file lacks the page that marks its end, or ends inside a page."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 65536 - 512))  # longer than the longest page
+    tail = file.read()
+    at = tail.rfind(b"OggS")
+    if at < 0 or len(tail) < at + 27:
+        return True
+    segments = tail[at + 27 : at + 27 + tail[at + 26]]
+    whole = len(tail) >= at + 27 + tail[at + 26] + sum(segments)
+    return not (whole and tail[at + 5] & 4)

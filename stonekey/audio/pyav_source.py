@@ -1,0 +1,165 @@
+"""Decoding by FFmpeg, through PyAV."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import av
+import av.error
+import numpy as np
+import numpy.typing as npt
+
+from stonekey.audio.errors import NoAudioStreamError, UnreadableError
+from stonekey.audio.mixing import Mixer, Samples
+
+BLOCK_FRAMES = 16384
+_MAX_FAILURES = 512  # a page of Ogg holds up to 255 packets, each of which may fail
+_DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
+# FFmpeg guesses the length of the other formats from the bit rate. That of Ogg is the last time
+# stamp: it tells of sound lost within the file, not of a cut end.
+_FORMATS_WITH_LENGTH = frozenset(
+    {"mov", "matroska", "asf", "flac", "wav", "aiff", "ape", "wv", "tta", "caf", "w64", "au", "ogg"}
+)
+
+
+class PyavSource:
+    """The best sound stream of one open file.
+
+    Attributes:
+        rate: sampling rate in Hz of the stream as announced; blocks carry their own.
+        channels: number of channels as announced.
+        seconds: the length the header promises, or None where FFmpeg would be guessing.
+        format: FFmpeg's name of the container.
+        bad_packets: parts that could not be decoded and were left out, so far.
+    """
+
+    def __init__(self, path: str, mixer: Mixer, file: BinaryIO | None = None) -> None:
+        """Open ``path``, or ``file`` where given (``path`` then only names it).
+
+        Raises:
+            UnreadableError: FFmpeg does not understand it, or has no decoder for its sound.
+            NoAudioStreamError: there is no sound in it.
+        """
+        self.path = path
+        self.bad_packets = 0
+        self._mixer = mixer
+        try:
+            # "file:" keeps a colon in a name from being taken for a protocol; the whitelist keeps
+            # playlists from reaching out to the network.
+            self._container: Any = av.open(
+                f"file:{path}" if file is None else file,
+                options={"protocol_whitelist": "file"},
+                metadata_errors="replace",
+            )
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise UnreadableError(path, f"not readable as sound ({_text(error)})") from error
+        try:
+            stream = self._container.streams.best("audio")
+            if stream is None:
+                raise NoAudioStreamError(path, "holds no sound")
+            context: Any = stream.codec_context
+            if context is None:
+                raise UnreadableError(path, "no decoder for the codec of its sound")
+            context.thread_count = 1  # more threads gain nothing on sound
+        except BaseException:
+            self._container.close()
+            raise
+        self._stream: Any = stream
+        self.rate: int = context.sample_rate or 0
+        self.channels: int = context.channels or 0
+        self.format: str = self._container.format.name
+        self.seconds = self._length()
+
+    def _length(self) -> float | None:
+        if self._container.format.name.split(",")[0] not in _FORMATS_WITH_LENGTH:
+            return None
+        tag = re.fullmatch(r"(\d+):(\d+):([\d.]+)", self._stream.metadata.get("DURATION", ""))
+        if tag:  # Matroska, per stream
+            return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+        if self._stream.duration and self._stream.time_base:
+            return float(self._stream.duration * self._stream.time_base)
+        if self._container.duration and len(self._container.streams) == 1:
+            return float(self._container.duration / 1e6)
+        return None
+
+    def _frames(self) -> Iterator[Any]:
+        """Yield decoded frames, leaving out what cannot be decoded."""
+        packets = self._container.demux(self._stream)
+        failures = 0  # one after another, while reading the container
+        while failures < _MAX_FAILURES:
+            try:
+                packet = next(packets)
+            except (StopIteration, av.error.EOFError):
+                return
+            except (av.error.FFmpegError, OSError):
+                self.bad_packets += 1
+                failures += 1
+                packets = self._container.demux(self._stream)  # a failed generator is spent
+                continue
+            failures = 0
+            try:
+                yield from packet.decode()  # the last packet is empty and flushes the decoder
+            except av.error.EOFError:
+                return
+            except av.error.FFmpegError:
+                self.bad_packets += 1
+
+    def blocks(self) -> Iterator[tuple[Samples, int]]:
+        """Yield mono blocks and their rate, which may change within a file (chained streams)."""
+        # Frames are short (a Vorbis one may have 128 samples), so they are mixed many at a time.
+        batch: _Batch | None = None
+        for frame in self._frames():
+            if batch is not None and not batch.takes(frame):
+                yield self._mixer(batch.samples()), batch.rate
+                batch = None
+            if batch is None:
+                batch = _Batch(frame)
+            batch.add(frame)
+        if batch is not None:
+            yield self._mixer(batch.samples()), batch.rate
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+
+class _Batch:
+    """Frames of one kind put end to end."""
+
+    def __init__(self, frame: Any) -> None:
+        self.rate: int = frame.sample_rate
+        self._format: str = frame.format.name
+        self._channels: int = frame.layout.nb_channels
+        # A planar format has a row per channel; a packed one has all channels in one row.
+        self._planar: bool = frame.format.is_planar
+        self._dtype = np.dtype(_DTYPES[self._format.rstrip("p")])
+        rows, values = (self._channels, 1) if self._planar else (1, self._channels)
+        self._width = values
+        self._rows = np.empty((rows, max(BLOCK_FRAMES, frame.samples) * values), self._dtype)
+        self._end = 0
+
+    def takes(self, frame: Any) -> bool:
+        """Return whether ``frame`` is of the same kind, and fits."""
+        same_kind: bool = (
+            frame.sample_rate == self.rate
+            and frame.format.name == self._format
+            and frame.layout.nb_channels == self._channels
+        )
+        return same_kind and self._end + frame.samples * self._width <= self._rows.shape[1]
+
+    def add(self, frame: Any) -> None:
+        count = frame.samples * self._width
+        for row, plane in zip(self._rows, frame.planes, strict=True):
+            row[self._end : self._end + count] = np.frombuffer(plane, self._dtype, count)
+        self._end += count
+
+    def samples(self) -> npt.NDArray[np.generic]:
+        """Return the samples as (n, channels), of the decoder's own type."""
+        rows = self._rows[:, : self._end]
+        return rows.T if self._planar else rows.reshape(-1, self._channels)
+
+
+def _text(error: BaseException) -> str:
+    return str(getattr(error, "strerror", None) or error)

@@ -1,0 +1,70 @@
+"""Change of sampling rate, after the mix to mono (soxr, quality HQ)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stonekey.audio.mixing import Samples, to_mono
+
+QUALITY = "HQ"
+
+
+class BlockResampler:
+    """Mono float32 blocks from one rate (Hz) to another, with no seam between the blocks."""
+
+    def __init__(self, from_rate: int, to_rate: int) -> None:
+        self.from_rate = from_rate
+        self._stream: Any = None
+        if from_rate != to_rate:
+            import soxr
+
+            self._stream = soxr.ResampleStream(
+                from_rate, to_rate, 1, dtype="float32", quality=QUALITY
+            )
+
+    def push(self, block: Samples) -> Samples:
+        """Return what is ready at the new rate once ``block`` (n,) has been added; may be empty."""
+        if self._stream is None:
+            return block
+        out: Samples = self._stream.resample_chunk(block)
+        return out
+
+    def flush(self) -> Samples:
+        """Return the samples still inside; call once, at the end."""
+        if self._stream is None:
+            return np.empty(0, np.float32)
+        out: Samples = self._stream.resample_chunk(np.empty(0, np.float32), last=True)
+        return out
+
+
+def resample(samples: npt.ArrayLike, from_rate: float, to_rate: float) -> Samples:
+    """Mix to mono, then change the sampling rate.
+
+    Args:
+        samples: (n,) or (n, channels); integers are taken as full-scale PCM.
+        from_rate: rate of ``samples`` in Hz.
+        to_rate: rate wanted, in Hz.
+
+    Returns:
+        Mono float32, (about n * to_rate / from_rate,).
+
+    Raises:
+        ValueError: a rate that is not positive, or a shape that is neither of the two.
+    """
+    if not (from_rate > 0 and to_rate > 0):
+        raise ValueError(f"sampling rates must be positive, not {from_rate} and {to_rate}")
+    array = np.asarray(samples)
+    if array.ndim not in (1, 2):
+        raise ValueError(f"samples must be (n,) or (n, channels), not {array.shape}")
+    if array.ndim == 2 and (array.shape[1] == 0 or array.shape[1] > max(64, array.shape[0])):
+        raise ValueError(f"samples must be (n, channels), not {array.shape}: transpose them?")
+    mono = to_mono(array)
+    if from_rate == to_rate or mono.size == 0:
+        return mono
+    import soxr
+
+    out: Samples = soxr.resample(mono, from_rate, to_rate, quality=QUALITY)
+    return out

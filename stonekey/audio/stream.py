@@ -1,0 +1,274 @@
+"""Any audio file as mono float32 at one rate, block by block or whole."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from stonekey.audio.errors import AudioError, EmptyAudioError, UnreadableError, display_name
+from stonekey.audio.headers import Backend, Header, ogg_is_cut, read_header
+from stonekey.audio.mixing import Mixer, Samples
+from stonekey.audio.resampling import BlockResampler
+
+if TYPE_CHECKING:
+    from stonekey.audio.pyav_source import PyavSource
+    from stonekey.audio.soundfile_source import SoundfileSource
+
+SAMPLE_RATE = 22050  # Hz, of every model
+# Lossy formats round their length to frames and count or not the encoder's delay.
+_TOLERANCE_SECONDS = 0.3
+
+AudioInput = str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A whole recording.
+
+    Attributes:
+        samples: mono float32, (n,), as loud as in the file.
+        sample_rate: in Hz.
+        warnings: what went wrong without stopping the decoding, in words.
+    """
+
+    samples: Samples
+    sample_rate: int
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return len(self.samples) / self.sample_rate
+
+
+class AudioStream:
+    """Mono float32 blocks (n,) of one file, n varying; see ``stream_audio``.
+
+    Attributes:
+        path: name of the file.
+        sample_rate: rate of the blocks, in Hz.
+        source_rate: rate of the file in Hz, 0 where only decoding would tell.
+        channels: number of channels of the file, 0 where only decoding would tell.
+        expected_seconds: the length the file's header promises; None where it promises nothing.
+        backend: "soundfile" or "pyav", the one in use.
+        warnings: what went wrong without stopping the decoding; complete after the last block.
+    """
+
+    def __init__(self, source: AudioInput, sample_rate: int = SAMPLE_RATE) -> None:
+        if sample_rate <= 0:
+            raise ValueError(f"the sampling rate must be positive, not {sample_rate}")
+        self.sample_rate = sample_rate
+        self.warnings: list[str] = []
+        self._mixer = Mixer()
+        self._file: BinaryIO | None = None
+        self._yielded = 0
+        self._decoded_seconds = 0.0
+        if isinstance(source, (str, bytes, os.PathLike)):
+            self.path = os.fsdecode(source)
+            header = _inspect(self.path)
+        else:
+            self._file = source
+            self.path = display_name(str(getattr(source, "name", None) or "<stream>"))
+            header = Header("pyav")
+        self.expected_seconds = header.seconds
+        self._open(header)
+        self._iterator = self._resampled()
+
+    def _open(self, header: Header) -> None:
+        # Imported here: each is slow to load, and a folder often needs only one of them.
+        if header.backend == "soundfile":
+            from stonekey.audio.soundfile_source import SoundfileSource
+
+            try:
+                self._use(SoundfileSource(self.path, self._mixer), "soundfile")
+                return
+            except UnreadableError:
+                pass  # FFmpeg may still read it; if not, its error is the one to report
+        self._open_pyav()
+
+    def _open_pyav(self) -> PyavSource:
+        from stonekey.audio.pyav_source import PyavSource
+
+        source = PyavSource(self.path, self._mixer, self._file)
+        self._use(source, "pyav")
+        if self.expected_seconds is None:
+            self.expected_seconds = source.seconds
+        return source
+
+    def _use(self, source: SoundfileSource | PyavSource, backend: Backend) -> None:
+        self._source: SoundfileSource | PyavSource = source
+        self.backend: Backend = backend
+        self.source_rate = source.rate
+        self.channels = source.channels
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds of the blocks yielded so far."""
+        return self._yielded / self.sample_rate
+
+    def __iter__(self) -> Iterator[Samples]:
+        return self
+
+    def __next__(self) -> Samples:
+        return next(self._iterator)
+
+    def __enter__(self) -> AudioStream:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop decoding and close the file."""
+        self._iterator.close()
+        self._source.close()
+
+    def _resampled(self) -> Generator[Samples, None, None]:
+        resampler: BlockResampler | None = None
+        for block, rate in self._mono():
+            if resampler is None or resampler.from_rate != rate:
+                if resampler is not None:
+                    yield from self._count(resampler.flush())
+                resampler = self._resampler(rate)
+            yield from self._count(resampler.push(block))
+        if resampler is not None:
+            yield from self._count(resampler.flush())
+        self._finish()
+
+    def _resampler(self, rate: int) -> BlockResampler:
+        try:
+            return BlockResampler(rate, self.sample_rate)
+        except (ValueError, RuntimeError) as error:
+            raise UnreadableError(self.path, f"sampling rate of {rate} Hz: {error}") from error
+
+    def _count(self, block: Samples) -> Iterator[Samples]:
+        if len(block):
+            self._yielded += len(block)
+            yield block
+
+    def _mono(self) -> Iterator[tuple[Samples, int]]:
+        """Yield the decoded mono blocks and their rates."""
+        try:
+            for block, rate in self._source.blocks():
+                self._decoded_seconds += len(block) / rate
+                yield block, rate
+        except UnreadableError:  # only soundfile: FFmpeg leaves bad parts out
+            yield from self._rest()
+            return
+        if self.backend == "soundfile" and self._missing() > 0:
+            yield from self._rest()
+
+    def _rest(self) -> Iterator[tuple[Samples, int]]:
+        """Yield what FFmpeg, which carries on after an error, finds past the last good block."""
+        skip = self._decoded_seconds
+        self._source.close()
+        try:
+            source = self._open_pyav()
+        except AudioError:
+            return
+        for block, rate in source.blocks():
+            frames = round(skip * rate)
+            if frames >= len(block):
+                skip -= len(block) / rate
+                continue
+            rest = block[frames:]
+            skip = 0.0
+            self._decoded_seconds += len(rest) / rate
+            yield rest, rate
+
+    def _missing(self) -> float:
+        """Return how many seconds of what the header promised did not come."""
+        if self.expected_seconds is None:
+            return 0.0
+        missing = self.expected_seconds - self._decoded_seconds
+        return missing if missing > _TOLERANCE_SECONDS else 0.0
+
+    def _finish(self) -> None:
+        """Write the warnings, once everything has been decoded."""
+        bad = getattr(self._source, "bad_packets", 0)
+        if self._decoded_seconds == 0.0:
+            if bad:
+                raise UnreadableError(self.path, f"none of it can be decoded ({bad} errors)")
+            raise EmptyAudioError(self.path, "holds no sound: 0 samples")
+        decoded = self._decoded_seconds
+        if self._missing():
+            self.warnings.append(
+                f"truncated or damaged: {decoded:.1f} s decoded"
+                f" of the {self.expected_seconds:.1f} s its header promises"
+            )
+        elif getattr(self._source, "format", "") == "ogg" and self._ogg_is_cut():
+            self.warnings.append(f"truncated: {decoded:.1f} s decoded, the end mark is missing")
+        if bad:
+            self.warnings.append(f"damaged: {bad} parts could not be decoded and were left out")
+        if self._mixer.replaced:
+            self.warnings.append(
+                f"{self._mixer.replaced} samples were not finite numbers and were set to 0"
+            )
+
+    def _ogg_is_cut(self) -> bool:
+        if self._file is not None:
+            return False
+        with open(self.path, "rb") as file:
+            return ogg_is_cut(file)
+
+
+def _inspect(path: str) -> Header:
+    """Read the header of ``path``.
+
+    Raises:
+        UnreadableError: missing, not to be read, or not a file.
+        EmptyAudioError: no bytes in it.
+    """
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise UnreadableError(path, "is a folder")
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe could wait for ever
+            raise UnreadableError(path, "is not a regular file")
+        with open(path, "rb") as file:
+            if status.st_size == 0:
+                raise EmptyAudioError(path, "is empty: 0 bytes")
+            return read_header(file)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UnreadableError(path, f"cannot be opened: {reason}") from error
+
+
+def stream_audio(source: AudioInput, sample_rate: int = SAMPLE_RATE) -> AudioStream:
+    """Decode a file block by block, in bounded memory.
+
+    Args:
+        source: a path, or a binary file object, which stays the caller's to close.
+        sample_rate: rate wanted, in Hz.
+
+    Returns:
+        An iterator over mono float32 blocks (n,), the mean of the channels, as loud as in the
+        file; also a context manager, which closes the file. Its ``warnings`` are complete after
+        the last block. A truncated or damaged file gives what could be decoded, and a warning.
+
+    Raises:
+        UnreadableError: missing, not to be read, a folder, or nothing that can be decoded.
+        NoAudioStreamError: understood, but holds no sound.
+        EmptyAudioError: holds nothing; for a file that has a header, when iterating ends.
+        ValueError: ``sample_rate`` is not positive.
+    """
+    return AudioStream(source, sample_rate)
+
+
+def load_audio(source: AudioInput, sample_rate: int = SAMPLE_RATE) -> Audio:
+    """Decode a whole file; arguments and errors as for ``stream_audio``."""
+    with stream_audio(source, sample_rate) as stream:
+        blocks = list(stream)
+    samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+    return Audio(samples, sample_rate, tuple(stream.warnings))

@@ -1,0 +1,130 @@
+"""Run a model on a batch of segments: ONNX Runtime (the core install) or torch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+from stonekey.checkpoint import CheckpointError, ModelInfo, load_checkpoint
+from stonekey.registry import find_model
+
+BackendName = Literal["auto", "onnx", "torch"]
+
+
+class Backend(Protocol):
+    """What an estimator needs of a model."""
+
+    info: ModelInfo
+
+    def run(self, segments: np.ndarray) -> np.ndarray:
+        """Waveforms (batch, samples) float32 -> probabilities (batch, outputs) float32."""
+        ...
+
+
+class OnnxBackend:
+    """A model on ONNX Runtime, from an ONNX file or built from a checkpoint.
+
+    Args:
+        path: model file.
+        threads: threads for one batch; None leaves it to ONNX Runtime.
+    """
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+            options.inter_op_num_threads = 1
+        # Arenas hold on to their largest size; a tagger's memory must not grow with its tracks.
+        options.enable_cpu_mem_arena = False
+        model: bytes | str = str(path) if path.suffix == ".onnx" else onnx_bytes(path)
+        try:
+            self._session = onnxruntime.InferenceSession(
+                model, options, providers=["CPUExecutionProvider"]
+            )
+            self.info = ModelInfo.from_metadata(self._session.get_modelmeta().custom_metadata_map)
+        except Exception as error:  # its errors share no base class but Exception
+            raise CheckpointError(f"{path}: cannot be read as an ONNX model of ours: {error}") from (
+                error
+            )
+
+    def run(self, segments: np.ndarray) -> np.ndarray:
+        """See `Backend.run`."""
+        return np.asarray(self._session.run(None, {"waveform": segments})[0])
+
+
+def onnx_bytes(path: Path) -> bytes:
+    """A model file's contents as a serialised ONNX model."""
+    if path.suffix == ".onnx":
+        return path.read_bytes()
+    from stonekey.graph import checkpoint_to_onnx
+
+    return bytes(checkpoint_to_onnx(load_checkpoint(path)).SerializeToString())
+
+
+class TorchBackend:
+    """A model as a torch module.
+
+    Args:
+        path: model file, a checkpoint.
+        device: torch device.
+        threads: threads for the whole process on the CPU; None leaves torch's setting.
+    """
+
+    def __init__(self, path: Path, device: str = "cpu", threads: int | None = None) -> None:
+        try:
+            import torch
+        except ImportError as error:
+            raise CheckpointError(
+                'this needs torch: pip install "stonekey[torch]"'
+            ) from error
+        if path.suffix == ".onnx":
+            checkpoint = path.with_suffix(".safetensors")
+            if not checkpoint.is_file():
+                raise CheckpointError(f"{path}: an ONNX file runs on ONNX Runtime only, not torch")
+            path = checkpoint
+        if threads is not None:
+            torch.set_num_threads(threads)
+        loaded = load_checkpoint(path)
+        self.info = loaded.info
+        try:
+            self._stone = loaded.to_stone().to(device)
+        except (RuntimeError, AssertionError) as error:
+            raise CheckpointError(f"{path}: cannot run on {device!r}: {error}") from error
+        self._device = device
+
+    def run(self, segments: np.ndarray) -> np.ndarray:
+        """See `Backend.run`."""
+        import torch
+
+        with torch.inference_mode():
+            probabilities = self._stone(torch.from_numpy(segments).to(self._device))
+        return np.asarray(probabilities.cpu().numpy())
+
+
+def load_backend(
+    model: str | os.PathLike[str],
+    device: str = "cpu",
+    backend: BackendName = "auto",
+    threads: int | None = None,
+) -> Backend:
+    """Load a model by name or path.
+
+    ``auto`` takes ONNX Runtime on the CPU and torch on any other device.
+
+    Raises:
+        CheckpointError: when the model is not found or cannot run as asked.
+    """
+    if backend not in ("auto", "onnx", "torch"):
+        raise ValueError(f"backend must be auto, onnx or torch, got {backend!r}")
+    path = find_model(model)
+    if backend == "torch" or (backend == "auto" and device != "cpu"):
+        return TorchBackend(path, device, threads)
+    if device != "cpu":
+        raise CheckpointError(f"ONNX Runtime runs on the CPU here; device {device!r} needs torch")
+    return OnnxBackend(path, threads)

@@ -1,0 +1,202 @@
+"""Model files: tensors with readable metadata (safetensors), and the published format.
+
+This is the only place that knows how a model is stored. Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stonekey.keys import ClassLabel, parse_class_table
+from stonekey.published import PUBLISHED, read_published
+from stonekey.settings import Architecture, FrontEnd
+
+if TYPE_CHECKING:
+    from stonekey.stone import Stone
+
+FORMAT = "stonekey-1"
+
+
+class CheckpointError(Exception):
+    """A model file that cannot be used; the message names the file and the reason."""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Everything about a model but its weights; stored as metadata with them.
+
+    ``class_table`` labels the outputs in order; None when it is not known yet (a model
+    trained without labels is calibrated afterwards). ``omega`` is the circle of the
+    training loss: 7 fifths, 1 semitones. ``training`` is a free record of how it was made.
+    """
+
+    name: str
+    front_end: FrontEnd
+    architecture: Architecture | None
+    class_table: tuple[ClassLabel, ...] | None
+    omega: int | None = None
+    licence: str = ""
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def to_metadata(self) -> dict[str, str]:
+        """As strings, for safetensors or ONNX metadata."""
+        table = self.class_table
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "front_end": json.dumps(self.front_end.as_dict()),
+            "architecture": json.dumps(self.architecture and self.architecture.as_dict()),
+            "class_table": json.dumps(table and [str(label) for label in table]),
+            "omega": json.dumps(self.omega),
+            "licence": self.licence,
+            "training": json.dumps(self.training),
+        }
+
+    @classmethod
+    def from_metadata(cls, metadata: dict[str, str]) -> ModelInfo:
+        """Inverse of `to_metadata`; ValueError or KeyError when it is not ours."""
+        if metadata.get("format") != FORMAT:
+            raise ValueError(f"not a stonekey model (format {metadata.get('format')!r})")
+        architecture = json.loads(metadata["architecture"])
+        table = json.loads(metadata["class_table"])
+        return cls(
+            name=metadata["name"],
+            front_end=FrontEnd.from_dict(json.loads(metadata["front_end"])),
+            architecture=architecture and Architecture.from_dict(architecture),
+            class_table=table and parse_class_table(table),
+            omega=json.loads(metadata["omega"]),
+            licence=metadata["licence"],
+            training=json.loads(metadata["training"]),
+        )
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model: its description and the tensors of its ChromaNet by name."""
+
+    info: ModelInfo
+    tensors: dict[str, np.ndarray]
+
+    def to_stone(self) -> Stone:
+        """The torch module with these weights, in evaluation mode."""
+        import torch
+
+        from stonekey.stone import Stone
+
+        stone = Stone(self.info.front_end, self.info.architecture, self.info.class_table)
+        state = {name: torch.from_numpy(np.array(value)) for name, value in self.tensors.items()}
+        stone.chromanet.load_state_dict(state)
+        return stone.eval()
+
+    @classmethod
+    def from_stone(cls, stone: Stone, name: str, **info: Any) -> Checkpoint:
+        """Take the weights of a torch module; ``info`` as in `ModelInfo`."""
+        tensors = {
+            key: value.detach().cpu().numpy() for key, value in stone.chromanet.state_dict().items()
+        }
+        architecture = stone.chromanet.architecture
+        described = ModelInfo(name, stone.front_end, architecture, stone.class_table, **info)
+        return cls(described, tensors)
+
+    def with_class_table(self, table: tuple[ClassLabel, ...]) -> Checkpoint:
+        """The same model with its outputs labelled."""
+        return replace(self, info=replace(self.info, class_table=table))
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's contents."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, then rename it.
+
+    When anything fails (a full disk, say) the old file is untouched and the temporary one
+    removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path | str) -> None:
+    """Write our format: safetensors with the description as readable metadata."""
+    from safetensors.numpy import save
+
+    tensors = {name: np.ascontiguousarray(value) for name, value in checkpoint.tensors.items()}
+    data = save(tensors, metadata=checkpoint.info.to_metadata())
+    write_atomically(Path(path), lambda temporary: temporary.write_bytes(data))
+
+
+def load_checkpoint(path: Path | str) -> Checkpoint:
+    """Read a model file of ours (``.safetensors``) or of the published format (``.pt``).
+
+    A published file is recognised by its checksum and then has its class table; any other
+    of that format comes without one, to be calibrated.
+
+    Raises:
+        CheckpointError: when the file is missing, broken, refused or of another kind.
+    """
+    path = Path(path)
+    try:
+        return _load_ours(path) if path.suffix == ".safetensors" else _load_published(path)
+    except CheckpointError:
+        raise
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such file") from error
+    except zipfile.BadZipFile as error:
+        raise CheckpointError(
+            f"{path}: not a model file (expected .safetensors, .onnx or a torch .pt file)"
+        ) from error
+    except (ValueError, KeyError, TypeError, OSError, pickle.UnpicklingError, EOFError) as error:
+        raise CheckpointError(f"{path}: cannot be read as a model: {error}") from error
+
+
+def _load_ours(path: Path) -> Checkpoint:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as stored:
+            info = ModelInfo.from_metadata(stored.metadata() or {})
+            return Checkpoint(info, {name: stored.get_tensor(name) for name in stored.keys()})
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a whole safetensors file: {error}") from error
+
+
+def _load_published(path: Path) -> Checkpoint:
+    contents = read_published(path)
+    digest = sha256(path)
+    known = next((model for model in PUBLISHED if model.sha256 == digest), None)
+    info = ModelInfo(
+        name=known.name if known else path.stem,
+        front_end=contents.front_end,
+        architecture=contents.architecture,
+        class_table=known.class_table if known else None,
+        licence=known.licence if known else "",
+        training=contents.training,
+    )
+    return Checkpoint(info, contents.tensors)

@@ -1,0 +1,89 @@
+"""What an estimator says of a recording."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stonekey.keys import ClassLabel, Key, KeySignature
+
+
+@dataclass(frozen=True)
+class SegmentEstimate:
+    """One segment: seconds from ``start`` to ``end``, probabilities (outputs,) in table order.
+
+    ``counted`` is False for a silent segment, which has no say in the track's result.
+    """
+
+    start: float
+    end: float
+    probabilities: np.ndarray
+    counted: bool = True
+
+
+@dataclass(frozen=True)
+class KeyEstimate:
+    """The key of a recording.
+
+    Attributes:
+        key: most probable key; None for a 12-signature model and where there is no key.
+        signature: its key signature, of either kind of model; None where there is no key.
+        confidence: probability of the answer, 0 to 1; 0 where there is none.
+        probabilities: mean over the segments by key (24) or key signature (12), in the
+            model's order; empty where there is no key.
+        segments: outputs of each segment with its times.
+        duration: length of the recording in seconds.
+        model: name of the model.
+        warnings: anything a user should know, in words.
+    """
+
+    key: Key | None
+    signature: KeySignature | None
+    confidence: float
+    probabilities: dict[ClassLabel, float]
+    segments: tuple[SegmentEstimate, ...]
+    duration: float
+    model: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> ClassLabel | None:
+        """The answer: a key, a key signature, or None for "no key"."""
+        return self.key if self.key is not None else self.signature
+
+    def __str__(self) -> str:
+        return "no key" if self.label is None else str(self.label)
+
+    def top(self, count: int) -> list[tuple[ClassLabel, float]]:
+        """The ``count`` most probable labels, best first; equal ones in the model's order."""
+        ranked = sorted(self.probabilities.items(), key=lambda item: -item[1])
+        return ranked[:count]
+
+    def as_dict(self, notation: str = "musical", top: int = 3) -> dict[str, Any]:
+        """The JSON object of a file's result, without the file's name.
+
+        ``key`` is null where there is no key; ``tonic`` and ``mode`` also for a
+        12-signature model. Probabilities and times are rounded to be read.
+        """
+        label, key = self.label, self.key
+        major = self.signature and self.signature.major
+        camelot = key or major
+        return {
+            "key": label and label.format(notation),
+            "tonic": key and str(key).rsplit(" ", 1)[0],
+            "mode": key and key.mode,
+            "signature": self.signature and str(self.signature),
+            "camelot": camelot and (label or camelot).format("camelot"),
+            "open_key": camelot and (label or camelot).format("openkey"),
+            "confidence": round(self.confidence, 4),
+            "top": [
+                {"key": k.format(notation), "probability": round(p, 4)} for k, p in self.top(top)
+            ],
+            "duration": round(self.duration, 3),
+            "segments": len(self.segments),
+            "model": self.model,
+            "warnings": list(self.warnings),
+            "error": None,
+        }

@@ -1,0 +1,243 @@
+"""KeyEstimator: a recording in, its key out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+
+from stonekey.backends import BackendName, load_backend
+from stonekey.checkpoint import CheckpointError
+from stonekey.estimate import KeyEstimate, SegmentEstimate
+from stonekey.keys import ClassLabel, Key, KeySignature
+from stonekey.registry import DEFAULT_MODEL
+from stonekey.segments import PEAK_BLOCK_SECONDS, cut, peak_normalised
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Samples = np.ndarray | Tensor
+
+# Full scale is 1. Dither of 16-bit silence stays below this peak.
+SILENCE_PEAK = 1e-4
+# A segment this far below the recording's peak (60 dB) is a pause, not music.
+PAUSE = 1e-3
+# Less sound than this in a whole recording (a click, a beep) says nothing of a key.
+MIN_SIGNAL_SECONDS = 0.5
+ACTIVITY_FRAME_SECONDS = 0.05
+
+
+class KeyEstimator:
+    """Estimates the key of recordings.
+
+    Args:
+        model: name (`stonekey.registry.model_names`) or path of a model.
+        device: "cpu", or a torch device such as "cuda" (needs the torch extra).
+        backend: "auto" (ONNX Runtime on the CPU, torch elsewhere), "onnx" or "torch".
+        threads: threads for the network; None for the runtime's default. The answer is the
+            same within 1e-5 on any number.
+        overlap: share of a 15 s segment that the next one repeats, 0 <= overlap < 1.
+        published_segments: cut as the published inference does, for comparison with it: the
+            remainder after the last whole segment is dropped and pauses count as well.
+        batch_size: segments run at once; bounds memory, does not change the answer.
+
+    Raises:
+        CheckpointError: when the model cannot be had or has no class table yet.
+        ValueError: for a setting out of range.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] = DEFAULT_MODEL,
+        device: str = "cpu",
+        *,
+        backend: BackendName = "auto",
+        threads: int | None = None,
+        overlap: float = 0.0,
+        published_segments: bool = False,
+        batch_size: int = 4,
+    ) -> None:
+        if not 0 <= overlap < 1:
+            raise ValueError(f"overlap must be at least 0 and below 1, got {overlap}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self.overlap = overlap
+        self.published_segments = published_segments
+        self.batch_size = batch_size
+        self._backend = load_backend(model, device, backend, threads)
+        self.info = self._backend.info
+        if self.info.class_table is None:
+            raise CheckpointError(
+                f"{os.fspath(model)}: its outputs have no names yet; "
+                f"run: stonekey calibrate {os.fspath(model)}"
+            )
+        self.class_table: tuple[ClassLabel, ...] = self.info.class_table
+
+    @overload
+    def __call__(
+        self, recording: str | os.PathLike[str] | Samples, sample_rate: int | None = None
+    ) -> KeyEstimate: ...
+
+    @overload
+    def __call__(
+        self,
+        recording: list[str | os.PathLike[str] | Samples],
+        sample_rate: int | None = None,
+    ) -> list[KeyEstimate]: ...
+
+    def __call__(
+        self,
+        recording: str | os.PathLike[str] | Samples | list[str | os.PathLike[str] | Samples],
+        sample_rate: int | None = None,
+    ) -> KeyEstimate | list[KeyEstimate]:
+        """Estimate the key of one recording, or of each of a list.
+
+        Args:
+            recording: a path, or samples as an array or tensor of shape (samples,) or
+                (samples, channels), of any scale; or a list of these.
+            sample_rate: of the samples, in Hz; not used for a path.
+
+        Raises:
+            AudioError: when a file cannot be read.
+            ValueError: for samples without a rate, or not of the shapes above.
+        """
+        if isinstance(recording, (list, tuple)):
+            return [self(one, sample_rate) for one in recording]
+        if isinstance(recording, (str, os.PathLike)):
+            return self._from_file(Path(recording))
+        samples = _as_mono(recording, sample_rate)
+        from stonekey.audio import resample
+
+        assert sample_rate is not None
+        return self._estimate([resample(samples, sample_rate, self.info.front_end.sample_rate)])
+
+    def _from_file(self, path: Path) -> KeyEstimate:
+        from stonekey.audio import stream_audio
+
+        with stream_audio(path, self.info.front_end.sample_rate) as stream:
+            return self._estimate(stream, stream.warnings)
+
+    def _estimate(self, blocks: Iterable[np.ndarray], warnings: list[str] | None = None) -> (
+        KeyEstimate
+    ):
+        """Mono blocks at the model's rate -> estimate; ``warnings`` is read at the end."""
+        front_end = self.info.front_end
+        rate, length = front_end.sample_rate, front_end.segment_samples
+        activity = _Activity(rate)
+        pieces = cut(
+            peak_normalised(activity.watch(blocks), PEAK_BLOCK_SECONDS * rate),
+            length,
+            self.overlap,
+            whole=not self.published_segments,
+        )
+        segments = [
+            SegmentEstimate(
+                start / rate,
+                (start + min(count, activity.samples)) / rate,
+                output,
+                self.published_segments or peak > PAUSE,
+            )
+            for start, count, peak, output in self._run(pieces)
+        ]
+        found = [*(warnings or []), *activity.no_signal()]
+        counted = [segment.probabilities for segment in segments if segment.counted]
+        if activity.no_signal() or not counted:
+            return KeyEstimate(
+                None, None, 0.0, {}, tuple(segments), activity.samples / rate, self.info.name,
+                tuple(found),
+            )  # fmt: skip
+        mean = np.asarray(np.stack(counted).mean(axis=0, dtype=np.float64))
+        best = int(mean.argmax())
+        label = self.class_table[best]
+        return KeyEstimate(
+            key=label if isinstance(label, Key) else None,
+            signature=label if isinstance(label, KeySignature) else label.signature,
+            confidence=float(mean[best]),
+            probabilities={k: float(p) for k, p in zip(self.class_table, mean, strict=True)},
+            segments=tuple(segments),
+            duration=activity.samples / rate,
+            model=self.info.name,
+            warnings=tuple(found),
+        )
+
+    def _run(
+        self, pieces: Iterable[tuple[int, np.ndarray]]
+    ) -> Iterator[tuple[int, int, float, np.ndarray]]:
+        """Run segments in batches; yields (first sample, samples, peak, output)."""
+        waiting: list[tuple[int, np.ndarray]] = []
+
+        def flush() -> Iterator[tuple[int, int, float, np.ndarray]]:
+            if waiting:
+                # A recording shorter than a segment is alone, so lengths are equal.
+                outputs = self._backend.run(np.stack([self._padded(x) for _, x in waiting]))
+                for (start, x), output in zip(waiting, outputs, strict=True):
+                    yield start, len(x), float(np.abs(x).max()), output
+                waiting.clear()
+
+        for piece in pieces:
+            waiting.append(piece)
+            if len(waiting) == self.batch_size:
+                yield from flush()
+        yield from flush()
+
+    def _padded(self, samples: np.ndarray) -> np.ndarray:
+        """Repeat a clip that is too short for the network until it is long enough."""
+        arch = self.info.architecture
+        frames = arch.min_frames if arch is not None else 1
+        needed = max(frames * self.info.front_end.hop, self.info.front_end.sample_rate)
+        if len(samples) >= needed:
+            return samples
+        return np.resize(samples, needed)
+
+
+class _Activity:
+    """Watches a stream go by: how long it is and whether there is enough sound in it."""
+
+    def __init__(self, rate: int) -> None:
+        self._frame = max(1, round(rate * ACTIVITY_FRAME_SECONDS))
+        self._peaks: list[np.ndarray] = []
+        self.samples = 0
+
+    def watch(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        for block in blocks:
+            block = np.asarray(block, dtype=np.float32)
+            self.samples += len(block)
+            starts = np.arange(0, len(block), self._frame)
+            if len(starts):
+                self._peaks.append(np.maximum.reduceat(np.abs(block), starts))
+            yield block
+
+    def no_signal(self) -> list[str]:
+        """Why there cannot be a key, or nothing."""
+        peaks = np.concatenate(self._peaks) if self._peaks else np.zeros(0)
+        peak = peaks.max(initial=0.0)
+        if peak < SILENCE_PEAK:
+            return ["silence"]
+        seconds = (peaks > PAUSE * peak).sum() * ACTIVITY_FRAME_SECONDS
+        if seconds < MIN_SIGNAL_SECONDS:
+            return [f"only {seconds:.2g} s of sound, too little for a key"]
+        return []
+
+
+def _as_mono(samples: Samples, sample_rate: int | None) -> np.ndarray:
+    if sample_rate is None:
+        raise ValueError("samples need their sample_rate")
+    if hasattr(samples, "detach"):
+        samples = samples.detach().cpu().numpy()
+    array = np.asarray(samples)
+    if array.ndim not in (1, 2) or not array.size:
+        raise ValueError(f"expected (samples,) or (samples, channels), got {array.shape}")
+    if array.ndim == 2 and array.shape[1] > max(32, array.shape[0]):
+        raise ValueError(f"{array.shape} looks like (channels, samples): pass it transposed")
+    if array.dtype.kind in "iu":  # full scale is 1, so that silence is told from sound
+        limits = np.iinfo(array.dtype)
+        array = (array.astype(np.float32) - (0 if limits.min else (limits.max + 1) // 2)) / (
+            np.float32(limits.max if limits.min else (limits.max + 1) // 2)
+        )
+    array = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(array).all():
+        raise ValueError("the samples hold NaN or infinite values")
+    return array

@@ -1,0 +1,34 @@
+"""Beatport EDM key: 1 486 two-minute excerpts of electronic dance music.
+
+Some excerpts have several keys or none: those are listed as unlabelled, with the label.
+"""
+
+from __future__ import annotations
+
+from stonekey.evaluation.datasets.common import Dataset, SourceFile, text_file_tracks
+
+_RECORD = "https://zenodo.org/records/1101082"
+
+BEATPORT = Dataset(
+    name="beatport",
+    title="Beatport EDM key",
+    tracks=1486,
+    labels=(
+        SourceFile("keys.zip", f"{_RECORD}/files/keys.zip", "939abc05f36121badfac4087241ac172"),
+        SourceFile(
+            "original_metadata.zip",
+            f"{_RECORD}/files/original_metadata.zip",
+            "bb3e3ac1fe5dee7600ef2814accdf8f8",
+        ),
+    ),
+    label_licence="CC BY-SA 4.0",
+    audio_licence="previews of commercial recordings from Beatport, for research",
+    how_to_get=(
+        f"keys.zip, original_metadata.zip and audio.zip (md5 f490ee6c23578482d6fcfa11b82636a1) of "
+        f"{_RECORD}, unpacked under the root; or mirdata.initialize('beatport_key', "
+        "data_home=ROOT).download(). Files are found by the number they begin with."
+    ),
+    reference="Faraldo, Tonality Estimation in Electronic Dance Music, PhD thesis, UPF 2018",
+    reader=lambda root, verify: text_file_tracks(root, ("keys",)),
+    mirdata="beatport_key",
+)

@@ -1,0 +1,254 @@
+"""Scores of key estimates: MIREX categories and KSEA.
+
+An answer of None ("no key") is wrong in every score and is counted apart.
+
+MIREX weighs a track 1 for the same key, 0.5 for a perfect fifth in the same mode, 0.3 for the
+relative key, 0.2 for the parallel one. Since 2017 it counts the fifth in both directions; before,
+and in mir_eval by default, only an estimate a fifth above the reference. Both are given.
+
+KSEA, the key signature estimation accuracy of the STONE paper (Kong et al., ISMIR 2024), is
+(correct + 0.5 fifth) / N over 12 key signatures, the fifth in either direction.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stonekey.evaluation.statistics import (
+    LEVEL,
+    RESAMPLES,
+    FloatArray,
+    Interval,
+    bootstrap_interval,
+)
+from stonekey.keys import Key, KeySignature
+
+Label = Key | KeySignature
+
+KEY_CATEGORIES = (
+    "same",
+    "fifth_ascending",
+    "fifth_descending",
+    "relative",
+    "parallel",
+    "other",
+    "no_answer",
+)
+SIGNATURE_CATEGORIES = ("correct", "fifth", "other", "no_answer")
+
+
+@dataclass(frozen=True)
+class KeyScores:
+    """Scores over 24 keys.
+
+    Attributes:
+        n: tracks scored; the counts below add up to it.
+        same, fifth_ascending, fifth_descending, relative, parallel, other, no_answer: counts; an
+            ascending fifth is an estimate a fifth above the reference.
+        mirex: weighted score with fifths in both directions (MIREX since 2017).
+        mirex_ascending: weighted score with ascending fifths only (mir_eval's default).
+        accuracy, mode_accuracy, tonic_accuracy: share of tracks with the right key, mode, tonic.
+    """
+
+    n: int
+    same: int
+    fifth_ascending: int
+    fifth_descending: int
+    relative: int
+    parallel: int
+    other: int
+    no_answer: int
+    mirex: Interval
+    mirex_ascending: Interval
+    accuracy: Interval
+    mode_accuracy: Interval
+    tonic_accuracy: Interval
+
+    @property
+    def fifth(self) -> int:
+        """Fifths in either direction."""
+        return self.fifth_ascending + self.fifth_descending
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields and ``fifth``, for JSON."""
+        return {**asdict(self), "fifth": self.fifth}
+
+
+@dataclass(frozen=True)
+class SignatureScores:
+    """Scores over 12 key signatures; the counts add up to ``n``."""
+
+    n: int
+    correct: int
+    fifth: int
+    other: int
+    no_answer: int
+    ksea: Interval
+    accuracy: Interval
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields, for JSON."""
+        return asdict(self)
+
+
+def score_keys(
+    references: Sequence[Key],
+    estimates: Sequence[Key | None],
+    *,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> KeyScores:
+    """Score estimated keys against reference keys, track by track.
+
+    Raises:
+        ValueError: no tracks, or sequences of different lengths.
+        TypeError: something other than keys (a key signature has no mode).
+    """
+    reference, estimate = _key_indices(references, estimates)
+    kinds = key_categories(references, estimates)
+    counts = {name: kinds.count(name) for name in KEY_CATEGORIES}
+    answered = estimate >= 0
+
+    def interval(values: NDArray[Any]) -> Interval:
+        return bootstrap_interval(values, level=level, resamples=resamples, seed=seed)
+
+    return KeyScores(
+        n=len(references),
+        **counts,
+        mirex=interval(mirex_scores(references, estimates)),
+        mirex_ascending=interval(mirex_scores(references, estimates, descending_fifths=False)),
+        accuracy=interval(reference == estimate),
+        mode_accuracy=interval(answered & (reference // 12 == estimate // 12)),
+        tonic_accuracy=interval(answered & (reference % 12 == estimate % 12)),
+    )
+
+
+def score_signatures(
+    references: Sequence[Label],
+    estimates: Sequence[Label | None],
+    *,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> SignatureScores:
+    """Score key signatures; keys, on either side, count as the signature they are written in.
+
+    Raises:
+        ValueError: no tracks, or sequences of different lengths.
+    """
+    kinds = signature_categories(references, estimates)
+    correct = np.array([kind == "correct" for kind in kinds])
+    counts = {name: kinds.count(name) for name in SIGNATURE_CATEGORIES}
+
+    def interval(values: NDArray[Any]) -> Interval:
+        return bootstrap_interval(values, level=level, resamples=resamples, seed=seed)
+
+    return SignatureScores(
+        n=len(references),
+        **counts,
+        ksea=interval(ksea_scores(references, estimates)),
+        accuracy=interval(correct),
+    )
+
+
+def mirex_scores(
+    references: Sequence[Key],
+    estimates: Sequence[Key | None],
+    *,
+    descending_fifths: bool = True,
+) -> FloatArray:
+    """Return the MIREX weight of every track, (n,), through mir_eval."""
+    reference, estimate = _key_indices(references, estimates)
+    weights = _mirex_table(descending_fifths)[reference, estimate]
+    return np.where(estimate >= 0, weights, 0.0)
+
+
+def ksea_scores(references: Sequence[Label], estimates: Sequence[Label | None]) -> FloatArray:
+    """Return 1 for the right signature, 0.5 for a fifth either way, else 0, for each track (n,)."""
+    weights = {"correct": 1.0, "fifth": 0.5, "other": 0.0, "no_answer": 0.0}
+    return np.array([weights[kind] for kind in signature_categories(references, estimates)])
+
+
+def key_categories(references: Sequence[Key], estimates: Sequence[Key | None]) -> list[str]:
+    """Return the member of :data:`KEY_CATEGORIES` for every track."""
+    reference, estimate = _key_indices(references, estimates)
+    return [_key_category(r, e) for r, e in zip(reference.tolist(), estimate.tolist(), strict=True)]
+
+
+def signature_categories(
+    references: Sequence[Label], estimates: Sequence[Label | None]
+) -> list[str]:
+    """Return the member of :data:`SIGNATURE_CATEGORIES` for every track."""
+    _check_lengths(references, estimates)
+    kinds = []
+    for reference, estimate in zip(references, estimates, strict=True):
+        if estimate is None:
+            kinds.append("no_answer")
+            continue
+        distance = as_signature(reference).fifths_distance(as_signature(estimate))
+        kinds.append({0: "correct", 1: "fifth"}.get(distance, "other"))
+    return kinds
+
+
+def as_signature(label: Label) -> KeySignature:
+    """Return the key signature of a key, or the signature itself."""
+    return label.signature if isinstance(label, Key) else label
+
+
+def _key_category(reference: int, estimate: int) -> str:
+    """Categorise key indices: 0-11 major, 12-23 minor, -1 no answer."""
+    if estimate < 0:
+        return "no_answer"
+    interval = (estimate - reference) % 12
+    if reference // 12 == estimate // 12:
+        return {0: "same", 7: "fifth_ascending", 5: "fifth_descending"}.get(interval, "other")
+    if interval == 0:
+        return "parallel"
+    return "relative" if interval == (9 if reference < 12 else 3) else "other"
+
+
+@functools.cache
+def _mirex_table(descending_fifths: bool) -> FloatArray:
+    """Return mir_eval's weights (24, 24) by reference and estimated key index."""
+    import mir_eval.key
+
+    score = mir_eval.key.weighted_score
+    names = [
+        f"{tonic} {mode}"
+        for mode in ("major", "minor")
+        for tonic in ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+    ]
+    # Released versions up to 0.8.2 lack the option, and `evaluate` ignores it without a word.
+    if "allow_descending_fifths" in inspect.signature(score).parameters:
+        score = functools.partial(score, allow_descending_fifths=False)
+    table = np.array([[score(reference, estimate) for estimate in names] for reference in names])
+    # The fifth is the only weight that depends on the direction.
+    return np.maximum(table, table.T) if descending_fifths else table
+
+
+def _key_indices(
+    references: Sequence[Key], estimates: Sequence[Key | None]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return both sides as key indices (n,), -1 for no answer."""
+    _check_lengths(references, estimates)
+    for label in (*references, *estimates):
+        if label is not None and not isinstance(label, Key):
+            raise TypeError(f"{label} is not a key: score signatures with score_signatures")
+    reference = np.array([key.index for key in references], dtype=np.intp)
+    estimate = np.array([-1 if key is None else key.index for key in estimates], dtype=np.intp)
+    return reference, estimate
+
+
+def _check_lengths(references: Sequence[Any], estimates: Sequence[Any]) -> None:
+    if len(references) != len(estimates):
+        raise ValueError(f"{len(references)} references for {len(estimates)} estimates")
+    if not references:
+        raise ValueError("no tracks to score")

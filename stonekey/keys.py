@@ -1,0 +1,267 @@
+"""Keys and key signatures: parsing, spelling, relations. No numerics.
+
+Pitch classes count semitones up from C = 0. Fifths count steps on the circle of fifths up
+from C major and A minor, so sharps are positive and flats negative.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Mode = Literal["major", "minor"]
+
+NOTATIONS = ("musical", "sharps", "flats", "short", "camelot", "openkey")
+
+_SHARPS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+_FLATS = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
+# The spelling with fewer accidentals in the signature; of the two with six, the commoner.
+_CONVENTIONAL = {
+    "major": ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"),
+    "minor": ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "G#", "A", "Bb", "B"),
+}
+_NATURALS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_ACCIDENTALS = {"": 0, "#": 1, "##": 2, "x": 2, "b": -1, "bb": -2, "sharp": 1, "flat": -1}
+_MODES: dict[str, Mode] = {
+    "ma": "major", "maj": "major", "major": "major", "ionian": "major", "dur": "major",
+    "m": "minor", "mi": "minor", "min": "minor", "minor": "minor", "aeolian": "minor",
+    "moll": "minor",
+}  # fmt: skip
+
+_WHEEL = re.compile(r"(1[0-2]|0?[1-9])\s*([ABDM])", re.IGNORECASE)
+_MUSICAL = re.compile(
+    r"([A-G])(?:[\s_-]*(##|bb|#|b|x|sharp|flat))?"
+    r"(?:[\s:_-]*(major|maj|ma|minor|min|mi|m|ionian|aeolian)\.?)?",
+    re.IGNORECASE,
+)
+# As and Es are the only contractions.
+_GERMAN = re.compile(r"([A-H])(is|es|(?<=[AE])s|)[\s:_-]*(dur|moll)", re.IGNORECASE)
+_COUNTED = re.compile(r"([0-7])\s*(sharps?|flats?|[#♯♭])", re.IGNORECASE)
+
+
+def _plain(text: str) -> str:
+    """Text with one spelling of sharps and flats, and no space around it."""
+    for sign, plain in (("♯", "#"), ("♭", "b"), ("𝄪", "##"), ("𝄫", "bb")):
+        text = text.replace(sign, plain)
+    return text.strip()
+
+
+def _around(semitones: int) -> int:
+    """Fifths, -5 to 6, of a distance in semitones."""
+    return (7 * semitones + 5) % 12 - 5
+
+
+@dataclass(frozen=True, order=True)
+class Key:
+    """One of the 24 keys: a tonic, 0 to 11 with C = 0, and a mode."""
+
+    tonic: int
+    mode: Mode
+
+    def __post_init__(self) -> None:
+        if self.tonic not in range(12) or self.mode not in ("major", "minor"):
+            raise ValueError(f"no key with tonic {self.tonic!r} and mode {self.mode!r}")
+
+    @classmethod
+    def parse(cls, text: str) -> Key:
+        """Read a key in any common spelling.
+
+        Letters with sharps and flats in ASCII, Unicode or words, then the mode: ``C# minor``,
+        ``Db:maj``, ``B♭m``, ``e-flat min``, ``Cb``, ``E# major``. Without a mode an upper-case
+        letter is major and a lower-case one minor (``A``, ``a``); ``M`` is major, ``m`` minor.
+        Also Camelot (``12A``), Open Key (``5m``), and German names when the mode is German
+        (``fis-Moll``; there ``B-Dur`` is B flat and ``H-Dur`` B).
+
+        Raises:
+            ValueError: when the text is not a key.
+        """
+        plain = _plain(text)
+        if wheel := _WHEEL.fullmatch(plain):
+            return cls._from_wheel(int(wheel[1]), wheel[2].upper())
+        found = _MUSICAL.fullmatch(plain)
+        if not found:
+            if german := _GERMAN.fullmatch(plain):
+                return cls._from_german(*german.groups())
+            raise ValueError(f"not a key: {text!r} (examples: 'C# minor', 'Db', 'F#m', '12A')")
+        letter, accidental, mode = found.groups()
+        tonic = (_NATURALS[letter.upper()] + _ACCIDENTALS[(accidental or "").lower()]) % 12
+        if mode == "M":
+            return cls(tonic, "major")
+        if not mode:
+            return cls(tonic, "major" if letter.isupper() else "minor")
+        return cls(tonic, _MODES[mode.lower()])
+
+    @classmethod
+    def _from_wheel(cls, number: int, letter: str) -> Key:
+        fifths = number - (8 if letter in "AB" else 1)
+        major = 7 * fifths % 12
+        return cls(major, "major") if letter in "BD" else cls((major + 9) % 12, "minor")
+
+    @classmethod
+    def _from_german(cls, letter: str, ending: str, mode: str) -> Key:
+        natural = {**_NATURALS, "B": 10, "H": 11}[letter.upper()]
+        step = {"": 0, "is": 1, "es": -1, "s": -1}[ending.lower()]
+        return cls((natural + step) % 12, _MODES[mode.lower()])
+
+    @classmethod
+    def from_index(cls, index: int) -> Key:
+        """Inverse of `index`; ValueError outside 0 to 23."""
+        if index not in range(24):
+            raise ValueError(f"a key's index is 0 to 23, got {index}")
+        return cls(index % 12, "major" if index < 12 else "minor")
+
+    @property
+    def index(self) -> int:
+        """0 to 11 for C major to B major, 12 to 23 for C minor to B minor."""
+        return self.tonic + (12 if self.mode == "minor" else 0)
+
+    def format(self, notation: str = "musical") -> str:
+        """Write the key.
+
+        Args:
+            notation: ``musical`` (Eb minor, conventional enharmonics), ``sharps`` (D# minor),
+                ``flats`` (Eb minor), ``short`` (Ebm, fits an ID3 TKEY), ``camelot`` (2A) or
+                ``openkey`` (7m).
+
+        Raises:
+            ValueError: for another notation.
+        """
+        if notation == "camelot":
+            return f"{(self.signature.fifths + 7) % 12 + 1}{'B' if self.mode == 'major' else 'A'}"
+        if notation == "openkey":
+            return f"{self.signature.fifths % 12 + 1}{'d' if self.mode == 'major' else 'm'}"
+        if notation == "short":
+            return _CONVENTIONAL[self.mode][self.tonic] + ("m" if self.mode == "minor" else "")
+        names = {"musical": _CONVENTIONAL[self.mode], "sharps": _SHARPS, "flats": _FLATS}
+        if notation not in names:
+            raise ValueError(f"notation must be one of {', '.join(NOTATIONS)}, got {notation!r}")
+        return f"{names[notation][self.tonic]} {self.mode}"
+
+    def __str__(self) -> str:
+        return self.format()
+
+    def transpose(self, semitones: int) -> Key:
+        """The key ``semitones`` higher."""
+        return Key((self.tonic + semitones) % 12, self.mode)
+
+    @property
+    def relative(self) -> Key:
+        """The key of the other mode with the same signature."""
+        if self.mode == "major":
+            return Key((self.tonic + 9) % 12, "minor")
+        return Key((self.tonic + 3) % 12, "major")
+
+    @property
+    def parallel(self) -> Key:
+        """The key of the other mode on the same tonic."""
+        return Key(self.tonic, "minor" if self.mode == "major" else "major")
+
+    @property
+    def dominant(self) -> Key:
+        """The key a fifth up."""
+        return self.transpose(7)
+
+    @property
+    def subdominant(self) -> Key:
+        """The key a fifth down."""
+        return self.transpose(5)
+
+    @property
+    def signature(self) -> KeySignature:
+        """The key signature, shared with the relative key."""
+        return KeySignature(self.tonic if self.mode == "major" else (self.tonic + 3) % 12)
+
+    def fifths_distance(self, other: Key | KeySignature) -> int:
+        """Steps between the two signatures on the circle of fifths, 0 to 6."""
+        return self.signature.fifths_distance(other)
+
+
+@dataclass(frozen=True, order=True)
+class KeySignature:
+    """One of the 12 key signatures, by the tonic of its major key (C = 0)."""
+
+    tonic: int
+
+    def __post_init__(self) -> None:
+        if self.tonic not in range(12):
+            raise ValueError(f"no key signature with major tonic {self.tonic!r}")
+
+    @classmethod
+    def parse(cls, text: str) -> KeySignature:
+        """Read a signature: ``Eb major / C minor``, either key alone, or ``3 flats``.
+
+        Raises:
+            ValueError: when the text is none of these, or names two keys not relative.
+        """
+        if counted := _COUNTED.fullmatch(text.strip()):
+            sign = 1 if counted[2][0].lower() in "s#♯" else -1
+            return cls(7 * sign * int(counted[1]) % 12)
+        signatures = {Key.parse(part).signature for part in text.split("/")}
+        if len(signatures) != 1:
+            raise ValueError(f"not one key signature: {text!r}")
+        return signatures.pop()
+
+    @property
+    def fifths(self) -> int:
+        """Sharps (positive) or flats (negative), -5 to 6."""
+        return _around(self.tonic)
+
+    @property
+    def major(self) -> Key:
+        """The major key of this signature."""
+        return Key(self.tonic, "major")
+
+    @property
+    def minor(self) -> Key:
+        """The minor key of this signature."""
+        return self.major.relative
+
+    @property
+    def signature(self) -> KeySignature:
+        """Itself, so that a key and a signature can be asked alike."""
+        return self
+
+    def transpose(self, semitones: int) -> KeySignature:
+        """The signature ``semitones`` higher."""
+        return KeySignature((self.tonic + semitones) % 12)
+
+    def fifths_distance(self, other: Key | KeySignature) -> int:
+        """Steps to another signature on the circle of fifths, 0 to 6."""
+        return abs(_around(self.tonic - other.signature.tonic))
+
+    def format(self, notation: str = "musical") -> str:
+        """Both keys, major first, as `Key.format` writes them: ``Eb major / C minor``.
+
+        With six sharps both are spelled with sharps: ``F# major / D# minor``.
+        """
+        both = f"{self.major.format(notation)} / {self.minor.format(notation)}"
+        if self.tonic == 6 and notation in ("musical", "short"):
+            return both.replace("Eb", "D#")
+        return both
+
+    def __str__(self) -> str:
+        return self.format()
+
+
+ClassLabel = Key | KeySignature
+
+
+def parse_class_table(labels: Iterable[str]) -> tuple[ClassLabel, ...]:
+    """Labels of a model's outputs in order: 12 signatures or 24 keys, each once.
+
+    Raises:
+        ValueError: when they are not.
+    """
+    texts = list(labels)
+    table: tuple[ClassLabel, ...]
+    if len(texts) == 12:
+        table = tuple(KeySignature.parse(text) for text in texts)
+    elif len(texts) == 24:
+        table = tuple(Key.parse(text) for text in texts)
+    else:
+        raise ValueError(f"a class table has 12 or 24 entries, got {len(texts)}")
+    if len(set(table)) != len(table):
+        raise ValueError("a class table names each key once")
+    return table

@@ -1,0 +1,100 @@
+"""Cut a stream of audio into the segments that the network is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+# Peaks are known only once all the audio is read. Up to this many samples are held for it;
+# a longer recording is scaled by the loudest sample so far, block after block.
+PEAK_BLOCK_SECONDS = 600
+
+
+def segment_starts(samples: int, length: int, overlap: float = 0.0, whole: bool = True) -> list[int]:
+    """First samples of the segments of a recording.
+
+    Args:
+        samples: length of the recording.
+        length: length of a segment; a shorter recording is one segment.
+        overlap: share of a segment that the next one repeats, 0 <= overlap < 1.
+        whole: add a last segment that ends with the recording (the published inference
+            drops the remainder instead).
+    """
+    if samples <= length:
+        return [0]
+    starts = list(range(0, samples - length + 1, segment_hop(length, overlap)))
+    if whole and starts[-1] + length < samples:
+        starts.append(samples - length)
+    return starts
+
+
+def segment_hop(length: int, overlap: float) -> int:
+    """Samples from one segment's start to the next; ValueError outside 0 <= overlap < 1."""
+    if not 0 <= overlap < 1:
+        raise ValueError(f"overlap must be at least 0 and below 1, got {overlap}")
+    return max(1, round(length * (1 - overlap)))
+
+
+def cut(
+    blocks: Iterable[np.ndarray], length: int, overlap: float = 0.0, whole: bool = True
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Segments of a stream, as `segment_starts` places them, in bounded memory.
+
+    Args:
+        blocks: consecutive 1-d parts of the recording.
+
+    Yields:
+        (first sample, samples). Each is ``length`` long, but for a recording shorter than
+        that, which comes whole. Nothing for an empty stream.
+    """
+    hop = segment_hop(length, overlap)
+    buffer = np.empty(0, dtype=np.float32)
+    origin = 0  # position of the buffer in the recording
+    following = 0  # where the next segment starts
+    for block in blocks:
+        buffer = np.concatenate([buffer, block])
+        while following + length <= origin + len(buffer):
+            yield following, buffer[following - origin :][:length]
+            following += hop
+        # The last `length` samples may be wanted for the segment that ends the recording.
+        drop = min(following - origin, len(buffer) - length)
+        if drop > 0:
+            buffer, origin = buffer[drop:], origin + drop
+    total = origin + len(buffer)
+    if 0 < total < length:
+        yield 0, buffer
+    elif total and whole and following - hop + length < total:
+        yield total - length, buffer[-length:]
+
+
+def peak_normalised(blocks: Iterable[np.ndarray], hold: int) -> Iterator[np.ndarray]:
+    """Scale a stream so that its peak is 1 (silence stays silence).
+
+    Args:
+        blocks: consecutive 1-d parts of a recording.
+        hold: samples to hold before the first is passed on. A recording of up to ``hold``
+            samples is scaled by its own peak. A longer one is scaled by the peak so far, in
+            portions of ``hold``: the network's first norm takes out a constant gain, so the
+            difference shows only in segments about 40 dB below the peak.
+    """
+    held: list[np.ndarray] = []
+    waiting = 0
+    peak = 0.0
+
+    def release() -> Iterator[np.ndarray]:
+        scale = np.float32(1.0 / peak) if peak > 0 else np.float32(1.0)
+        for block in held:
+            yield block * scale
+        held.clear()
+
+    for block in blocks:
+        if not len(block):
+            continue
+        peak = max(peak, float(np.abs(block).max()))
+        held.append(block)
+        waiting += len(block)
+        if waiting >= hold:
+            yield from release()
+            waiting = 0
+    yield from release()

@@ -1,0 +1,135 @@
+"""What a model is made of, in numbers: the front end and the network's shape.
+
+Both travel with every model (checkpoint and ONNX file), so that audio at another rate or
+a different network is an error, never a silent mistuning.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+Norm = Literal["joint", "frame"]
+
+
+def _from_dict(cls: type[Any], values: dict[str, Any]) -> Any:
+    known = {f.name for f in fields(cls)}
+    if unknown := sorted(set(values) - known):
+        raise ValueError(f"unknown {cls.__name__} setting(s): {', '.join(unknown)}")
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """The constant-Q front end (paper, section 2.1).
+
+    Bin ``i`` is centred on ``fmin * 2 ** (i / bins_per_octave)`` Hz; with the defaults bin 0
+    is A0 and the ``crop_bins`` lowest of the ``n_bins`` bins are what the network sees at
+    inference. Training crops higher, which lowers the content by a semitone a bin.
+    """
+
+    sample_rate: int = 22050
+    hop: int = 512
+    fmin: float = 27.5
+    n_bins: int = 99
+    bins_per_octave: int = 12
+    crop_bins: int = 84
+    segment_seconds: float = 15.0
+
+    def __post_init__(self) -> None:
+        if not self.bins_per_octave <= self.crop_bins <= self.n_bins:
+            raise ValueError(
+                f"need bins_per_octave <= crop_bins <= n_bins, got {self.bins_per_octave}, "
+                f"{self.crop_bins}, {self.n_bins}"
+            )
+        if self.crop_bins % self.bins_per_octave:
+            raise ValueError(f"crop_bins ({self.crop_bins}) must be whole octaves")
+        if self.hop % 2 ** (self.octaves - 1):
+            raise ValueError(
+                f"hop ({self.hop}) must be divisible by {2 ** (self.octaves - 1)}: each of the "
+                f"{self.octaves} octaves halves it"
+            )
+        top = self.fmin * 2 ** ((self.n_bins - 1) / self.bins_per_octave)
+        if top >= self.sample_rate / 2:
+            raise ValueError(
+                f"the top bin ({top:.0f} Hz) is above half the sample rate "
+                f"({self.sample_rate / 2:.0f} Hz): lower n_bins or fmin"
+            )
+
+    @property
+    def octaves(self) -> int:
+        """Octaves that the bins reach into, the uppermost possibly in part."""
+        return math.ceil(self.n_bins / self.bins_per_octave)
+
+    @property
+    def segment_samples(self) -> int:
+        """Samples in one segment (330 750 by default)."""
+        return round(self.segment_seconds * self.sample_rate)
+
+    @property
+    def transpositions(self) -> int:
+        """Number of crops there are: 16 by default, shifts of 0 to 15 semitones."""
+        return self.n_bins - self.crop_bins + 1
+
+    def frames(self, samples: int) -> int:
+        """Frames that ``samples`` samples give (646 for 15 s)."""
+        return samples // self.hop + 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for metadata."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> FrontEnd:
+        """Inverse of `as_dict`; ValueError on an unknown name."""
+        return _from_dict(cls, values)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The shape of ChromaNet (paper, section 2.2).
+
+    ``norm`` is "frame" (layer norm of each frame over bins and channels, with weights: the
+    published 12-signature model) or "joint" (layer norm over channels, bins and time at
+    once, no weights: the published 24-key models, whose output therefore depends on the
+    segment's length).
+    """
+
+    outputs: int = 24
+    norm: Norm = "joint"
+    channels: tuple[int, ...] = (2, 3, 40, 40, 30, 10, 3)
+    kernels: tuple[int, ...] = (7, 7, 7, 7, 7, 5, 5)
+    temperature: float = 1.0
+    drop_path: float = field(default=0.1, metadata={"training": True})
+
+    def __post_init__(self) -> None:
+        if self.outputs not in (12, 24):
+            raise ValueError(f"outputs must be 12 (signatures) or 24 (keys), got {self.outputs}")
+        if self.norm not in ("joint", "frame"):
+            raise ValueError(f"norm must be 'joint' or 'frame', got {self.norm!r}")
+        if len(self.channels) != len(self.kernels):
+            raise ValueError("channels and kernels must be equally many")
+        if any(k % 2 == 0 for k in self.kernels):
+            raise ValueError(f"kernels must be odd, got {self.kernels}")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be positive, got {self.temperature}")
+
+    @property
+    def min_frames(self) -> int:
+        """Fewest frames the network can take: each stage halves them."""
+        return int(2 ** len(self.channels))
+
+    @property
+    def rows(self) -> int:
+        """Rows of 12 outputs: 1 for signatures, 2 for keys."""
+        return self.outputs // 12
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for metadata."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Architecture:
+        """Inverse of `as_dict`; ValueError on an unknown name."""
+        return _from_dict(cls, values)  # type: ignore[no-any-return]

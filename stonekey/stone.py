@@ -1,0 +1,49 @@
+"""Stone: waveform to class probabilities, as one torch module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from stonekey.chromanet import ChromaNet
+from stonekey.keys import ClassLabel
+from stonekey.settings import Architecture, FrontEnd
+from stonekey.vqt import VQT, log_vqt
+
+
+class Stone(nn.Module):
+    """Front end, ChromaNet and class table.
+
+    Args:
+        front_end: settings of the VQT.
+        architecture: shape of the network.
+        class_table: label of each output, or None while it is unknown (a model trained
+            without labels, not calibrated yet).
+    """
+
+    def __init__(
+        self,
+        front_end: FrontEnd | None = None,
+        architecture: Architecture | None = None,
+        class_table: Sequence[ClassLabel] | None = None,
+    ) -> None:
+        super().__init__()
+        self.front_end = front_end or FrontEnd()
+        self.vqt = VQT(self.front_end)
+        self.chromanet = ChromaNet(architecture, bins=self.front_end.crop_bins)
+        if class_table is not None and len(class_table) != self.chromanet.architecture.outputs:
+            raise ValueError(
+                f"a class table of {len(class_table)} entries for "
+                f"{self.chromanet.architecture.outputs} outputs"
+            )
+        self.class_table = None if class_table is None else tuple(class_table)
+
+    def log_vqt(self, waveform: Tensor) -> Tensor:
+        """Waveform (batch, samples) -> log-VQT (batch, 1, n_bins, frames), not cropped."""
+        return log_vqt(self.vqt(waveform))
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Waveform (batch, samples), peak-normalised per track -> probabilities (batch, outputs)."""
+        logits = self.chromanet(self.log_vqt(waveform)[:, :, : self.front_end.crop_bins])
+        return self.chromanet.probabilities(logits)

@@ -1,0 +1,125 @@
+"""Read the tensors of a ``torch.save`` file without torch.
+
+The core install predicts with the published checkpoints too, and they are torch files. This
+admits what ``torch.load(weights_only=True)`` admits for them, tensors and the few named
+globals below, and nothing else: a file that names any other global is refused unread.
+"""
+
+from __future__ import annotations
+
+import codecs
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+
+class RefusedPickleError(pickle.UnpicklingError):
+    """The file names something other than tensors and plain values."""
+
+
+_STORAGES = {
+    "FloatStorage": np.float32,
+    "DoubleStorage": np.float64,
+    "HalfStorage": np.float16,
+    "LongStorage": np.int64,
+    "IntStorage": np.int32,
+    "BoolStorage": np.bool_,
+}
+
+
+def _scalar(dtype: np.dtype[Any], data: bytes) -> Any:
+    if dtype.hasobject:
+        raise RefusedPickleError("an object scalar in the file")
+    return np.frombuffer(data, dtype=dtype, count=1)[0]
+
+
+def _dtype(code: str, *_: Any) -> np.dtype[Any]:
+    if code != "f8":
+        raise RefusedPickleError(f"a NumPy scalar of type {code!r} in the file")
+    return np.dtype("<f8")
+
+
+def _tensor(
+    storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
+) -> np.ndarray:
+    extent = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) + 1
+    if min((offset, *size, *stride), default=0) < 0 or (0 not in size and extent > storage.size):
+        raise RefusedPickleError("a tensor that reaches outside its storage")
+    strides = tuple(s * storage.itemsize for s in stride)
+    return np.lib.stride_tricks.as_strided(storage[offset:], size, strides).copy()
+
+
+class _DType:
+    """Stands in for ``numpy.dtype``: its pickled state (byte order) is not needed."""
+
+    def __new__(cls, *args: Any) -> Any:
+        return _DTypeState(_dtype(*args))
+
+
+class _DTypeState:
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+_GLOBALS: dict[str, Any] = {
+    "collections.OrderedDict": OrderedDict,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "_codecs.encode": codecs.encode,
+    "numpy.dtype": _DType,
+    "numpy.core.multiarray.scalar": lambda dtype, data: _scalar(dtype.dtype, data),
+    "numpy._core.multiarray.scalar": lambda dtype, data: _scalar(dtype.dtype, data),
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, stream: IO[bytes], storage: Callable[[str, type], np.ndarray]) -> None:
+        super().__init__(stream)
+        self._storage = storage
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module == "torch" and name in _STORAGES:
+            return _STORAGES[name]
+        found = _GLOBALS.get(f"{module}.{name}")
+        if found is None:
+            raise RefusedPickleError(
+                f"it names {module}.{name}, and only tensors and plain values are admitted"
+            )
+        return found
+
+    def persistent_load(self, pid: Any) -> np.ndarray:
+        kind, dtype, key, _device, _size = pid
+        if kind != "storage":
+            raise RefusedPickleError(f"an unknown kind of record: {kind!r}")
+        return self._storage(key, dtype)
+
+
+def read_torch_file(path: Path) -> Any:
+    """Load a zip-format ``torch.save`` file, its tensors as NumPy arrays.
+
+    Raises:
+        RefusedPickleError: when it holds anything but tensors and plain values.
+        zipfile.BadZipFile, KeyError, OSError: when it is not such a file.
+    """
+    with zipfile.ZipFile(path) as archive:
+        pickled = next((n for n in archive.namelist() if n.endswith("/data.pkl")), None)
+        if pickled is None:
+            raise KeyError("no data.pkl inside: not a torch.save file")
+        root = pickled.removesuffix("data.pkl")
+        if f"{root}byteorder" in archive.namelist() and archive.read(f"{root}byteorder") != (
+            b"little"
+        ):
+            raise KeyError("a big-endian file")
+
+        def storage(key: str, dtype: type) -> np.ndarray:
+            return np.frombuffer(archive.read(f"{root}data/{key}"), dtype=dtype)
+
+        with archive.open(pickled) as stream:
+            return _Unpickler(stream, storage).load()
