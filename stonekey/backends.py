@@ -49,9 +49,8 @@ class OnnxBackend:
             )
             self.info = ModelInfo.from_metadata(self._session.get_modelmeta().custom_metadata_map)
         except Exception as error:  # its errors share no base class but Exception
-            raise CheckpointError(f"{path}: cannot be read as an ONNX model of ours: {error}") from (
-                error
-            )
+            message = f"{path}: cannot be read as an ONNX model of ours: {error}"
+            raise CheckpointError(message) from error
 
     def run(self, segments: np.ndarray) -> np.ndarray:
         """See `Backend.run`."""
@@ -80,9 +79,7 @@ class TorchBackend:
         try:
             import torch
         except ImportError as error:
-            raise CheckpointError(
-                'this needs torch: pip install "stonekey[torch]"'
-            ) from error
+            raise CheckpointError('this needs torch: pip install "stonekey[torch]"') from error
         if path.suffix == ".onnx":
             checkpoint = path.with_suffix(".safetensors")
             if not checkpoint.is_file():

@@ -138,8 +138,7 @@ def calibrate_from_recordings(
         _checked(row_table(24, [starts[0], starts[1]], [modes[0], modes[1]]), cadences)
     if modes[0] == modes[1]:
         raise CalibrationError(
-            f"both rows of outputs answered a {modes[0]} key: the recordings contradict "
-            "each other",
+            f"both rows of outputs answered a {modes[0]} key: the recordings contradict each other",
             confusion,
         )
     table = row_table(24, [starts[0], starts[1]], [modes[0], modes[1]])

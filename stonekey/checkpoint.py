@@ -182,7 +182,8 @@ def _load_ours(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="numpy") as stored:
             info = ModelInfo.from_metadata(stored.metadata() or {})
-            return Checkpoint(info, {name: stored.get_tensor(name) for name in stored.keys()})
+            names = list(stored.keys())
+            return Checkpoint(info, {name: stored.get_tensor(name) for name in names})
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a whole safetensors file: {error}") from error
 

@@ -6,10 +6,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stonekey.mlp import pointwise_mlp
 from stonekey.settings import Architecture, Norm
 
 PITCH_CLASSES = 12
 EPS = 1e-5
+
+
+# Arrays go from module to module as (batch, channels, bins, frames), but lie in memory as
+# (batch, frames, bins, channels), here "inner": pointwise products and both norms then read
+# them in order, and going from one to the other only permutes axes.
+
+
+def _inner(x: Tensor) -> Tensor:
+    return x.permute(0, 3, 2, 1)
 
 
 class FrameNorm(nn.Module):
@@ -20,19 +30,17 @@ class FrameNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(bins, channels))
         self.bias = nn.Parameter(torch.zeros(bins, channels))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, bins, frames) -> same."""
-        variance, mean = torch.var_mean(x.float(), dim=(1, 2), keepdim=True, correction=0)
-        normed = ((x - mean) * torch.rsqrt(variance + EPS)).to(x.dtype)
-        return normed * self.weight.t()[..., None] + self.bias.t()[..., None]
+    def forward(self, inner: Tensor) -> Tensor:
+        """(batch, frames, bins, channels) -> same."""
+        return functional.layer_norm(inner, self.weight.shape, self.weight, self.bias, EPS)
 
 
 class JointNorm(nn.Module):
     """Layer norm over channels, bins and frames at once, without weights."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, bins, frames) -> same."""
-        return functional.layer_norm(x, x.shape[1:], eps=EPS)
+    def forward(self, inner: Tensor) -> Tensor:
+        """(batch, frames, bins, channels) -> same."""
+        return functional.layer_norm(inner, inner.shape[1:], eps=EPS)
 
 
 def _norm(kind: Norm, bins: int, channels: int) -> nn.Module:
@@ -49,7 +57,12 @@ class TimeDownsampling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Halve the number of frames; an odd last frame is left out."""
-        return functional.gelu(self.conv(self.norm(x)))
+        inner = self.norm(_inner(x))
+        even = inner.shape[1] - inner.shape[1] % 2
+        # Both frames of a pair side by side: the convolution is then a product.
+        pairs = torch.cat([inner[:, 0:even:2], inner[:, 1:even:2]], dim=-1)
+        weight = self.conv.weight[:, :, 0].transpose(1, 2).flatten(1)
+        return _inner(functional.gelu(functional.linear(pairs, weight, self.conv.bias)))
 
 
 class ConvNeXtBlock(nn.Module):
@@ -67,16 +80,73 @@ class ConvNeXtBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, bins, frames) -> same."""
-        y = self.norm(self.dwconv(functional.pad(x, self.pad, mode="replicate")))
-        # 1 x 1 convolutions on channels-first data: no transposition is needed.
-        y = functional.conv2d(y, self.pwconv1.weight[..., None, None], self.pwconv1.bias)
-        y = functional.gelu(y)
-        y = functional.conv2d(y, self.pwconv2.weight[..., None, None], self.pwconv2.bias)
-        y = y * self.gamma[:, None, None]
+        inner = self.norm(self._depthwise(x))
+        inner = pointwise_mlp(inner, self.pwconv1, self.pwconv2) * self.gamma
         if self.training and self.drop_path > 0:
             keep = 1.0 - self.drop_path
-            y = y * (x.new_empty(x.shape[0], 1, 1, 1).bernoulli_(keep) / keep)
-        return x + y
+            inner = inner * (x.new_empty(x.shape[0], 1, 1, 1).bernoulli_(keep) / keep)
+        return x + _inner(inner)
+
+    def _depthwise(self, x: Tensor) -> Tensor:
+        """(batch, channels, bins, frames) -> (batch, frames, bins, channels)."""
+        turned = functional.pad(x.transpose(2, 3), self.pad, mode="replicate")
+        weight = self.dwconv.weight.transpose(2, 3)
+        y = functional.conv2d(turned, weight, self.dwconv.bias, groups=weight.shape[0])
+        return y.permute(0, 2, 3, 1)
+
+
+class RowBatchNorm(nn.Module):
+    """Batch norm of (batch, rows, 12, 1) without weights, over the batches of all processes.
+
+    State and evaluation are those of ``nn.BatchNorm2d(rows, affine=False)``. In a process
+    group the statistics are of the joined batch, on any device (``nn.SyncBatchNorm`` needs a
+    GPU).
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, rows: int, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("running_mean", torch.zeros(rows))
+        self.register_buffer("running_var", torch.ones(rows))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise each row; also updates the running statistics in training."""
+        if not self.training:
+            mean, variance = self.running_mean, self.running_var
+        else:
+            wide = x.float()
+            mean = mean_across_ranks(wide.mean(dim=(0, 2, 3)))
+            variance = mean_across_ranks(
+                (wide - mean[:, None, None]).square().mean(dim=(0, 2, 3))
+            )
+            with torch.no_grad():
+                count = x.numel() // x.shape[1] * _world_size()
+                unbiased = variance * (count / max(1, count - 1))
+                self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+                self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+                self.num_batches_tracked.add_(1)
+        gain = torch.rsqrt(variance + EPS)
+        return (x - mean[:, None, None]) * gain[:, None, None]
+
+
+def _world_size() -> int:
+    distributed = torch.distributed
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def mean_across_ranks(x: Tensor) -> Tensor:
+    """Differentiable mean over processes with batches of equal size."""
+    if _world_size() == 1:
+        return x
+    from torch.distributed.nn.functional import all_reduce
+
+    reduced: Tensor = all_reduce(x)
+    return reduced / _world_size()
 
 
 class ChromaNet(nn.Module):
@@ -96,17 +166,14 @@ class ChromaNet(nn.Module):
         self.bins = bins
         ins = (1, *arch.channels[:-1])
         self.time_downsampling_blocks = nn.ModuleList(
-            TimeDownsampling(arch.norm, bins, i, o)
-            for i, o in zip(ins, arch.channels, strict=True)
+            TimeDownsampling(arch.norm, bins, i, o) for i, o in zip(ins, arch.channels, strict=True)
         )
         self.convnext_blocks = nn.ModuleList(
             ConvNeXtBlock(arch.norm, bins, c, k, arch.drop_path)
             for c, k in zip(arch.channels, arch.kernels, strict=True)
         )
         self.classifier = nn.Conv2d(arch.channels[-1], arch.rows, kernel_size=1)
-        self.batch_norm = (
-            nn.BatchNorm2d(arch.rows, eps=EPS, affine=False) if arch.rows == 2 else nn.Identity()
-        )
+        self.batch_norm = RowBatchNorm(arch.rows) if arch.rows == 2 else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Score the classes.

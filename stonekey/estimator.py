@@ -120,9 +120,9 @@ class KeyEstimator:
         with stream_audio(path, self.info.front_end.sample_rate) as stream:
             return self._estimate(stream, stream.warnings)
 
-    def _estimate(self, blocks: Iterable[np.ndarray], warnings: list[str] | None = None) -> (
-        KeyEstimate
-    ):
+    def _estimate(
+        self, blocks: Iterable[np.ndarray], warnings: list[str] | None = None
+    ) -> KeyEstimate:
         """Mono blocks at the model's rate -> estimate; ``warnings`` is read at the end."""
         front_end = self.info.front_end
         rate, length = front_end.sample_rate, front_end.segment_samples

@@ -116,9 +116,7 @@ def _add_decimation(g: Graph, x: str) -> str:
 def _add_norm(g: Graph, x: str, arch: Architecture, weights: dict[str, np.ndarray]) -> str:
     if arch.norm == "joint":
         flat = g.op("Reshape", x, g.ints(0, 1, -1))
-        normed = g.op(
-            "InstanceNormalization", flat, g.const([1.0]), g.const([0.0]), epsilon=EPS
-        )
+        normed = g.op("InstanceNormalization", flat, g.const([1.0]), g.const([0.0]), epsilon=EPS)
         return g.op("Reshape", normed, g.op("Shape", x))
     axes = g.ints(1, 2)
     centred = g.op("Sub", x, g.op("ReduceMean", x, axes, keepdims=1))
@@ -133,9 +131,7 @@ def _sub(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def add_chromanet(
-    g: Graph, x: str, arch: Architecture, tensors: dict[str, np.ndarray]
-) -> str:
+def add_chromanet(g: Graph, x: str, arch: Architecture, tensors: dict[str, np.ndarray]) -> str:
     """Cropped log-VQT (batch, 84, frames) -> probabilities (batch, outputs)."""
     x = g.op("Unsqueeze", x, g.ints(1))
     for stage, (channels, kernel) in enumerate(zip(arch.channels, arch.kernels, strict=True)):
@@ -174,9 +170,7 @@ def add_chromanet(
     return g.op("Softmax", scaled, axis=1)
 
 
-def build(
-    info: ModelInfo, outputs: int, add_head: Callable[[Graph, str], str]
-) -> onnx.ModelProto:
+def build(info: ModelInfo, outputs: int, add_head: Callable[[Graph, str], str]) -> onnx.ModelProto:
     """Front end, then ``add_head`` on the uncropped log-VQT, as a checked ONNX model."""
     g = Graph()
     probabilities = add_head(g, add_log_vqt(g, "waveform", info.front_end))

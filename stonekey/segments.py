@@ -11,7 +11,9 @@ import numpy as np
 PEAK_BLOCK_SECONDS = 600
 
 
-def segment_starts(samples: int, length: int, overlap: float = 0.0, whole: bool = True) -> list[int]:
+def segment_starts(
+    samples: int, length: int, overlap: float = 0.0, whole: bool = True
+) -> list[int]:
     """First samples of the segments of a recording.
 
     Args:

@@ -44,6 +44,9 @@ class Stone(nn.Module):
         return log_vqt(self.vqt(waveform))
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Waveform (batch, samples), peak-normalised per track -> probabilities (batch, outputs)."""
+        """Waveform (batch, samples), -> probabilities (batch, outputs).
+
+        Tracks are expected at a peak of 1.
+        """
         logits = self.chromanet(self.log_vqt(waveform)[:, :, : self.front_end.crop_bins])
         return self.chromanet.probabilities(logits)

@@ -1,146 +1,249 @@
 """Synthesise music of known key: for the demo, for calibration and for tests.
 
-Chords and melodies are written as scale degrees, so the same seed in another key gives the
-same music transposed.
+Everything is written as semitones above the tonic and every choice comes from the seed alone,
+so the same seed in another key of the same mode is the same music transposed. Tonics C to F#
+lie above, G to B below the music in C, which keeps every key in the same register.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from stonekey.keys import Key
 
-TIMBRES = ("piano", "organ", "strings")
-_MAJOR = (0, 2, 4, 5, 7, 9, 11)
-_MINOR = (0, 2, 3, 5, 7, 8, 10)
-# Progressions as (degree of the root, quality) with degrees counted in semitones.
-_CADENCES: dict[str, tuple[tuple[tuple[int, str], ...], ...]] = {
-    "major": (
-        ((0, "maj"), (5, "maj"), (7, "maj"), (0, "maj")),
-        ((0, "maj"), (9, "min"), (5, "maj"), (7, "maj")),
-        ((0, "maj"), (2, "min"), (7, "maj"), (0, "maj")),
-    ),
-    "minor": (
-        ((0, "min"), (5, "min"), (7, "maj"), (0, "min")),
-        ((0, "min"), (8, "maj"), (10, "maj"), (0, "min")),
-        ((0, "min"), (5, "min"), (7, "min"), (0, "min")),
-    ),
+# Semitones above the tonic, root first.
+_CHORDS: dict[str, tuple[int, ...]] = {
+    "I": (0, 4, 7), "ii": (2, 5, 9), "iii": (4, 7, 11), "IV": (5, 9, 0), "V": (7, 11, 2),
+    "V7": (7, 11, 2, 5), "vi": (9, 0, 4),
+    "i": (0, 3, 7), "III": (3, 7, 10), "iv": (5, 8, 0), "v": (7, 10, 2), "VI": (8, 0, 3),
+    "VII": (10, 2, 5),
+}  # fmt: skip
+# Four bars each. Cadences leave no doubt of the key; loops are what songs are made of.
+_CADENCES = {
+    "major": ("I IV V I", "I ii V7 I", "I vi V I"),
+    "minor": ("i iv V i", "i VI VII i", "i iv V7 i"),
 }
-_CHORDS = {"maj": (0, 4, 7), "min": (0, 3, 7)}
-# Relative strength of the harmonics, attack and decay times in seconds, loudness at the end.
-_VOICES: dict[str, tuple[tuple[float, ...], float, float, float]] = {
-    "piano": ((1.0, 0.5, 0.3, 0.15, 0.1, 0.05), 0.005, 0.6, 0.0),
-    "organ": ((1.0, 0.6, 0.3, 0.4, 0.1, 0.15, 0.05, 0.1), 0.02, 9.0, 0.8),
-    "strings": ((1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08), 0.12, 9.0, 0.7),
+_LOOPS = {
+    "major": ("I V vi IV", "I vi IV V", "I IV I V", "I iii IV V", "I ii IV I"),
+    "minor": ("i VI iv V", "i VII VI V", "i iv VII i", "i v VI i", "i VI III V"),
 }
+_SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
+# Over a chord with the leading note the minor scale rises through both raised degrees.
+_MELODIC_MINOR = (0, 2, 3, 5, 7, 9, 11)
+
+_RELEASE = 0.06  # seconds that a note sounds after its end
+_TABLE = 1 << 14
+
+
+@dataclass(frozen=True)
+class _Voice:
+    """An instrument: harmonics and how its loudness moves, times in seconds."""
+
+    harmonics: tuple[float, ...]
+    attack: float
+    decay: float
+    sustain: float  # loudness at the end of the decay
+    darkening: float  # decay time of all but the fundamental, on top
+    chorus: float = 0.0  # cents between two detuned copies
+
+
+_VOICES = {
+    "piano": _Voice((1, 0.5, 0.3, 0.17, 0.1, 0.06, 0.03), 0.004, 0.7, 0.0, 0.6),
+    "organ": _Voice((1, 0.7, 0.25, 0.4, 0.08, 0.12, 0.04, 0.1), 0.015, 9.0, 0.9, np.inf),
+    "strings": _Voice((1, 0.6, 0.45, 0.3, 0.22, 0.16, 0.1, 0.07), 0.09, 9.0, 0.8, np.inf, 7.0),
+    "guitar": _Voice((1, 0.75, 0.45, 0.3, 0.25, 0.12, 0.1, 0.08, 0.05), 0.002, 0.45, 0.0, 0.3),
+    "synth": _Voice(tuple(1 / n for n in range(1, 17)), 0.01, 0.8, 0.5, 0.5, 9.0),
+    "flute": _Voice((1, 0.25, 0.12, 0.04), 0.05, 9.0, 0.85, np.inf),
+}
+TIMBRES = tuple(_VOICES)
+
+
+@lru_cache(maxsize=256)
+def _tables(timbre: str, harmonics: int) -> tuple[np.ndarray, np.ndarray]:
+    """One period of the fundamental and of the other harmonics, float32 (_TABLE,) each."""
+    strengths = np.array(_VOICES[timbre].harmonics[:harmonics])
+    numbers = np.arange(1, len(strengths) + 1)[:, None]
+    phases = np.arange(_TABLE) * (2 * np.pi / _TABLE)
+    # Phases grow quadratically so that the harmonics do not add up to a spike.
+    waves = strengths[:, None] * np.sin(numbers * phases + numbers**2)
+    scale = 1 / np.sqrt((strengths**2).sum())
+    fundamental, rest = scale * waves[0], scale * waves[1:].sum(axis=0)
+    return fundamental.astype(np.float32), rest.astype(np.float32)
 
 
 def _note(pitch: float, seconds: float, timbre: str, sample_rate: int) -> np.ndarray:
-    """One note; ``pitch`` in MIDI numbers (69 is A at 440 Hz)."""
-    harmonics, attack, decay, sustain = _VOICES[timbre]
-    t = np.arange(round(seconds * sample_rate), dtype=np.float32) / np.float32(sample_rate)
+    """One note, float32; ``pitch`` in MIDI numbers (69 is A at 440 Hz)."""
+    voice = _VOICES[timbre]
+    t = np.arange(round((seconds + _RELEASE) * sample_rate)) / sample_rate
     frequency = 440.0 * 2 ** ((pitch - 69) / 12)
-    wave = np.zeros_like(t)
-    for number, strength in enumerate(harmonics, start=1):
-        if number * frequency < 0.45 * sample_rate:
-            # Phases differ so that harmonics do not add up to a spike.
-            wave += np.float32(strength) * np.sin(
-                (2 * np.pi * number * frequency * t.astype(np.float64)) + number**2
-            ).astype(np.float32)
-    envelope = sustain + (1 - sustain) * np.exp(-t / decay)
-    envelope *= np.minimum(1, t / attack) * np.minimum(1, (seconds - t) / 0.03)
-    return np.asarray(wave * envelope, dtype=np.float32)
+    fundamental, rest = _tables(timbre, max(1, int(0.45 * sample_rate / frequency)))
+    wave = np.zeros(len(t), dtype=np.float32)
+    dark = np.exp(-t / voice.darkening).astype(np.float32)
+    detunings = (-voice.chorus / 2, voice.chorus / 2) if voice.chorus else (0.0,)
+    for detuning in detunings:
+        step = frequency * 2 ** (detuning / 1200) * _TABLE
+        index = (t * step).astype(np.int64) & (_TABLE - 1)
+        wave += fundamental[index] + dark * rest[index]
+    envelope = voice.sustain + (1 - voice.sustain) * np.exp(-t / voice.decay)
+    envelope *= np.minimum(1, t / voice.attack)
+    envelope *= np.clip((seconds + _RELEASE - t) / _RELEASE, 0, 1)
+    return (wave * envelope.astype(np.float32)) / np.float32(len(detunings))
 
 
 class _Score:
-    """A buffer of audio to which notes are added."""
+    """Audio to which notes are added; equal notes are synthesised once."""
 
     def __init__(self, seconds: float, sample_rate: int, shift: float) -> None:
+        if not seconds > 0 or not sample_rate > 0:
+            raise ValueError("seconds and sample_rate must be positive")
         self.audio = np.zeros(round(seconds * sample_rate), dtype=np.float32)
         self.sample_rate = sample_rate
-        self.shift = shift  # semitones
+        self.shift = shift
+        self._notes: dict[tuple[int, float, str], np.ndarray] = {}
 
-    def add(self, degree: float, at: float, seconds: float, timbre: str, gain: float) -> None:
-        """Add a note; ``degree`` in MIDI numbers as if the tonic were C."""
-        wave = _note(degree + self.shift, seconds, timbre, self.sample_rate)
-        self.add_wave(wave, at, gain)
+    def add(self, pitch: int, at: float, seconds: float, timbre: str, gain: float) -> None:
+        """Add a note; ``pitch`` in MIDI numbers as if the tonic were C."""
+        note = (pitch, round(seconds, 6), timbre)
+        if note not in self._notes:
+            self._notes[note] = _note(pitch + self.shift, seconds, timbre, self.sample_rate)
+        self.add_wave(self._notes[note], at, gain)
 
     def add_wave(self, wave: np.ndarray, at: float, gain: float) -> None:
+        """Add audio; what goes past the end is cut."""
         start = round(at * self.sample_rate)
         part = self.audio[start : start + len(wave)]
         part += np.float32(gain) * wave[: len(part)]
 
     def finished(self) -> np.ndarray:
+        """The audio with a peak of 0.8, its last 50 ms faded out."""
+        fade = min(len(self.audio), round(0.05 * self.sample_rate))
+        self.audio[len(self.audio) - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
         peak = np.abs(self.audio).max(initial=0.0)
         return self.audio * np.float32(0.8 / peak) if peak > 0 else self.audio
 
 
-def _shift(key: Key, cents: float) -> float:
-    """Semitones from C: the nearer way round, so that the register stays."""
-    return (key.tonic + 5) % 12 - 5 + cents / 100
+@dataclass(frozen=True)
+class _Style:
+    """How bars are played: timbres, beats of the chords and notes of the melody in a bar."""
+
+    bass: str
+    harmony: str
+    melody: str
+    beats: int
+    arpeggio: bool
+    notes: int
 
 
-def _add_bar(
+def _shift(key: Key, cents: float, transposed: int) -> float:
+    """Semitones from the music in C: the nearer way round, so that the register stays."""
+    return (key.tonic + 5) % 12 - 5 + transposed + cents / 100
+
+
+def _melody(
+    rng: np.random.Generator, chord: tuple[int, ...], scale: tuple[int, ...], last: int, notes: int
+) -> list[int]:
+    """Pitches walking the scale from ``last``, on chord notes at every other step."""
+    pitches = []
+    for step in range(notes):
+        usable = chord if step % 2 == 0 else scale
+        near = [p for p in range(67, 85) if p % 12 in usable and 0 < abs(p - last) <= 5]
+        last = int(rng.choice(near))
+        pitches.append(last)
+    return pitches
+
+
+def _add_phrase(
     score: _Score,
     rng: np.random.Generator,
-    chord: tuple[int, str],
-    scale: tuple[int, ...],
+    mode: str,
+    progression: str,
     at: float,
     bar: float,
-    voices: tuple[str, str, str],
+    style: _Style,
 ) -> None:
-    """One bar: bass, chord on its beats, melody of chord and scale notes."""
-    root, quality = chord
-    tones = [(root + third) % 12 for third in _CHORDS[quality]]
-    bass, harmony, melody = voices
-    score.add(36 + root, at, bar, bass, 0.5)
-    score.add(48 + root, at, bar, bass, 0.3)
-    beats = int(rng.choice([1, 2, 4]))
-    for beat in range(beats):
-        for tone in tones:
-            score.add(60 + tone, at + beat * bar / beats, bar / beats, harmony, 0.3)
-    steps = int(rng.choice([4, 8]))
-    for step in range(steps):
-        strong = step % 2 == 0
-        # A raised seventh of the chord must not meet the scale's natural one.
-        passing = [n for n in scale if (n + 1) % 12 not in tones or n in tones]
-        tone = int(rng.choice(tones if strong else passing))
-        score.add(72 + tone, at + step * bar / steps, bar / steps, melody, 0.25)
+    """Four bars of bass, chords and melody; a tonic at the end gets it in the melody too."""
+    names = progression.split()
+    last = 72
+    for number, name in enumerate(names):
+        chord = _CHORDS[name]
+        start = at + number * bar
+        scale = _MELODIC_MINOR if mode == "minor" and 11 in chord else _SCALES[mode]
+        score.add(36 + chord[0], start, bar, style.bass, 0.5)
+        score.add(48 + chord[0], start, bar, style.bass, 0.3)
+        voicing = sorted((tone - 7) % 12 + 55 for tone in chord)  # closed, around middle C
+        beat = bar / style.beats
+        for i in range(style.beats):
+            for pitch in [voicing[i % len(voicing)]] if style.arpeggio else voicing:
+                score.add(pitch, start + i * beat, beat, style.harmony, 0.3)
+        notes = _melody(rng, chord, scale, last, style.notes)
+        if number == len(names) - 1 and chord[0] == 0:
+            notes = [*notes[: style.notes // 2], 72]
+        length = bar / style.notes
+        for i, pitch in enumerate(notes):
+            held = bar - i * length if i == len(notes) - 1 else length
+            score.add(pitch, start + i * length, held, style.melody, 0.3)
+        last = notes[-1]
+
+
+def _add_drums(
+    score: _Score, rng: np.random.Generator, at: float, bar: float, bars: int, gain: float
+) -> None:
+    """Kick, snare and hat; they have no key and do not move with the music."""
+    t = np.arange(round(0.18 * score.sample_rate)) / score.sample_rate
+    noise = rng.standard_normal((2, len(t)))
+    kick = np.sin(2 * np.pi * (45 * t + 3 * (1 - np.exp(-t / 0.03)))) * np.exp(-t / 0.05)
+    snare = 0.5 * noise[0] * np.exp(-t / 0.04)
+    hat = 0.3 * np.diff(noise[1], prepend=0.0) * np.exp(-t / 0.012)
+    beat = bar / 4
+    for i in range(4 * bars):
+        start = at + i * beat
+        score.add_wave((kick if i % 2 == 0 else snare).astype(np.float32), start, gain)
+        for half in (0.0, 0.5):
+            score.add_wave(hat.astype(np.float32), start + half * beat, gain)
 
 
 def cadence(
     key: Key,
     sample_rate: int = 22050,
-    seconds: float = 15.0,
+    seconds: float = 16.0,
     timbre: str = "piano",
     seed: int = 0,
     cents: float = 0.0,
+    transposed: int = 0,
 ) -> np.ndarray:
-    """A plain cadence (I-IV-V-I and its like), repeated, that leaves no doubt of the key.
+    """Plain cadences (I-IV-V-I, i-iv-V-i and the like) that leave no doubt of the key.
 
     Args:
         key: key of the music.
         sample_rate: in Hz.
-        seconds: length.
+        seconds: length; the music is paced to end on the tonic.
         timbre: one of `TIMBRES`.
-        seed: chooses rhythm and melody.
+        seed: chooses rhythm, melody and the cadences after the first.
         cents: deviation from A = 440 Hz.
+        transposed: semitones by which the music is moved from ``key``, register included.
 
     Returns:
         Mono float32 (round(seconds * sample_rate),) with a peak of 0.8.
+
+    Raises:
+        ValueError: for an unknown timbre, or a length or rate that is not positive.
     """
     if timbre not in TIMBRES:
         raise ValueError(f"timbre must be one of {', '.join(TIMBRES)}, got {timbre!r}")
     rng = np.random.default_rng(seed)
-    score = _Score(seconds, sample_rate, _shift(key, cents))
-    scale = _MAJOR if key.mode == "major" else _MINOR
-    progression = _CADENCES[key.mode][0]
-    bar = 1.5
-    for number in range(int(np.ceil(seconds / bar))):
-        chord = progression[number % len(progression)]
-        _add_bar(score, rng, chord, scale, number * bar, bar, (timbre, timbre, timbre))
+    score = _Score(seconds, sample_rate, _shift(key, cents, transposed))
+    phrases = max(1, round(seconds / 7))
+    bar = seconds / (4 * phrases)
+    for number in range(phrases):
+        progression = _CADENCES[key.mode][int(rng.integers(3)) if number else 0]
+        notes = int(rng.choice([4, 8]))
+        beats = int(rng.choice([1, 2, 4]))
+        style = _Style(timbre, timbre, timbre, beats, False, notes)
+        _add_phrase(score, rng, key.mode, progression, 4 * number * bar, bar, style)
     return score.finished()
 
 
@@ -151,42 +254,45 @@ def piece(
     sample_rate: int = 22050,
     drums: bool | None = None,
     cents: float = 0.0,
+    transposed: int = 0,
 ) -> np.ndarray:
-    """A varied piece: several progressions, random timbres and tempo, perhaps drums.
+    """A varied piece: cadences and song loops by turns, random timbres, tempo and patterns.
 
     Args:
-        key: key of the music.
-        seconds: length.
+        key: key of the music, throughout.
+        seconds: length; the music stops wherever that falls.
         seed: chooses everything but the key.
         sample_rate: in Hz.
-        drums: with or without noise percussion; None leaves it to the seed.
+        drums: with or without percussion; None leaves it to the seed.
         cents: deviation from A = 440 Hz.
+        transposed: semitones by which the music is moved from ``key``, register included.
 
     Returns:
         Mono float32 (round(seconds * sample_rate),) with a peak of 0.8.
+
+    Raises:
+        ValueError: for a length or rate that is not positive.
     """
     rng = np.random.default_rng(seed)
-    score = _Score(seconds, sample_rate, _shift(key, cents))
-    scale = _MAJOR if key.mode == "major" else _MINOR
-    voices = tuple(str(v) for v in rng.choice(TIMBRES, 3))
-    bar = float(rng.uniform(1.2, 2.6))
-    with_drums = bool(rng.random() < 0.5) if drums is None else drums
-    at = 0.0
-    while at < seconds:
-        progression = _CADENCES[key.mode][int(rng.integers(3))]
-        for chord in progression:
-            _add_bar(score, rng, chord, scale, at, bar, (voices[0], voices[1], voices[2]))
-            if with_drums:
-                for beat in range(4):
-                    hit = rng.standard_normal(sample_rate // 10).astype(np.float32)
-                    hit *= np.exp(-np.arange(len(hit)) / (0.02 * sample_rate))
-                    score.add_wave(hit, at + beat * bar / 4, 0.3)
-            at += bar
+    score = _Score(seconds, sample_rate, _shift(key, cents, transposed))
+    bass, harmony, melody = (str(v) for v in rng.choice(TIMBRES, 3))
+    bar = float(rng.uniform(1.4, 2.4))
+    tossed = bool(rng.random() < 0.5)  # drawn always, so that `drums` changes nothing else
+    drummer = np.random.default_rng([seed, 1])
+    for number in range(int(np.ceil(seconds / (4 * bar)))):
+        choices = (_LOOPS if number % 2 else _CADENCES)[key.mode]
+        progression = choices[int(rng.integers(len(choices)))]
+        beats, notes = int(rng.choice([1, 2, 4, 8])), int(rng.choice([2, 4, 8]))
+        style = _Style(bass, harmony, melody, beats, beats >= 4 and bool(rng.integers(2)), notes)
+        at = 4 * number * bar
+        _add_phrase(score, rng, key.mode, progression, at, bar, style)
+        if tossed if drums is None else drums:
+            _add_drums(score, drummer, at, bar, 4, 0.6)
     return score.finished()
 
 
-def write_wav(path: Path, samples: np.ndarray, sample_rate: int = 22050) -> None:
-    """Write mono float samples as a 16-bit WAV file, replacing the file when complete."""
+def write_wav(path: str | Path, samples: np.ndarray, sample_rate: int = 22050) -> None:
+    """Write mono float samples (n,) as 16-bit WAV; an old file stays until this is complete."""
     import soundfile
 
     from stonekey.checkpoint import write_atomically

@@ -10,10 +10,62 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 AUDIO_EXTENSIONS = frozenset(
-    ["aac", "ac3", "aif", "aifc", "aiff", "alac", "amr", "ape", "au", "caf", "dts", "eac3", "flac", "m4a", "m4b", "m4r", "mka", "mp2", "mp3", "mpc", "oga", "ogg", "opus", "ra", "rf64", "snd", "spx", "tta", "w64", "wav", "wave", "wma", "wv"]
+    [
+        "aac",
+        "ac3",
+        "aif",
+        "aifc",
+        "aiff",
+        "alac",
+        "amr",
+        "ape",
+        "au",
+        "caf",
+        "dts",
+        "eac3",
+        "flac",
+        "m4a",
+        "m4b",
+        "m4r",
+        "mka",
+        "mp2",
+        "mp3",
+        "mpc",
+        "oga",
+        "ogg",
+        "opus",
+        "ra",
+        "rf64",
+        "snd",
+        "spx",
+        "tta",
+        "w64",
+        "wav",
+        "wave",
+        "wma",
+        "wv",
+    ]
 )
 VIDEO_EXTENSIONS = frozenset(
-    ["3gp", "asf", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "ogv", "ts", "vob", "webm", "wmv"]
+    [
+        "3gp",
+        "asf",
+        "avi",
+        "flv",
+        "m2ts",
+        "m4v",
+        "mkv",
+        "mov",
+        "mp4",
+        "mpeg",
+        "mpg",
+        "mts",
+        "ogv",
+        "ts",
+        "vob",
+        "webm",
+        "wmv",
+    ]
 )
 
 PathLike = str | os.PathLike[str]

@@ -1,0 +1,110 @@
+"""The command ``stonekey``.
+
+Each command is a module of its own, loaded only when it is asked for; what it needs beyond
+the argument parser is imported inside its functions.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stonekey.version import __version__
+
+if TYPE_CHECKING:
+    import typer
+
+# Name of a command -> its module, which holds a function of the command's name.
+COMMANDS = {
+    "predict": "stonekey.cli.predict",
+    "models": "stonekey.cli.models",
+    "export": "stonekey.cli.export",
+    "calibrate": "stonekey.cli.calibrate",
+    "demo": "stonekey.cli.demo",
+}
+DEFAULT_COMMAND = "predict"
+GROUP_OPTIONS = ("--help", "-h", "--version")
+
+_HELP = """The musical key of recordings.
+
+"stonekey FILE|FOLDER ..." is short for "stonekey predict FILE|FOLDER ...".
+
+Examples:
+
+  stonekey song.mp3
+
+  stonekey music/ --format csv --output keys.csv
+
+  stonekey demo --key "F# minor"
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Exit codes: 0 all is well, 1 some or all files failed, 2 bad usage, 130 interrupted.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if given == ["--version"]:
+            print(f"stonekey {__version__}")
+            sys.exit(0)
+        given = with_command(given)
+        names = [given[0]] if given and given[0] in COMMANDS else list(COMMANDS)
+        make_app(names)(args=given, prog_name="stonekey")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def with_command(given: list[str]) -> list[str]:
+    """The arguments with ``predict`` put in front where no command is named.
+
+    A word that is neither a command nor a path exits with a message; a missing file whose
+    name has a suffix is left to ``predict``, which reports it like any other bad file.
+    """
+    if not given or given[0] in COMMANDS or given[0] in GROUP_OPTIONS:
+        return given
+    word = given[0]
+    if not word.startswith("-") and not os.path.lexists(word) and not _like_a_path(word):
+        near = difflib.get_close_matches(word, COMMANDS, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"commands: {', '.join(COMMANDS)}"
+        shown = word.encode(errors="replace").decode()
+        print(f"stonekey: '{shown}' is no command, file or folder; {hint}", file=sys.stderr)
+        sys.exit(2)
+    return [DEFAULT_COMMAND, *given]
+
+
+def _like_a_path(word: str) -> bool:
+    return bool(Path(word).suffix) or any(sign and sign in word for sign in (os.sep, os.altsep))
+
+
+def make_app(names: Sequence[str]) -> typer.Typer:
+    """The application with these commands."""
+    import typer
+
+    app = typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback(help=_HELP)
+    def group(
+        version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+    ) -> None:
+        if version:
+            typer.echo(f"stonekey {__version__}")
+            raise typer.Exit
+
+    for name in names:
+        function = getattr(import_module(COMMANDS[name]), name)
+        app.command(name, no_args_is_help=name in ("predict", "calibrate", "export"))(function)
+    return app

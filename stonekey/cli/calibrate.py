@@ -1,0 +1,138 @@
+"""``stonekey calibrate``: find out which output of a model is which key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stonekey.cli.common import Force, check_output, fail, say, told_errors
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from stonekey.backends import Backend
+    from stonekey.calibration import Calibration
+    from stonekey.keys import Key
+
+
+def calibrate(
+    checkpoint: Annotated[str, typer.Argument(help="Path or name of a model.")],
+    recordings: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[RECORDING]...", help="Recordings in known keys."),
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option("--key", "-k", help="Key of a recording, in their order; once for each."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write the labelled model, a .safetensors file."),
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Find the class table of a model: which of its outputs is which key.
+
+    Listens to cadences synthesised in all 24 keys, or to recordings in known keys. A
+    24-output model needs recordings in a major and in a minor key; the cadences speak for a
+    mode that none of the recordings is in.
+
+    Exit code 1, with what was heard, for a model whose outputs fit no table.
+
+    Examples:
+
+      stonekey calibrate run/last.safetensors --output model.safetensors
+
+      stonekey calibrate semitone_ks.pt Cmajor.mp3 --key "C major"
+    """
+    files, names = recordings or [], key or []
+    if len(files) != len(names):
+        fail(f"{len(files)} recordings but {len(names)} --key: give one for each, in order")
+    if output is not None and output.suffix != ".safetensors":
+        fail(f"{output}: the output's suffix must be .safetensors")
+    check_output(output, force)
+    with told_errors():
+        from stonekey.backends import load_backend
+        from stonekey.calibration import CalibrationError
+        from stonekey.keys import Key
+        from stonekey.registry import find_model
+
+        keys = [Key.parse(name) for name in names]
+        path = find_model(checkpoint)
+        if output is not None and path.suffix == ".onnx":
+            fail(f"{path}: an ONNX file cannot be relabelled; calibrate its checkpoint")
+        backend = load_backend(path)
+        try:
+            found = _calibrate(backend, list(zip(keys, files, strict=True)))
+        except CalibrationError as error:
+            say(f"stonekey: {checkpoint}: cannot be calibrated: {error}")
+            say(_heard(error.confusion))
+            raise typer.Exit(1) from None
+        _print(found, backend.info.class_table)
+        if output is not None:
+            from stonekey.checkpoint import load_checkpoint, save_checkpoint
+
+            save_checkpoint(load_checkpoint(path).with_class_table(found.class_table), output)
+            typer.echo(f"written: {output}")
+
+
+def _calibrate(backend: Backend, recordings: list[tuple[Key, Path]]) -> Calibration:
+    from stonekey import calibration
+
+    front_end = backend.info.front_end
+
+    def cadences() -> np.ndarray:
+        return calibration.hear_cadences(
+            backend.run, front_end.sample_rate, front_end.segment_seconds
+        )
+
+    if not recordings:
+        return calibration.calibrate(cadences())
+    outputs = [(key, _mean_output(backend, path)) for key, path in recordings]
+    one_mode = len({key.mode for key, _ in outputs}) == 1
+    needed = one_mode and len(outputs[0][1]) == 24
+    return calibration.calibrate_from_recordings(outputs, cadences() if needed else None)
+
+
+def _mean_output(backend: Backend, path: Path) -> np.ndarray:
+    """Mean probabilities of a recording's segments; its outputs need no names yet."""
+    import numpy as np
+
+    from stonekey.audio import TooShortError, stream_audio
+    from stonekey.segments import PEAK_BLOCK_SECONDS, cut, peak_normalised
+
+    front_end = backend.info.front_end
+    rate = front_end.sample_rate
+    with stream_audio(path, rate) as stream:
+        pieces = cut(peak_normalised(stream, PEAK_BLOCK_SECONDS * rate), front_end.segment_samples)
+        whole = [x for _, x in pieces if len(x) == front_end.segment_samples and x.any()]
+    if not whole:
+        seconds = front_end.segment_seconds
+        raise TooShortError(path, f"calibration needs {seconds:g} s of sound")
+    return np.mean([backend.run(x[None])[0] for x in whole], axis=0, dtype=np.float64)
+
+
+def _print(found: Calibration, known: tuple | None) -> None:
+    table = found.class_table
+    for row in range(0, len(table), 12):
+        outputs = f"{row}-{row + 11}"
+        typer.echo(f"{outputs:>6}: {', '.join(str(label) for label in table[row : row + 12])}")
+    heard = int(found.confusion.any(axis=1).sum())
+    typer.echo(f"explains {found.agreement:.0%} of the {heard} keys heard")
+    if known is not None:
+        same = "the same as" if known == table else "NOT the same as"
+        typer.echo(f"{same} the table stored with the model")
+
+
+def _heard(confusion: np.ndarray) -> str:
+    """The most probable output for each key heard, a major and a minor key a line."""
+    from stonekey.keys import Key
+
+    cells = [
+        f"{Key.from_index(i)!s:>8} -> {row.argmax():2d} ({row.max():.2f})" if row.any() else ""
+        for i, row in enumerate(confusion)
+    ]
+    lines = [f"{major:<24}{minor}".rstrip() for major, minor in zip(cells[:12], cells[12:], strict=True)]
+    return "\n".join(["most probable output for each key heard:", *filter(None, lines)])

@@ -1,0 +1,89 @@
+"""What the commands share: options, errors told in one line, Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+Model = Annotated[
+    str,
+    typer.Option("--model", "-m", help='Name (see "stonekey models") or path of a model.'),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
+
+
+def say(message: str) -> None:
+    """Print to standard error, whatever bytes are in the message."""
+    text = message.encode("utf-8", "replace").decode()
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding), file=sys.stderr, flush=True)
+
+
+def fail(message: str, code: int = 2) -> NoReturn:
+    """Print an error and exit: 1 when the input failed, 2 for bad usage."""
+    say(f"stonekey: {message}")
+    raise typer.Exit(code)
+
+
+@contextmanager
+def told_errors(code: int = 2) -> Iterator[None]:
+    """Turn errors that the user can do something about into one line and an exit code."""
+    from stonekey.audio import AudioError
+    from stonekey.checkpoint import CheckpointError
+
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except AudioError as error:
+        fail(str(error), 1)
+    except (CheckpointError, ValueError, OSError) as error:
+        fail(str(error), code)
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+
+
+def check_output(path: Path | None, force: bool) -> None:
+    """Refuse an output file that must not be replaced, before any work is done."""
+    if path is None:
+        return
+    if path.is_dir():
+        fail(f"{path} is a folder, not a file to write")
+    if os.path.lexists(path) and not force:
+        fail(f"{path} exists; --force replaces it")
+
+
+class Interrupt:
+    """Ctrl-C that stops the work but not the writing of what is done.
+
+    While ``working`` is set Ctrl-C raises KeyboardInterrupt; otherwise, and for the first
+    time, it only sets ``requested``.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.working = False
+        self._previous: Any = None
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        again, self.requested = self.requested, True
+        if self.working or again:
+            raise KeyboardInterrupt
+
+    def __enter__(self) -> Interrupt:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)

@@ -1,0 +1,51 @@
+"""``stonekey demo``: make a short piece in a known key and estimate it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stonekey.cli.common import Force, Model, check_output, told_errors
+from stonekey.registry import DEFAULT_MODEL
+
+
+def demo(
+    key: Annotated[str, typer.Option("--key", "-k", help="Key of the piece.")] = "F# minor",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Keep the piece as this WAV file.")
+    ] = None,
+    model: Model = DEFAULT_MODEL,
+    seconds: Annotated[float, typer.Option(min=1.0, max=600.0, help="Length.")] = 30.0,
+    seed: Annotated[int, typer.Option(min=0, help="Another number, another piece.")] = 0,
+    force: Force = False,
+) -> None:
+    """Synthesise a short piece in a given key and estimate its key.
+
+    Needs no recording and, with the default model, no network.
+
+    Examples:
+
+      stonekey demo
+
+      stonekey demo --key "Eb major" --output demo.wav
+    """
+    check_output(output, force)
+    with told_errors():
+        import tempfile
+
+        from stonekey.estimator import KeyEstimator
+        from stonekey.keys import Key
+        from stonekey.synthesis import piece, write_wav
+
+        wanted = Key.parse(key)
+        estimator = KeyEstimator(model)
+        with tempfile.TemporaryDirectory() as folder:
+            path = output or Path(folder) / "demo.wav"
+            write_wav(path, piece(wanted, seconds=seconds, seed=seed))
+            estimate = estimator(path)
+    typer.echo(f"synthesised: {wanted}")
+    typer.echo(f"estimated:   {estimate} (confidence {estimate.confidence:.0%}, {estimate.model})")
+    if output is not None:
+        typer.echo(f"written:     {output}")

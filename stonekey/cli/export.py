@@ -1,0 +1,41 @@
+"""``stonekey export``: a model as one ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stonekey.cli.common import Force, check_output, fail, told_errors
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="Name or path of a model.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File to write; by default the model's name.onnx."),
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Write a model as one ONNX file: waveform in, class probabilities out.
+
+    Input "waveform" (batch, samples), mono float32 at the model's sample rate, best scaled to
+    a peak of 1; output "probabilities" (batch, classes). The front end is inside; sample
+    rate, segment length and class table are in the metadata.
+
+    Examples:
+
+      stonekey export deezer/skey --output skey.onnx
+
+      stonekey export my_model.safetensors
+    """
+    path = output or Path(f"{Path(model).stem}.onnx")
+    if path.suffix.lower() != ".onnx":
+        fail(f"{path}: the output's suffix must be .onnx")
+    check_output(path, force)
+    with told_errors():
+        from stonekey.export import export_onnx
+
+        written = export_onnx(model, path, force)
+        typer.echo(f"{written}: {written.stat().st_size / 1024:.0f} KiB")

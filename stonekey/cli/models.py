@@ -1,0 +1,107 @@
+"""``stonekey models``: what models there are."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from stonekey.cli.common import fail, told_errors
+
+
+def models(
+    format: Annotated[  # noqa: A002 - the option's name
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="table, tsv or json. By default table on a terminal, tsv otherwise.",
+        ),
+    ] = None,
+) -> None:
+    """List the models: those in the package and the published ones.
+
+    A published model is fetched from its authors' repository when it is first used, and kept
+    in the user's cache folder ($STONEKEY_HOME overrides). The path of a model file works
+    wherever a name does.
+
+    Examples:
+
+      stonekey models
+
+      stonekey models --format json
+    """
+    if format not in (None, "table", "tsv", "json"):
+        fail(f"--format must be table, tsv or json, got '{format}'")
+    form = format or ("table" if sys.stdout.isatty() else "tsv")
+    with told_errors():
+        rows = list_models()
+    if form == "json":
+        typer.echo(json.dumps(rows, indent=2))
+    elif form == "tsv":
+        for row in rows:
+            typer.echo("\t".join(_line(row)))
+    else:
+        _print_table(rows)
+
+
+def list_models() -> list[dict[str, Any]]:
+    """One record a model; nothing is fetched."""
+    from stonekey.checkpoint import sha256
+    from stonekey.published import PUBLISHED
+    from stonekey.registry import DEFAULT_MODEL, EMBEDDED, cache_folder
+
+    rows: list[dict[str, Any]] = [
+        {
+            "name": model.name,
+            "default": model.name == DEFAULT_MODEL,
+            "classes": model.classes,
+            "source": "in the package",
+            "available": model.path.is_file(),
+            "path": str(model.path),
+            "licence": getattr(model, "licence", "MIT"),
+            "description": model.description,
+        }
+        for model in EMBEDDED
+    ]
+    folder = cache_folder()
+    for published in PUBLISHED:
+        path = folder / published.file
+        rows.append(
+            {
+                "name": published.name,
+                "default": published.name == DEFAULT_MODEL,
+                "classes": len(published.class_table),
+                "source": published.url,
+                "available": path.is_file() and sha256(path) == published.sha256,
+                "path": str(path),
+                "licence": published.licence,
+                "description": f"published by its authors; trained on {published.trained_on}",
+            }
+        )
+    return rows
+
+
+def _line(row: dict[str, Any]) -> list[str]:
+    if row["source"].startswith("http"):
+        where = "fetched" if row["available"] else "not fetched yet"
+    else:
+        where = row["source"]
+    name = row["name"] + (" (default)" if row["default"] else "")
+    return [name, str(row["classes"]), where, row["licence"], row["description"]]
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("Model", no_wrap=True)
+    for title in ("Classes", "Where", "Licence", "Description"):
+        table.add_column(title, justify="right" if title == "Classes" else "left")
+    for row in rows:
+        table.add_row(*_line(row), style="bold" if row["default"] else None)
+    Console().print(table)

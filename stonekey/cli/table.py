@@ -1,0 +1,76 @@
+"""Results as a table for people."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterable
+from typing import BinaryIO
+
+from stonekey.estimate import KeyEstimate
+from stonekey.results import FileResult, Layout, printable
+
+
+def write_table(
+    results: Iterable[FileResult], stream: BinaryIO, layout: Layout, terminal: bool
+) -> None:
+    """A table of all files, in colour on a terminal, to ``stream``.
+
+    Args:
+        terminal: the stream is standard output, whose width and colours count if it is one.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("File", overflow="fold")
+    table.add_column("Key", no_wrap=True)
+    table.add_column("Confidence", justify="right")
+    others = (layout.top or 1) > 1
+    if others:
+        table.add_column("Next")
+    table.add_column("Length", justify="right")
+    rows = list(results)
+    notes = any(row.error or (row.estimate and row.estimate.warnings) for row in rows)
+    if notes:
+        table.add_column("Notes")
+    for row in rows:
+        cells = [Text(printable(row.file)), *_cells(row, layout.notation)]
+        if others:
+            cells.insert(3, Text(_next(row.estimate, layout)))
+        if notes:
+            warnings = row.estimate.warnings if row.estimate else ()
+            note = Text(row.error, style="red") if row.error else Text("; ".join(warnings))
+            cells.append(note)
+        table.add_row(*cells)
+    colour = terminal and sys.stdout.isatty()
+    text = io.StringIO()
+    # Not cut to 80 columns in a file, where nothing is gained by it.
+    console = Console(file=text, force_terminal=colour, width=None if colour else 200)
+    if rows:
+        console.print(table)
+    encoding = sys.stdout.encoding if terminal and sys.stdout.encoding else "utf-8"
+    stream.write(text.getvalue().encode(encoding, "replace"))
+
+
+def _cells(row: FileResult, notation: str) -> list:
+    from rich.text import Text
+
+    estimate = row.estimate
+    if estimate is None:
+        return [Text("error", style="red"), Text(""), Text("")]
+    minutes, seconds = divmod(round(estimate.duration), 60)
+    length = Text(f"{minutes}:{seconds:02d}")
+    if estimate.label is None:
+        return [Text("no key", style="yellow"), Text(""), length]
+    name = Text(estimate.label.format(notation), style="bold")
+    return [name, Text(f"{estimate.confidence:.0%}"), length]
+
+
+def _next(estimate: KeyEstimate | None, layout: Layout) -> str:
+    if estimate is None:
+        return ""
+    following = estimate.top(layout.top or 1)[1:]
+    return ", ".join(f"{label.format(layout.notation)} {p:.0%}" for label, p in following)

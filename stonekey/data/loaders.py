@@ -1,0 +1,266 @@
+"""Endless loaders of training batches, resumable at any step, and fixed ones for validation.
+
+`CachedLoader` cuts log-VQTs out of the cache or out of shards of transforms;
+`stonekey.data.audio_loader.AudioLoader` decodes. Modes and resumption: see
+`stonekey.data.batch_loader`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stonekey.data.augment import LOG_VQT, check_names
+from stonekey.data.batch import TrainingBatch, key_indices, training_batch
+from stonekey.data.batch_loader import (
+    AHEAD,
+    MODES,
+    Batch,
+    BatchLoader,
+    DataError,
+    Mode,
+)
+from stonekey.data.cache import CachedTrack, read_frames
+from stonekey.data.segments import check_share, draw_one, draw_two, n_starts, segment_frames
+from stonekey.settings import FrontEnd
+
+__all__ = [
+    "MODES",
+    "BatchLoader",
+    "CachedLoader",
+    "DataError",
+    "Mode",
+    "TrainingBatch",
+    "fixed_batches",
+    "training_batch",
+]
+
+
+class _Variants:
+    """The cached tracks that are long enough, variants of one recording together."""
+
+    def __init__(self, tracks: Sequence[CachedTrack], front_end: FrontEnd) -> None:
+        grouped: dict[str, list[CachedTrack]] = {}
+        names = set()
+        for track in tracks:
+            names.add(track.path)
+            if n_starts(track.samples, front_end):
+                grouped.setdefault(track.path, []).append(track)
+        self.recordings = list(grouped.values())
+        self.labelled = [variants for variants in self.recordings if variants[0].key is not None]
+        self.skipped_short = len(names) - len(self.recordings)
+
+    def of(self, supervised: bool) -> list[list[CachedTrack]]:
+        return self.labelled if supervised else self.recordings
+
+
+class CachedLoader(BatchLoader):
+    """Batches cut from cached transforms; the next ones are read by a thread meanwhile.
+
+    Yields dicts for `training_batch`: log-VQTs ``a`` and ``b`` (batch, 1, bins, frames) float32
+    in self-supervised batches; ``a`` and ``label``, int64 (batch,) `Key.index`, in supervised ones.
+    Of a track with detuned variants, one is drawn for both segments.
+
+    Args:
+        tracks: from `stonekey.data.cache.build_cache` or `stonekey.data.shards.open_vqt_shards`.
+        mode: see above. Self-supervised batches use labelled tracks too.
+        batch_size: tracks in a batch, on each rank.
+        front_end: the settings that the cache was built with.
+        seed: of all draws.
+        rank, world: this process and their number.
+        augment: names of augmentations (`stonekey.data.augment`) for the cached form. ``detune``
+            needs a cache with variants.
+        device: where the batches are wanted. For a GPU, half precision is transferred and
+            scaled there.
+        shuffle_by_file: read the tracks of a few files at a time: for shards on a slow disk.
+
+    Attributes:
+        skipped_short: recordings left out because they are shorter than a segment.
+
+    Raises:
+        DataError: when no track is long enough, or none labelled where labels are needed.
+        ValueError: unknown mode or augmentation.
+    """
+
+    def __init__(
+        self,
+        tracks: Sequence[CachedTrack],
+        mode: Mode = "selfsupervised",
+        batch_size: int = 128,
+        *,
+        front_end: FrontEnd | None = None,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        augment: Sequence[str] = (),
+        device: torch.device | str = "cpu",
+        shuffle_by_file: bool = False,
+        ahead: int = AHEAD,
+    ) -> None:
+        self.front_end = front_end or FrontEnd()
+        self._variants = _Variants(tracks, self.front_end)
+        self.skipped_short = self._variants.skipped_short
+        names = check_names(augment)
+        if "detune" in names and all(track.cents == 0 for track in tracks):
+            raise ValueError("detune needs a cache built with detuned variants")
+        self._augment = [LOG_VQT[name] for name in names if name in LOG_VQT]
+        self.device = torch.device(device)
+        self._frames = segment_frames(self.front_end)
+        groups = None
+        if shuffle_by_file:
+            number: dict[str, int] = {}
+            groups = {
+                kind: [number.setdefault(v[0].file, len(number)) for v in self._variants.of(kind)]
+                for kind in (False, True)
+            }
+        super().__init__(
+            {kind: len(self._variants.of(kind)) for kind in (False, True)},
+            mode,
+            batch_size,
+            seed,
+            rank,
+            world,
+            groups,
+            [f"{t.path}\n{t.samples}\n{t.cents}\n{t.key}" for t in tracks] + list(names),
+            ahead,
+        )
+
+    def make(self, step: int) -> Batch:
+        """Read the segments of a batch; on the CPU also scale them."""
+        plan = self.batch_plan(step)
+        recordings = self._variants.of(plan.supervised)
+        chosen: list[tuple[CachedTrack, tuple[int, ...]]] = []
+        for draw in plan.draws:
+            variants = recordings[draw.index]
+            track = variants[int(draw.generator.integers(len(variants)))]
+            starts = n_starts(track.samples, self.front_end)
+            if plan.supervised:
+                chosen.append((track, (draw_one(starts, draw.generator),)))
+            else:
+                chosen.append((track, draw_two(starts, self._frames, draw.generator)))
+        # (segments, batch, ...): the first segments of all tracks, then the second ones.
+        cuts = [
+            (track, starts[i], draw.generator)
+            for i in range(1 if plan.supervised else 2)
+            for (track, starts), draw in zip(chosen, plan.draws, strict=True)
+        ]
+        x = self._read(cuts)
+        size = len(chosen)
+        if plan.supervised:
+            keys = [track.key for track, _ in chosen]
+            return {"a": x, "label": key_indices(keys)}
+        return {"a": x[:size], "b": x[size:]}
+
+    def _read(self, cuts: Sequence[tuple[CachedTrack, int, np.random.Generator]]) -> Tensor:
+        if self.device.type == "cpu" or self._augment:
+            return _read_scaled(cuts, self.front_end, self._augment)
+        shape = (len(cuts), self._frames, self.front_end.n_bins)
+        raw = torch.empty(shape, dtype=torch.float16, pin_memory=self.device.type == "cuda")
+        for out, (track, start, _) in zip(raw.numpy(), cuts, strict=True):
+            read_frames(track, start, out)
+        return raw
+
+    def finish(self, batch: Batch) -> Batch:
+        """Move a batch to the device and scale it there."""
+        if self.device.type == "cpu":
+            return batch
+        moved = {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
+        for name in ("a", "b"):
+            if name in moved and moved[name].dtype == torch.float16:
+                moved[name] = scale(moved[name])
+        return moved
+
+
+def scale(x: Tensor) -> Tensor:
+    """Cached frames to network input: float16 (n, frames, bins) -> float32 (n, 1, bins, frames).
+
+    The floor is 80 dB below each segment's maximum, and 0 dB becomes 1: `stonekey.vqt.log_vqt`.
+    """
+    x = x.float()
+    floor = x.amax(dim=(1, 2), keepdim=True) - 1.0
+    return (torch.maximum(x, floor) + 1.0).transpose(1, 2)[:, None].contiguous()
+
+
+def _read_scaled(
+    cuts: Sequence[tuple[CachedTrack, int, np.random.Generator]],
+    front_end: FrontEnd,
+    augment: Sequence[Callable[[np.ndarray, np.random.Generator], np.ndarray]] = (),
+) -> Tensor:
+    """Cut segments and `scale` them, in NumPy and one after the other.
+
+    So each stays in the processor's cache, and torch's threads are left to the training step.
+    """
+    frames, bins = segment_frames(front_end), front_end.n_bins
+    out = torch.empty((len(cuts), 1, bins, frames))
+    half = np.empty((frames, bins), np.float16)
+    x = np.empty((frames, bins), np.float32)
+    for target, (track, start, generator) in zip(out.numpy(), cuts, strict=True):
+        read_frames(track, start, half)
+        np.copyto(x, half)
+        y = x
+        for function in augment:
+            y = function(y, generator)
+        np.maximum(y, y.max() - np.float32(1), out=y)
+        y += np.float32(1)
+        target[0] = y.T
+    return out
+
+
+def fixed_batches(
+    tracks: Sequence[CachedTrack],
+    batch_size: int = 128,
+    *,
+    supervised: bool = False,
+    front_end: FrontEnd | None = None,
+    seed: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    limit: int | None = None,
+) -> Iterator[Batch]:
+    """Validation: every track once, in order, with the same segments each time; never detuned.
+
+    As `CachedLoader`, with ``items``, the tracks' numbers in the data set. The last batch may be
+    smaller.
+
+    Args:
+        tracks: cached tracks; too short or (if ``supervised``) unlabelled ones are passed over.
+        batch_size: tracks in a batch, on each rank.
+        supervised: one segment and the label, instead of two segments.
+        front_end: the settings that the cache was built with.
+        seed: of the segments.
+        rank, world: rank r of W takes the tracks r, r + W, ...
+        limit: take only so many tracks of the data set.
+
+    Raises:
+        DataError: when there are no such tracks.
+    """
+    front_end = front_end or FrontEnd()
+    check_share(rank, world)
+    plain = [track for track in tracks if track.cents == 0]
+    recordings = _Variants(plain, front_end).of(supervised)[:limit]
+    if not recordings:
+        raise DataError("no track has a label" if supervised else "no track is long enough")
+    length = segment_frames(front_end)
+    numbers = range(rank, len(recordings), world)
+    for first in range(0, len(numbers), batch_size):
+        items = numbers[first : first + batch_size]
+        cuts: list[list[tuple[CachedTrack, int, np.random.Generator]]] = [[], []]
+        for item in items:
+            track = recordings[item][0]
+            generator = np.random.default_rng([seed, item])
+            starts = n_starts(track.samples, front_end)
+            two = draw_two(starts, length, generator)
+            for part, start in zip(cuts, two, strict=True):
+                part.append((track, start, generator))
+        batch: Batch = {
+            "a": _read_scaled(cuts[0], front_end),
+            "items": torch.tensor(list(items), dtype=torch.int64),
+        }
+        if supervised:
+            batch["label"] = key_indices([track.key for track, _, _ in cuts[0]])
+        else:
+            batch["b"] = _read_scaled(cuts[1], front_end)
+        yield batch

@@ -1,0 +1,159 @@
+"""Where training segments come from: which track at which step, and which parts of it.
+
+Everything is a function of (seed, position), never of what was drawn before. So a run resumes
+from one number, and the segments do not depend on threads, workers or the number of processes.
+
+Positions: the stream of a run is endless; epoch e of n tracks holds positions e * n .. e * n + n-1,
+each track once, in an order shuffled for that epoch. Of W shares (processes, or workers of
+processes) share r has the positions r, r + W, r + 2 W, ...: together one epoch, without repeats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stonekey.settings import FrontEnd
+
+_ORDER, _ITEM = 0, 1  # What a seed is used for: the order of an epoch, or one item's draws.
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One item of the stream: its place, the track taken, and the generator for its draws."""
+
+    position: int
+    index: int
+    generator: np.random.Generator
+
+
+class TrackStream:
+    """The endless shuffled stream of track numbers.
+
+    Args:
+        tracks: how many tracks there are.
+        seed: of the orders and of the items' generators.
+        purpose: distinguishes streams of one run with the same seed (self-supervised 0,
+            supervised 1).
+        groups: the group, e.g. the shard, of each track, for data that is best read in sequence:
+            an epoch then shuffles the groups, and the tracks within ``window`` groups at a time.
+            Without it, an epoch is a uniformly random order.
+        window: groups mixed at a time.
+
+    Raises:
+        ValueError: when there are no tracks, or as many groups are not given.
+    """
+
+    def __init__(
+        self,
+        tracks: int,
+        seed: int = 0,
+        purpose: int = 0,
+        groups: Sequence[int] | None = None,
+        window: int = 8,
+    ) -> None:
+        if tracks < 1:
+            raise ValueError("no tracks to draw from")
+        if groups is not None and len(groups) != tracks:
+            raise ValueError(f"{tracks} tracks but {len(groups)} groups")
+        self.tracks = tracks
+        self.seed = (seed, purpose)
+        self.groups = None if groups is None else np.asarray(groups)
+        self.window = window
+        self._epoch = -1
+        self._order = np.empty(0, np.int64)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The tracks, int64 (tracks,), as epoch 0, 1, ... takes them."""
+        generator = np.random.default_rng([*self.seed, _ORDER, epoch])
+        if self.groups is None:
+            return generator.permutation(self.tracks)
+        groups = generator.permutation(np.unique(self.groups))
+        place = np.empty(int(self.groups.max()) + 1, np.int64)
+        place[groups] = np.arange(len(groups)) // self.window
+        # Sorted by window; within one, in random order.
+        return np.lexsort((generator.random(self.tracks), place[self.groups]))
+
+    def draw(self, position: int) -> Draw:
+        """The item at a position, 0, 1, ..."""
+        epoch, place = divmod(position, self.tracks)
+        if epoch != self._epoch:
+            self._order, self._epoch = self.order(epoch), epoch
+        generator = np.random.default_rng([*self.seed, _ITEM, position])
+        return Draw(position, int(self._order[place]), generator)
+
+    def share(self, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Draw]:
+        """The items of one of ``world`` shares, endlessly, from its ``start``-th on.
+
+        Raises:
+            ValueError: unless 0 <= rank < world.
+        """
+        check_share(rank, world)
+        position = start * world + rank
+        while True:
+            yield self.draw(position)
+            position += world
+
+
+def check_share(rank: int, world: int) -> None:
+    """ValueError unless 0 <= rank < world."""
+    if not 0 <= rank < world:
+        raise ValueError(f"rank must be 0 to {world - 1}, got {rank}")
+
+
+def segment_frames(front_end: FrontEnd) -> int:
+    """Frames of a segment: 646."""
+    return front_end.frames(front_end.segment_samples)
+
+
+def n_starts(samples: int, front_end: FrontEnd) -> int:
+    """Frames at which a segment can start in a recording: 0 when it is shorter than one.
+
+    Starts lie on the grid of frames, 23 ms, so that segments can be cut from a transform.
+    """
+    return max(0, (samples - front_end.segment_samples) // front_end.hop + 1)
+
+
+def draw_one(starts: int, generator: np.random.Generator) -> int:
+    """Start of a segment, in frames: uniform over the ``starts`` that there are.
+
+    Raises:
+        ValueError: when the recording is shorter than a segment.
+    """
+    if starts < 1:
+        raise ValueError("the recording is shorter than a segment")
+    return int(generator.integers(starts))
+
+
+def draw_two(starts: int, length: int, generator: np.random.Generator) -> tuple[int, int]:
+    """Starts of two segments of one recording, in frames.
+
+    Where two disjoint segments fit, every ordered pair of starts (p, q) with
+    |p - q| >= length is equally likely. Where they do not (recordings of 15 to 30 s), the first
+    segment and the last one, which overlap, in random order.
+
+    The draw: with M = starts - 1 - length, two different numbers i < j out of 0 .. M + 1 stand
+    for the starts i and j - 1 + length; all ordered (i, j) are equally likely.
+
+    Args:
+        starts: from `n_starts`.
+        length: frames of a segment.
+        generator: of the item.
+
+    Raises:
+        ValueError: when the recording is shorter than a segment.
+    """
+    if starts < 1:
+        raise ValueError("the recording is shorter than a segment")
+    room = starts - length
+    if room < 1:
+        pair = (0, starts - 1)
+        return pair if generator.integers(2) else pair[::-1]
+    i = int(generator.integers(room + 1))
+    j = int(generator.integers(room))
+    j += j >= i
+    if i < j:
+        return i, j - 1 + length
+    return i - 1 + length, j

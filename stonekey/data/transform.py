@@ -1,0 +1,206 @@
+"""Transform tracks for the cache, in this process or in several."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stonekey.audio import AudioError, load_audio
+from stonekey.checkpoint import write_atomically
+from stonekey.data.augment import shift_cents
+from stonekey.settings import FrontEnd
+
+if TYPE_CHECKING:
+    from stonekey.vqt import VQT
+
+# A recording is transformed in pieces of this length: memory does not grow with it further.
+PIECE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Job:
+    """A file to transform into ``folder``, once for each (track id, cents)."""
+
+    path: str
+    folder: str
+    variants: tuple[tuple[str, float], ...]
+
+
+@dataclass
+class Result:
+    """Index entries of a job, or the reason why there are none."""
+
+    path: str
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    warnings: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def log_transform(samples: np.ndarray, vqt: VQT) -> np.ndarray:
+    """Transform a recording as the cache stores it.
+
+    Pieces overlap by more than the transform reaches, so their joins do not show.
+
+    Args:
+        samples: (n,) float32 with a peak of 1, n at least ``vqt.min_samples``.
+        vqt: the front end.
+
+    Returns:
+        float16 (frames, bins), 10 log10(max(magnitude, 1e-10)) / 80.
+    """
+    import torch
+
+    from stonekey.vqt import DYNAMIC_RANGE_DB, LOG_FLOOR
+
+    front_end = vqt.front_end
+    hop, frames = front_end.hop, front_end.frames(len(samples))
+    margin = -(-4 * vqt.min_samples // hop)
+    piece = round(PIECE_SECONDS * front_end.sample_rate / hop)
+    out = np.empty((frames, front_end.n_bins), np.float16)
+    waveform = torch.from_numpy(np.ascontiguousarray(samples, np.float32))
+    with torch.inference_mode():
+        for start in range(0, frames, piece):
+            stop = min(start + piece, frames)
+            first = max(0, start - margin)
+            magnitude = vqt(waveform[None, first * hop : (stop + margin) * hop])[0]
+            part = magnitude[:, start - first : stop - first]
+            x = torch.log10(part.clamp(min=LOG_FLOOR)) * (10 / DYNAMIC_RANGE_DB)
+            out[start:stop] = x.T.half().numpy()
+    return out
+
+
+def transform_file(job: Job, vqt: VQT) -> Result:
+    """Decode, transform and store one file.
+
+    Raises:
+        OSError: when the array cannot be written. A file that cannot be read is a result.
+    """
+    rate = vqt.front_end.sample_rate
+    try:
+        audio = load_audio(job.path, rate)
+        peak = float(np.max(np.abs(audio.samples)))
+    except AudioError as error:
+        return Result(job.path, reason=error.reason)
+    except (OSError, ValueError, RuntimeError, MemoryError) as error:
+        # Whatever a decoder does with a broken file, the others go on.
+        return Result(job.path, reason=f"{type(error).__name__}: {error}")
+    if peak == 0:
+        return Result(job.path, reason="is silent")
+    result = Result(job.path, warnings=audio.warnings)
+    for name, cents in job.variants:
+        samples = shift_cents(audio.samples / np.float32(peak), rate, cents)
+        if len(samples) < vqt.min_samples:
+            seconds = f"{len(samples) / rate:.1f} s long, {vqt.min_samples / rate:.1f} s needed"
+            return Result(job.path, reason=f"too short: {seconds}")
+        array = log_transform(samples, vqt)
+        file = f"{name[:2]}/{name}.npy"
+        target = Path(job.folder, file)
+        write_atomically(target, partial(_save, array))
+        result.entries.append(
+            {
+                "id": name,
+                "file": file,
+                "offset": target.stat().st_size - array.nbytes,
+                "bytes": array.nbytes,
+                "frames": len(array),
+                "samples": len(samples),
+                "cents": cents,
+                "path": job.path,
+            }
+        )
+    return result
+
+
+def _save(array: np.ndarray, path: Path) -> None:
+    with path.open("wb") as stream:
+        np.save(stream, array)
+
+
+_worker_vqt: VQT | None = None
+
+
+def _start_worker(front_end: FrontEnd) -> None:
+    global _worker_vqt
+    import torch
+
+    from stonekey.vqt import VQT
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle.
+    torch.set_num_threads(1)
+    _worker_vqt = VQT(front_end)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    """Leave no process behind when the parent is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work(job: Job) -> Result:
+    assert _worker_vqt is not None
+    return transform_file(job, _worker_vqt)
+
+
+def run_jobs(
+    jobs: Sequence[Job], front_end: FrontEnd, workers: int | None = None, progress: bool = True
+) -> Iterator[Result]:
+    """Transform files, giving each result as it comes; see `stonekey.data.cache.build_cache`."""
+    workers = min(workers or _cores(), len(jobs))
+    results = _here(jobs, front_end) if workers <= 1 else _in_processes(jobs, front_end, workers)
+    if not (progress and jobs):
+        yield from results
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(results, "Caching", len(jobs), console=Console(stderr=True))
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # Not on macOS and Windows.
+        return os.cpu_count() or 1
+
+
+def _here(jobs: Sequence[Job], front_end: FrontEnd) -> Iterator[Result]:
+    if not jobs:
+        return
+    from stonekey.vqt import VQT
+
+    vqt = VQT(front_end)
+    for job in jobs:
+        yield transform_file(job, vqt)
+
+
+def _in_processes(jobs: Sequence[Job], front_end: FrontEnd, workers: int) -> Iterator[Result]:
+    from stonekey.data.cache import CacheError
+
+    # Not forked: torch's threads and a decoder's locks do not survive that.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (front_end,))
+    try:
+        futures: list[Future[Result]] = [pool.submit(_work, job) for job in jobs]
+        for future in as_completed(futures):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise CacheError(
+            "a worker process died, perhaps for want of memory: build again with fewer workers; "
+            "what is done is kept"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)

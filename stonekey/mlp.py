@@ -1,0 +1,57 @@
+"""The pointwise part of a ConvNeXt block: expand channels by 4, GELU, back.
+
+The expanded activations are the largest arrays of the network by far. In training on a CPU
+they are computed a part at a time that stays in cache, and again in the backward pass,
+instead of being written to memory and read back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+ROWS = 8192  # positions computed at a time
+
+
+def pointwise_mlp(x: Tensor, expand: nn.Linear, reduce: nn.Linear) -> Tensor:
+    """``reduce(gelu(expand(x)))`` on the last axis of (..., channels)."""
+    by_parts = x.device.type == "cpu" and x.requires_grad and not torch.compiler.is_compiling()
+    if by_parts and not torch.is_autocast_enabled("cpu"):
+        flat = x.reshape(-1, x.shape[-1])
+        parameters = (expand.weight, expand.bias, reduce.weight, reduce.bias)
+        return _ByParts.apply(flat, *parameters).view_as(x)  # type: ignore[no-any-return]
+    return reduce(functional.gelu(expand(x)))  # type: ignore[no-any-return]
+
+
+class _ByParts(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(x, w1, b1, w2)
+        out = torch.empty_like(x)
+        for part, into in zip(x.split(ROWS), out.split(ROWS), strict=True):
+            hidden = functional.gelu(torch.addmm(b1, part, w1.t()))
+            torch.addmm(b2, hidden, w2.t(), out=into)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
+        x, w1, b1, w2 = ctx.saved_tensors
+        grad = grads[0].contiguous()
+        grad_x = torch.empty_like(x)
+        grad_w1, grad_b1 = torch.zeros_like(w1), torch.zeros_like(b1)
+        grad_w2 = torch.zeros_like(w2)
+        for part, upper, into in zip(
+            x.split(ROWS), grad.split(ROWS), grad_x.split(ROWS), strict=True
+        ):
+            before = torch.addmm(b1, part, w1.t())
+            grad_w2.addmm_(upper.t(), functional.gelu(before))
+            lower = torch.ops.aten.gelu_backward(upper @ w2, before)
+            grad_w1.addmm_(lower.t(), part)
+            grad_b1.add_(lower.sum(dim=0))
+            torch.mm(lower, w1, out=into)
+        return grad_x, grad_w1, grad_b1, grad_w2, grad.sum(dim=0)

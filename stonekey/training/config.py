@@ -1,0 +1,237 @@
+"""Configuration of a run: the only module that knows gin.
+
+A gin file binds the short names below, ``VQT.fmin = 27.5`` say. What it leaves out keeps the
+default here; a name or parameter that does not exist is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import gin
+
+from stonekey.settings import Architecture, FrontEnd, Norm
+
+TrainType = Literal["ks", "ks_mode"]
+Mode = Literal["selfsupervised", "supervised", "mix"]
+Objective = Literal["stone", "skey"]
+
+# The published configuration files say "unsupervised" for what the paper calls
+# self-supervised.
+_MODE_NAMES = {"unsupervised": "selfsupervised"}
+MODES = ("selfsupervised", "supervised", "mix")
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message says which setting and why."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Batches: their size, kind and, instead of ours, a user's own loaders."""
+
+    batch_size: int
+    train_mode: Mode
+    test_mode: Mode
+    train_loader: Callable[[], Any] | None
+    test_loader: Callable[[], Any] | None
+    holdout_percent: float
+    augment: tuple[str, ...]
+    detune_variants: int
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Objective and weights of its terms."""
+
+    objective: Objective
+    key_weight: float
+    mode_weight: float
+    balance_weight: float
+    half: bool
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW, its schedules, clipping and early stopping."""
+
+    final_learning_rate: float
+    n_epochs_cosine: int | None
+    betas: tuple[float, float]
+    weight_decay: float
+    final_weight_decay: float
+    clip: float
+    patience: int | None
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of a run but the command's own."""
+
+    front_end: FrontEnd
+    architecture: Architecture
+    data: DataConfig
+    loss: LossConfig
+    optimizer: OptimizerConfig
+    text: str
+
+
+def _vqt(
+    harmonics: Sequence[int] = (1,),
+    fmin: float = 27.5,
+    n_bins: int = 99,
+    bins_per_octave: int = 12,
+    hop: int = 512,
+) -> dict[str, Any]:
+    if list(harmonics) != [1]:
+        raise ConfigError(f"VQT.harmonics: only [1] is supported, got {list(harmonics)}")
+    return {"fmin": fmin, "n_bins": n_bins, "bins_per_octave": bins_per_octave, "hop": hop}
+
+
+def _chromanet(
+    n_bins: int = 84,
+    out_channels: Sequence[int] = (2, 3, 40, 40, 30, 10, 3),
+    kernels: Sequence[int] = (7, 7, 7, 7, 7, 5, 5),
+    temperature: float = 1.0,
+    norm: Norm | None = None,
+    drop_path: float = 0.1,
+) -> dict[str, Any]:
+    return locals()
+
+
+def _data(
+    sample_rate: int = 22050,
+    duration: float = 15.0,
+    batch_size: int = 128,
+    dataset_type_train: str = "selfsupervised",
+    dataset_type_test: str = "selfsupervised",
+    train_loader: Callable[[], Any] | None = None,
+    test_loader: Callable[[], Any] | None = None,
+    holdout_percent: float = 3.0,
+    augment: Sequence[str] = (),
+    detune_variants: int = 1,
+) -> dict[str, Any]:
+    return locals()
+
+
+def _loss(
+    objective: Objective = "stone",
+    key_weight: float = 1.0,
+    mode_weight: float = 1.5,
+    balance_weight: float = 15.0,
+    half: bool = True,
+) -> dict[str, Any]:
+    return locals()
+
+
+def _optimizer(
+    final_learning_rate: float = 5e-8,
+    n_epochs_cosine: int | None = None,
+    betas: Sequence[float] = (0.9, 0.98),
+    weight_decay: float = 0.04,
+    final_weight_decay: float = 0.4,
+    clip: float = 3.0,
+    patience: int | None = None,
+) -> dict[str, Any]:
+    return locals()
+
+
+_SECTIONS = {
+    name: gin.external_configurable(function, name=name)
+    for name, function in {
+        "VQT": _vqt,
+        "ChromaNet": _chromanet,
+        "data": _data,
+        "loss": _loss,
+        "optimizer": _optimizer,
+    }.items()
+}
+
+
+def load_config(
+    gin_file: str | None, train_type: TrainType, bindings: Sequence[str] = ()
+) -> Config:
+    """Read a gin file and bindings into a `Config`.
+
+    Args:
+        gin_file: path, or None for the defaults.
+        train_type: "ks" (12 signatures) or "ks_mode" (24 keys); chooses the outputs and,
+            unless ``ChromaNet.norm`` says otherwise, the norm of the published model.
+        bindings: further gin lines, which win over the file.
+
+    Raises:
+        ConfigError: when a name, a parameter or a value is not possible.
+    """
+    gin.clear_config()
+    try:
+        gin.parse_config_files_and_bindings([gin_file] if gin_file else [], list(bindings))
+        values = {name: section() for name, section in _SECTIONS.items()}
+    except ConfigError:
+        raise
+    except FileNotFoundError as error:
+        raise ConfigError(f"no such gin file: {gin_file}") from error
+    except OSError as error:
+        raise ConfigError(f"{gin_file}: {error}") from error
+    except (ValueError, TypeError, AttributeError, SyntaxError, ImportError, NameError) as error:
+        raise ConfigError(f"{gin_file or 'configuration'}: {error}") from error
+    text = gin.config_str()
+    net, data = values["ChromaNet"], values["data"]
+    try:
+        front_end = FrontEnd(
+            **values["VQT"],
+            sample_rate=data["sample_rate"],
+            segment_seconds=float(data["duration"]),
+            crop_bins=net["n_bins"],
+        )
+        architecture = Architecture(
+            outputs=12 if train_type == "ks" else 24,
+            norm=net["norm"] or ("frame" if train_type == "ks" else "joint"),
+            channels=tuple(net["out_channels"]),
+            kernels=tuple(net["kernels"]),
+            temperature=float(net["temperature"]),
+            drop_path=net["drop_path"],
+        )
+    except (ValueError, TypeError) as error:
+        raise ConfigError(str(error)) from error
+    optimizer = values["optimizer"]
+    optimizer["betas"] = tuple(optimizer["betas"])
+    return Config(
+        front_end,
+        architecture,
+        _data_config(data),
+        _loss_config(values["loss"], train_type),
+        OptimizerConfig(**optimizer),
+        text,
+    )
+
+
+def _mode(name: str) -> Mode:
+    mode = _MODE_NAMES.get(name, name)
+    if mode not in MODES:
+        raise ConfigError(f"a data set's type must be one of {', '.join(MODES)}, got {name!r}")
+    return mode  # type: ignore[return-value]
+
+
+def _data_config(values: dict[str, Any]) -> DataConfig:
+    if values["batch_size"] < 1:
+        raise ConfigError(f"data.batch_size must be at least 1, got {values['batch_size']}")
+    return DataConfig(
+        batch_size=values["batch_size"],
+        train_mode=_mode(values["dataset_type_train"]),
+        test_mode=_mode(values["dataset_type_test"]),
+        train_loader=values["train_loader"],
+        test_loader=values["test_loader"],
+        holdout_percent=values["holdout_percent"],
+        augment=tuple(values["augment"]),
+        detune_variants=values["detune_variants"],
+    )
+
+
+def _loss_config(values: dict[str, Any], train_type: TrainType) -> LossConfig:
+    if values["objective"] not in ("stone", "skey"):
+        raise ConfigError(f"loss.objective must be stone or skey, got {values['objective']!r}")
+    if values["objective"] == "skey" and train_type == "ks":
+        raise ConfigError("loss.objective = 'skey' learns 24 keys: it needs -tt ks_mode")
+    return LossConfig(**values)

@@ -1,0 +1,117 @@
+"""From a batch to the loss: views, one forward pass over all of them, the loss terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stonekey.calibration import row_table
+from stonekey.chromanet import ChromaNet, mean_across_ranks
+from stonekey.data.batch import TrainingBatch
+from stonekey.keys import ClassLabel, Key
+from stonekey.losses import chroma, skey_losses, stone_losses, supervised_losses
+from stonekey.settings import FrontEnd
+from stonekey.training.config import LossConfig
+from stonekey.views import Crops, Views, make_views, supervised_views
+
+Terms = dict[str, Tensor]
+
+
+def natural_table(front_end: FrontEnd, outputs: int) -> tuple[ClassLabel, ...]:
+    """The class table that supervised training aims at.
+
+    Output 0 is the signature whose major tonic is the lowest bin's pitch class (A with the
+    default front end). With 24 outputs, row 0 is major and row 1 minor, relative keys side by
+    side, since the key loss compares the rows' sum.
+    """
+    lowest = (round(12 * np.log2(front_end.fmin / 440.0)) + 9) % 12
+    return row_table(outputs, (lowest, (lowest + 9) % 12), ("major", "minor"))
+
+
+def output_of_key(table: Sequence[ClassLabel]) -> Tensor:
+    """(24,) int64: for each `Key.index`, the output that stands for the key."""
+    place = {label: i for i, label in enumerate(table)}
+    keys = (Key.from_index(i) for i in range(24))
+    return torch.tensor([place[k.signature if len(table) == 12 else k] for k in keys])
+
+
+class Objective:
+    """The loss of a batch, as the configuration asks.
+
+    Args:
+        loss: objective and weights.
+        omega: 7 (circle of fifths) or 1 (circle of semitones).
+        front_end: settings of the model.
+        outputs: 12 or 24.
+    """
+
+    def __init__(self, loss: LossConfig, omega: int, front_end: FrontEnd, outputs: int) -> None:
+        self.loss = loss
+        self.omega = omega
+        self.front_end = front_end
+        self.outputs = outputs
+        self._output_of_key = output_of_key(natural_table(front_end, outputs))
+
+    def views(self, batch: TrainingBatch, crops: Crops) -> Views:
+        """The three views of a batch at the crops given."""
+        bins = self.front_end.crop_bins
+        if batch.labels is None:
+            assert batch.b is not None
+            return make_views(batch.a, batch.b, crops, bins)
+        labels = self._output_of_key.to(batch.labels.device)[batch.labels]
+        return supervised_views(batch.a, labels, self.outputs, crops, bins)
+
+    def __call__(
+        self, network: Callable[[Tensor], Tensor], batch: TrainingBatch, crops: Crops
+    ) -> Terms:
+        """Loss terms of a batch, scalars; ``total`` is the weighted sum to minimise.
+
+        Args:
+            network: cropped log-VQT (batch, 1, bins, frames) -> probabilities.
+            batch: a self-supervised or supervised batch.
+            crops: one pair for each item.
+        """
+        views = self.views(batch, crops)
+        half, weight = self.loss.half, self.loss.mode_weight
+        if batch.labels is not None:
+            y_b, y_c = network(torch.cat([views.b, views.c])).chunk(2)
+            terms = supervised_losses(
+                views.a, y_b, y_c, views.shift, self.omega, mode_weight=weight, half=half
+            )
+        else:
+            y_a, y_b, y_c = network(torch.cat([views.a, views.b, views.c])).chunk(3)
+            if self.loss.objective == "skey":
+                weights = (self.loss.key_weight, weight, self.loss.balance_weight)
+                energy = (chroma(views.a) + chroma(views.b)) / 2
+                return skey_losses(
+                    y_a, y_b, y_c, views.shift, energy, self.omega,
+                    weights=weights, half=half, across_ranks=mean_across_ranks,
+                )  # fmt: skip
+            terms = stone_losses(
+                y_a, y_b, y_c, views.shift, self.omega, mode_weight=weight, half=half
+            )
+        if self.loss.key_weight != 1.0:
+            terms["total"] = terms["total"] + (self.loss.key_weight - 1.0) * terms["key"]
+        return terms
+
+
+class Probabilities(nn.Module):
+    """ChromaNet and its softmax, as one module for a data-parallel wrapper."""
+
+    def __init__(self, chromanet: ChromaNet) -> None:
+        super().__init__()
+        self.chromanet = chromanet
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Cropped log-VQT (batch, 1, bins, frames) -> (batch, outputs), float32."""
+        return self.chromanet.probabilities(self.chromanet(x))
+
+
+def profile_on_circle(probabilities: Tensor) -> Tensor:
+    """Mean key signature profile (12,), in the order of the circle of fifths from output 0."""
+    rows = probabilities.detach().float().reshape(len(probabilities), -1, 12).sum(dim=1)
+    return rows.mean(dim=0)[torch.arange(12, device=rows.device) * 7 % 12]
+

@@ -1,0 +1,106 @@
+"""Calibrate, score and finish a model through the same estimator that users call."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stonekey.calibration import CalibrationError, calibrate, hear_cadences
+from stonekey.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from stonekey.data.manifest import Track
+from stonekey.training.objective import natural_table
+
+
+def calibrated(checkpoint: Checkpoint, supervised: bool) -> Checkpoint:
+    """The model with its outputs labelled, from cadences synthesised in all 24 keys.
+
+    Args:
+        checkpoint: as trained.
+        supervised: whether labels fixed the outputs in training; then they need no calibration.
+
+    Raises:
+        CalibrationError: when the model's answers fit no class table.
+    """
+    info = checkpoint.info
+    assert info.architecture is not None
+    if supervised:
+        table = natural_table(info.front_end, info.architecture.outputs)
+        return checkpoint.with_class_table(table)
+    stone = checkpoint.to_stone()
+
+    def predict(audio: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return np.asarray(stone(torch.from_numpy(audio)).numpy())
+
+    heard = hear_cadences(predict, info.front_end.sample_rate, info.front_end.segment_seconds)
+    return checkpoint.with_class_table(calibrate(heard).class_table)
+
+
+class Scorer:
+    """Scores models on labelled recordings; called by the training loop.
+
+    Args:
+        tracks: recordings; those without a label are passed over.
+        supervised: see `calibrated`.
+        limit: take only so many recordings.
+    """
+
+    def __init__(self, tracks: Sequence[Track], supervised: bool, limit: int = 200) -> None:
+        self.tracks = [track for track in tracks if track.key is not None][:limit]
+        self.supervised = supervised
+
+    def __call__(self, checkpoint: Checkpoint) -> dict[str, float]:
+        """KSEA and, of a 24-key model, the MIREX score, 0 to 1; nothing while uncalibrated."""
+        from stonekey.audio import AudioError
+        from stonekey.estimator import KeyEstimator
+        from stonekey.evaluation import score_keys, score_signatures
+
+        if not self.tracks:
+            return {}
+        try:
+            labelled = calibrated(checkpoint, self.supervised)
+        except CalibrationError:
+            return {}
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.safetensors"
+            save_checkpoint(labelled, path)
+            estimator = KeyEstimator(path)
+        references, answers = [], []
+        for track in self.tracks:
+            assert track.path is not None
+            assert track.key is not None
+            try:
+                estimate = estimator(track.path)
+            except AudioError:
+                continue
+            references.append(track.key)
+            answers.append(estimate)
+        if not references:
+            return {}
+        signatures = [track.signature for track in references]
+        ksea = score_signatures(signatures, [a.signature for a in answers], resamples=0)
+        scores = {"ksea": ksea.ksea.value}
+        if labelled.info.architecture is not None and labelled.info.architecture.outputs == 24:
+            keys = score_keys(references, [a.key for a in answers], resamples=0)
+            scores["mirex"] = keys.mirex.value
+        return scores
+
+
+def finish(folder: Path, supervised: bool) -> Path:
+    """Calibrate the best model of a run and export it, so that it can be used at once.
+
+    Returns:
+        ``best.onnx``.
+
+    Raises:
+        CalibrationError: when it cannot be calibrated; ``best.safetensors`` stays as it is.
+    """
+    from stonekey.export import export_onnx
+
+    path = folder / "best.safetensors"
+    save_checkpoint(calibrated(load_checkpoint(path), supervised), path)
+    return export_onnx(path, folder / "best.onnx", force=True)
