@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -28,6 +28,8 @@ PAUSE = 1e-3
 # Less sound than this in a whole recording (a click, a beep) says nothing of a key.
 MIN_SIGNAL_SECONDS = 0.5
 ACTIVITY_FRAME_SECONDS = 0.05
+# Hz. Below it there is no music, but a rate in kHz or a mistake that would fill the memory.
+MIN_SAMPLE_RATE = 1000
 
 
 class KeyEstimator:
@@ -64,6 +66,8 @@ class KeyEstimator:
             raise ValueError(f"overlap must be at least 0 and below 1, got {overlap}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads}")
         self.overlap = overlap
         self.published_segments = published_segments
         self.batch_size = batch_size
@@ -78,20 +82,20 @@ class KeyEstimator:
 
     @overload
     def __call__(
-        self, recording: str | os.PathLike[str] | Samples, sample_rate: int | None = None
+        self, recording: str | os.PathLike[str] | Samples, sample_rate: float | None = None
     ) -> KeyEstimate: ...
 
     @overload
     def __call__(
         self,
         recording: list[str | os.PathLike[str] | Samples],
-        sample_rate: int | None = None,
+        sample_rate: float | None = None,
     ) -> list[KeyEstimate]: ...
 
     def __call__(
         self,
         recording: str | os.PathLike[str] | Samples | list[str | os.PathLike[str] | Samples],
-        sample_rate: int | None = None,
+        sample_rate: float | None = None,
     ) -> KeyEstimate | list[KeyEstimate]:
         """Estimate the key of one recording, or of each of a list.
 
@@ -108,7 +112,7 @@ class KeyEstimator:
             return [self(one, sample_rate) for one in recording]
         if isinstance(recording, (str, os.PathLike)):
             return self._from_file(Path(recording))
-        samples = _as_mono(recording, sample_rate)
+        samples = _as_samples(recording, sample_rate)
         from stonekey.audio import resample
 
         assert sample_rate is not None
@@ -174,7 +178,7 @@ class KeyEstimator:
                 # A recording shorter than a segment is alone, so lengths are equal.
                 outputs = self._backend.run(np.stack([self._padded(x) for _, x in waiting]))
                 for (start, x), output in zip(waiting, outputs, strict=True):
-                    yield start, len(x), float(np.abs(x).max()), output
+                    yield start, len(x), float(_swing(x, [0])[0]), output
                 waiting.clear()
 
         for piece in pieces:
@@ -184,60 +188,84 @@ class KeyEstimator:
         yield from flush()
 
     def _padded(self, samples: np.ndarray) -> np.ndarray:
-        """Repeat a clip that is too short for the network until it is long enough."""
-        arch = self.info.architecture
-        frames = arch.min_frames if arch is not None else 1
-        needed = max(frames * self.info.front_end.hop, self.info.front_end.sample_rate)
-        if len(samples) >= needed:
-            return samples
-        return np.resize(samples, needed)
+        """Repeat a clip that is too short for the network.
+
+        Of silence, mirror images and repetition, repetition did best on clips of 1 to 2.9 s,
+        and somewhat better over two lengths of the minimum than over one (docs/results.md).
+        """
+        arch, front_end = self.info.architecture, self.info.front_end
+        minimum = front_end.sample_rate
+        if arch is not None:
+            minimum = max(minimum, (arch.min_frames - 1) * front_end.hop)
+        return samples if len(samples) >= minimum else np.resize(samples, 2 * minimum)
 
 
 class _Activity:
     """Watches a stream go by: how long it is and whether there is enough sound in it."""
 
     def __init__(self, rate: int) -> None:
+        self._rate = rate
         self._frame = max(1, round(rate * ACTIVITY_FRAME_SECONDS))
-        self._peaks: list[np.ndarray] = []
+        self._levels: list[np.ndarray] = []  # of the whole frames so far
+        self._rest = np.empty(0, dtype=np.float32)  # what follows them
         self.samples = 0
 
     def watch(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         for block in blocks:
             block = np.asarray(block, dtype=np.float32)
             self.samples += len(block)
-            starts = np.arange(0, len(block), self._frame)
+            seen = np.concatenate([self._rest, block])
+            starts = np.arange(0, len(seen) - self._frame + 1, self._frame)
             if len(starts):
-                self._peaks.append(np.maximum.reduceat(np.abs(block), starts))
+                whole = len(starts) * self._frame
+                self._levels.append(_swing(seen[:whole], starts))
+                seen = seen[whole:].copy()
+            self._rest = seen
             yield block
 
     def no_signal(self) -> list[str]:
         """Why there cannot be a key, or nothing."""
-        peaks = np.concatenate(self._peaks) if self._peaks else np.zeros(0)
-        peak = peaks.max(initial=0.0)
-        if peak < SILENCE_PEAK:
+        if not self.samples:
             return ["silence"]
-        seconds = (peaks > PAUSE * peak).sum() * ACTIVITY_FRAME_SECONDS
+        levels = np.concatenate([*self._levels, _swing(self._rest, [0][: len(self._rest)])])
+        loudest = levels.max()
+        if loudest < SILENCE_PEAK:
+            return ["silence"]
+        active = np.flatnonzero(levels > PAUSE * loudest)
+        # The last frame may be cut short by the end.
+        ends = np.minimum((active + 1) * self._frame, self.samples)
+        seconds = (ends - active * self._frame).sum() / self._rate
         if seconds < MIN_SIGNAL_SECONDS:
             return [f"only {seconds:.2g} s of sound, too little for a key"]
         return []
 
 
-def _as_mono(samples: Samples, sample_rate: int | None) -> np.ndarray:
+def _swing(samples: np.ndarray, starts: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Half the range of each part: its peak, but 0 for a constant, which is no sound."""
+    top = np.maximum.reduceat(samples, starts) / 2
+    return np.asarray(top - np.minimum.reduceat(samples, starts) / 2)
+
+
+def _as_samples(samples: Samples, sample_rate: float | None) -> np.ndarray:
+    """Samples that are fit for `stonekey.audio.resample`, as an array."""
     if sample_rate is None:
         raise ValueError("samples need their sample_rate")
-    if hasattr(samples, "detach"):
-        samples = samples.detach().cpu().numpy()
+    if not MIN_SAMPLE_RATE <= sample_rate < np.inf:  # 44.1 would be a rate in kHz
+        raise ValueError(f"sample_rate is in Hz, at least {MIN_SAMPLE_RATE}; got {sample_rate}")
+    if not isinstance(samples, np.ndarray) and hasattr(samples, "detach"):
+        samples = samples.detach().cpu()
+        # numpy has no bfloat16.
+        samples = (samples.float() if samples.is_floating_point() else samples).numpy()
     array = np.asarray(samples)
     if array.ndim not in (1, 2) or not array.size:
         raise ValueError(f"expected (samples,) or (samples, channels), got {array.shape}")
     if array.ndim == 2 and array.shape[1] > max(32, array.shape[0]):
         raise ValueError(f"{array.shape} looks like (channels, samples): pass it transposed")
-    if array.dtype.kind in "iu":  # full scale is 1, so that silence is told from sound
-        limits = np.iinfo(array.dtype)
-        array = (array.astype(np.float32) - (0 if limits.min else (limits.max + 1) // 2)) / (
-            np.float32(limits.max if limits.min else (limits.max + 1) // 2)
-        )
-    array = np.ascontiguousarray(array, dtype=np.float32)
-    if not np.isfinite(array).all():
-        raise ValueError("the samples hold NaN or infinite values")
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"samples must be real numbers, got {array.dtype}")
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32, copy=False)
+        if not np.isfinite(array).all():
+            raise ValueError("the samples hold NaN or infinite values")
     return array

@@ -6,7 +6,7 @@ that of `stonekey.vqt` and `stonekey.chromanet`; tests hold the two to 1e-5 of e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -213,14 +213,15 @@ def checkpoint_to_onnx(checkpoint: Checkpoint) -> onnx.ModelProto:
 
 
 def template_to_onnx(
-    info: ModelInfo, profiles: Sequence[Sequence[float]], sharpness: float
+    info: ModelInfo, profiles: np.ndarray, sharpness: float, classes: np.ndarray
 ) -> onnx.ModelProto:
-    """A template model: correlation of the mean chroma with one profile for each class.
+    """A template model: correlation of the mean chroma with key profiles.
 
     Args:
-        info: description; its class table must be as long as ``profiles``.
-        profiles: (outputs, 12), entry j the weight of pitch class j (C = 0).
+        info: description; its class table must be as long as ``classes`` is wide.
+        profiles: (n, 12), entry j the weight of pitch class j (C = 0).
         sharpness: factor on the correlations before the softmax.
+        classes: (n, outputs), 1 where a profile's probability counts to an output.
     """
     unit = np.asarray(profiles, dtype=np.float64)
     unit = unit - unit.mean(axis=1, keepdims=True)
@@ -245,6 +246,7 @@ def template_to_onnx(
         length = g.op("ReduceL2", centred, g.ints(1), keepdims=1)
         direction = g.op("Div", centred, g.op("Max", length, g.const(1e-6)))
         correlation = g.op("MatMul", direction, g.const(by_bin.T))
-        return g.op("Softmax", g.op("Mul", correlation, g.const(sharpness)), axis=1)
+        soft = g.op("Softmax", g.op("Mul", correlation, g.const(sharpness)), axis=1)
+        return g.op("MatMul", soft, g.const(classes))
 
-    return build(info, len(profiles), head)
+    return build(info, classes.shape[1], head)

@@ -30,22 +30,25 @@ _MODES: dict[str, Mode] = {
     "moll": "minor",
 }  # fmt: skip
 
-_WHEEL = re.compile(r"(1[0-2]|0?[1-9])\s*([ABDM])", re.IGNORECASE)
+_FLAGS = re.IGNORECASE | re.ASCII
+_WHEEL = re.compile(r"(1[0-2]|0?[1-9])\s*([ABDM])", _FLAGS)
 _MUSICAL = re.compile(
     r"([A-G])(?:[\s_-]*(##|bb|#|b|x|sharp|flat))?"
     r"(?:[\s:_-]*(major|maj|ma|minor|min|mi|m|ionian|aeolian)\.?)?",
-    re.IGNORECASE,
+    _FLAGS,
 )
 # As and Es are the only contractions.
-_GERMAN = re.compile(r"([A-H])(is|es|(?<=[AE])s|)[\s:_-]*(dur|moll)", re.IGNORECASE)
-_COUNTED = re.compile(r"([0-7])\s*(sharps?|flats?|[#♯♭])", re.IGNORECASE)
+_GERMAN = re.compile(r"([A-H])(is|es|(?<=[AE])s|)[\s:_-]*(dur|moll)", _FLAGS)
+_COUNTED = re.compile(r"([0-7])\s*(sharps?|flats?|[#♯♭])", _FLAGS)
 
 
 def _plain(text: str) -> str:
     """Text with one spelling of sharps and flats, and no space around it."""
     for sign, plain in (("♯", "#"), ("♭", "b"), ("𝄪", "##"), ("𝄫", "bb")):
         text = text.replace(sign, plain)
-    return text.strip()
+    # Other letters may fold to ASCII ones (a dotless i, a long s): only ASCII is read, but for
+    # any kind of space.
+    return " ".join(text.split())
 
 
 def _around(semitones: int) -> int:

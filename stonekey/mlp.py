@@ -22,7 +22,7 @@ def pointwise_mlp(x: Tensor, expand: nn.Linear, reduce: nn.Linear) -> Tensor:
     if by_parts and not torch.is_autocast_enabled("cpu"):
         flat = x.reshape(-1, x.shape[-1])
         parameters = (expand.weight, expand.bias, reduce.weight, reduce.bias)
-        return _ByParts.apply(flat, *parameters).view_as(x)  # type: ignore[no-any-return]
+        return _ByParts.apply(flat, *parameters).view_as(x)  # type: ignore[no-any-return,no-untyped-call]
     return reduce(functional.gelu(expand(x)))  # type: ignore[no-any-return]
 
 

@@ -45,7 +45,7 @@ EMBEDDED = (
         "template12",
         "template12.onnx",
         12,
-        "classical baseline, 12 key signatures: mean chroma against weighted diatonic scales",
+        "classical baseline, 12 key signatures: the sum over relative keys of the same",
     ),
 )
 

@@ -1,7 +1,7 @@
 """Results of many files, written as JSON, JSON lines, CSV, tab-separated text or NPZ.
 
 Each writer takes results as they come and a binary stream, so that the streaming formats
-(jsonl, csv, tsv) show every file as soon as it is done. Text is UTF-8 with ``\\n`` line ends;
+(jsonl, csv, tsv) show every file as soon as it is done. Text is UTF-8;
 bytes of a file's name that are not UTF-8 become U+FFFD.
 """
 
@@ -96,15 +96,16 @@ def _records(results: Iterable[FileResult], layout: Layout) -> Iterable[dict[str
 
 def write_json(results: Iterable[FileResult], stream: BinaryIO, layout: Layout) -> None:
     """An array of records; for a single file its record alone."""
-    separator = "" if layout.single else "[\n"
-    for record in _records(results, layout):
-        text = json.dumps(record, ensure_ascii=False, indent=2 if layout.single else None)
-        stream.write((separator + text).encode())
-        separator = ",\n"
+    records = _records(results, layout)
     if layout.single:
-        stream.write(b"\n")
-    else:
-        stream.write(b"[]\n" if separator == "[\n" else b"\n]\n")
+        text = json.dumps(next(iter(records), None), ensure_ascii=False, indent=2)
+        stream.write(text.encode() + b"\n")
+        return
+    separator = "[\n"
+    for record in records:
+        stream.write((separator + json.dumps(record, ensure_ascii=False)).encode())
+        separator = ",\n"
+    stream.write(b"[]\n" if separator == "[\n" else b"\n]\n")
 
 
 def write_jsonl(results: Iterable[FileResult], stream: BinaryIO, layout: Layout) -> None:
@@ -203,5 +204,3 @@ WRITERS: dict[str, Writer] = {
     "tsv": write_tsv,
     "npz": write_npz,
 }
-# Formats that show each file as soon as it is done.
-STREAMING = ("json", "jsonl", "csv", "tsv")

@@ -85,9 +85,9 @@ def peak_normalised(blocks: Iterable[np.ndarray], hold: int) -> Iterator[np.ndar
     peak = 0.0
 
     def release() -> Iterator[np.ndarray]:
-        scale = np.float32(1.0 / peak) if peak > 0 else np.float32(1.0)
         for block in held:
-            yield block * scale
+            # Not a product with 1 / peak, which overflows for a denormal peak.
+            yield block / np.float32(peak) if peak > 0 else block
         held.clear()
 
     for block in blocks:

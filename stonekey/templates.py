@@ -45,14 +45,12 @@ def key_profiles() -> np.ndarray:
     )
 
 
-def signature_profiles() -> np.ndarray:
-    """(12, 12): the diatonic scale of each signature, its degrees weighted.
-
-    The weights are those of the major key and its relative minor together: a plain 0/1 scale
-    cannot tell a signature from its neighbours once overtones are heard.
-    """
-    keys = key_profiles()
-    return np.stack([keys[tonic] + keys[12 + (tonic + 9) % 12] for tonic in range(12)])
+def relative_pairs() -> np.ndarray:
+    """(24, 12): which of the keys, in the order of `Key.index`, have which signature."""
+    pairs = np.zeros((24, 12))
+    for index in range(24):
+        pairs[index, Key.from_index(index).signature.tonic] = 1
+    return pairs
 
 
 def write_models(folder: Path) -> None:
@@ -62,12 +60,12 @@ def write_models(folder: Path) -> None:
     record = {"method": "none: key profiles from the literature"}
     keys = tuple(Key.from_index(i) for i in range(24))
     signatures = tuple(KeySignature(i) for i in range(12))
-    for name, table, profiles in (
-        ("template", keys, key_profiles()),
-        ("template12", signatures, signature_profiles()),
+    for name, table, pairs in (
+        ("template", keys, np.eye(24)),
+        ("template12", signatures, relative_pairs()),
     ):
         info = ModelInfo(name, FrontEnd(), None, table, licence="MIT", training=record)
-        model = template_to_onnx(info, profiles.tolist(), SHARPNESS)
+        model = template_to_onnx(info, key_profiles(), SHARPNESS, pairs)
         write_atomically(folder / f"{name}.onnx", partial(_write, model.SerializeToString()))
 
 

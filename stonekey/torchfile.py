@@ -8,6 +8,8 @@ globals below, and nothing else: a file that names any other global is refused u
 from __future__ import annotations
 
 import codecs
+import io
+import math
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -48,7 +50,9 @@ def _tensor(
     storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
 ) -> np.ndarray:
     extent = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) + 1
-    if min((offset, *size, *stride), default=0) < 0 or (0 not in size and extent > storage.size):
+    # A stride of 0 would let a few bytes stand for any amount of memory.
+    largest = max(extent, math.prod(size)) if 0 not in size else 0
+    if min((offset, *size, *stride), default=0) < 0 or largest > storage.size:
         raise RefusedPickleError("a tensor that reaches outside its storage")
     strides = tuple(s * storage.itemsize for s in stride)
     return np.lib.stride_tricks.as_strided(storage[offset:], size, strides).copy()
@@ -79,7 +83,8 @@ _GLOBALS: dict[str, Any] = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
+# The one in Python: the one in C sets aside as much memory as a damaged file names.
+class _Unpickler(pickle._Unpickler):
     def __init__(self, stream: IO[bytes], storage: Callable[[str, type], np.ndarray]) -> None:
         super().__init__(stream)
         self._storage = storage
@@ -109,6 +114,8 @@ def read_torch_file(path: Path) -> Any:
         zipfile.BadZipFile, KeyError, OSError: when it is not such a file.
     """
     with zipfile.ZipFile(path) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise RefusedPickleError("it is compressed, which torch.save never does")
         pickled = next((n for n in archive.namelist() if n.endswith("/data.pkl")), None)
         if pickled is None:
             raise KeyError("no data.pkl inside: not a torch.save file")
@@ -121,5 +128,4 @@ def read_torch_file(path: Path) -> Any:
         def storage(key: str, dtype: type) -> np.ndarray:
             return np.frombuffer(archive.read(f"{root}data/{key}"), dtype=dtype)
 
-        with archive.open(pickled) as stream:
-            return _Unpickler(stream, storage).load()
+        return _Unpickler(io.BytesIO(archive.read(pickled)), storage).load()

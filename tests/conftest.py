@@ -15,3 +15,18 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs the reference material in ../shared, which is not on this machine")
     return SHARED
+
+
+_skipped_parity: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and "parity" in report.keywords and SHARED.is_dir():
+        _skipped_parity.append(report.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where the reference material is, a parity test that does not run is a failure."""
+    if _skipped_parity:
+        print(f"\nparity tests were skipped although ../shared is here: {_skipped_parity}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -285,3 +285,17 @@ def test_class_tables_round_trip() -> None:
 def test_bad_class_tables(labels: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_class_table(labels)
+
+
+@pytest.mark.parametrize("text", ["C \u017fharp", "A m\u0131nor", "A m\u0130nor", "f\u0131s moll"])
+def test_letters_that_only_fold_to_ascii(text: str) -> None:
+    """A long s and dotless or dotted i match their ASCII letters when case is ignored."""
+    with pytest.raises(ValueError, match="not a key"):
+        Key.parse(text)
+    with pytest.raises(ValueError, match="not a key"):
+        KeySignature.parse("3 \u017fharps")
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u2009", "\t", "  "])
+def test_any_kind_of_space(space: str) -> None:
+    assert Key.parse(f"{space}C#{space}minor{space}") == Key(1, "minor")

@@ -7,6 +7,7 @@ the argument parser is imported inside its functions.
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ COMMANDS = {
     "export": "stonekey.cli.export",
     "calibrate": "stonekey.cli.calibrate",
     "demo": "stonekey.cli.demo",
+    "train": "stonekey.cli.train",
+    "evaluate": "stonekey.cli.evaluate",
 }
 DEFAULT_COMMAND = "predict"
 GROUP_OPTIONS = ("--help", "-h", "--version")
@@ -50,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Exit codes: 0 all is well, 1 some or all files failed, 2 bad usage, 130 interrupted.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):  # a file's name may hold any bytes
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         if given == ["--version"]:
             print(f"stonekey {__version__}")
@@ -74,8 +80,7 @@ def with_command(given: list[str]) -> list[str]:
     if not word.startswith("-") and not os.path.lexists(word) and not _like_a_path(word):
         near = difflib.get_close_matches(word, COMMANDS, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"commands: {', '.join(COMMANDS)}"
-        shown = word.encode(errors="replace").decode()
-        print(f"stonekey: '{shown}' is no command, file or folder; {hint}", file=sys.stderr)
+        print(f"stonekey: '{word}' is no command, file or folder; {hint}", file=sys.stderr)
         sys.exit(2)
     return [DEFAULT_COMMAND, *given]
 
@@ -92,7 +97,7 @@ def make_app(names: Sequence[str]) -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
         no_args_is_help=True,
-        rich_markup_mode="rich",
+        rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
 

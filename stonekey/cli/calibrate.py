@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 
 def calibrate(
-    checkpoint: Annotated[str, typer.Argument(help="Path or name of a model.")],
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT", help="Path or name of a model.")
+    ],
     recordings: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[RECORDING]...", help="Recordings in known keys."),
+        typer.Argument(metavar="RECORDING", help="Recordings in known keys."),
     ] = None,
     key: Annotated[
         list[str] | None,
@@ -33,7 +35,7 @@ def calibrate(
     ] = None,
     force: Force = False,
 ) -> None:
-    """Find the class table of a model: which of its outputs is which key.
+    """Find out which output of a model is which key.
 
     Listens to cadences synthesised in all 24 keys, or to recordings in known keys. A
     24-output model needs recordings in a major and in a minor key; the cadences speak for a
@@ -41,7 +43,7 @@ def calibrate(
 
     Exit code 1, with what was heard, for a model whose outputs fit no table.
 
-    Examples:
+    For example:
 
       stonekey calibrate run/last.safetensors --output model.safetensors
 
@@ -111,7 +113,8 @@ def _mean_output(backend: Backend, path: Path) -> np.ndarray:
     if not whole:
         seconds = front_end.segment_seconds
         raise TooShortError(path, f"calibration needs {seconds:g} s of sound")
-    return np.mean([backend.run(x[None])[0] for x in whole], axis=0, dtype=np.float64)
+    outputs = [backend.run(x[None])[0] for x in whole]
+    return np.asarray(np.mean(outputs, axis=0, dtype=np.float64))
 
 
 def _print(found: Calibration, known: tuple | None) -> None:
@@ -134,5 +137,7 @@ def _heard(confusion: np.ndarray) -> str:
         f"{Key.from_index(i)!s:>8} -> {row.argmax():2d} ({row.max():.2f})" if row.any() else ""
         for i, row in enumerate(confusion)
     ]
-    lines = [f"{major:<24}{minor}".rstrip() for major, minor in zip(cells[:12], cells[12:], strict=True)]
+    lines = [
+        f"{major:<24}{minor}".rstrip() for major, minor in zip(cells[:12], cells[12:], strict=True)
+    ]
     return "\n".join(["most probable output for each key heard:", *filter(None, lines)])

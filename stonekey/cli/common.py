@@ -22,10 +22,8 @@ Force = Annotated[bool, typer.Option("--force", help="Replace an existing output
 
 
 def say(message: str) -> None:
-    """Print to standard error, whatever bytes are in the message."""
-    text = message.encode("utf-8", "replace").decode()
-    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-    print(text.encode(encoding, "replace").decode(encoding), file=sys.stderr, flush=True)
+    """Print a line to standard error."""
+    print(message, file=sys.stderr, flush=True)
 
 
 def fail(message: str, code: int = 2) -> NoReturn:

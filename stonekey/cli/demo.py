@@ -25,7 +25,7 @@ def demo(
 
     Needs no recording and, with the default model, no network.
 
-    Examples:
+    For example:
 
       stonekey demo
 

@@ -11,20 +11,21 @@ from stonekey.cli.common import Force, check_output, fail, told_errors
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="Name or path of a model.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name or path of a model.")],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="File to write; by default the model's name.onnx."),
     ] = None,
     force: Force = False,
 ) -> None:
-    """Write a model as one ONNX file: waveform in, class probabilities out.
+    """Write a model as one ONNX file.
 
-    Input "waveform" (batch, samples), mono float32 at the model's sample rate, best scaled to
-    a peak of 1; output "probabilities" (batch, classes). The front end is inside; sample
-    rate, segment length and class table are in the metadata.
+    Waveform in, class probabilities out: input "waveform" (batch, samples), mono float32 at
+    the model's sample rate, best scaled to a peak of 1; output "probabilities" (batch,
+    classes). The front end is inside; sample rate, segment length and class table are in the
+    metadata.
 
-    Examples:
+    For example:
 
       stonekey export deezer/skey --output skey.onnx
 

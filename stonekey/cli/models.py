@@ -12,7 +12,7 @@ from stonekey.cli.common import fail, told_errors
 
 
 def models(
-    format: Annotated[  # noqa: A002 - the option's name
+    format: Annotated[
         str | None,
         typer.Option(
             "--format",
@@ -27,7 +27,7 @@ def models(
     in the user's cache folder ($STONEKEY_HOME overrides). The path of a model file works
     wherever a name does.
 
-    Examples:
+    For example:
 
       stonekey models
 

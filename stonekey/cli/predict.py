@@ -29,10 +29,10 @@ SUFFIXES = {
 def predict(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE|FOLDER...", help="Recordings; folders are searched."),
+        typer.Argument(metavar="FILE|FOLDER", help="Recordings; folders are searched."),
     ],
     model: Model = DEFAULT_MODEL,
-    format: Annotated[  # noqa: A002 - the option's name
+    format: Annotated[
         str | None,
         typer.Option(
             "--format",
@@ -88,7 +88,7 @@ def predict(
     error and has its "error" in the output), 2 for bad usage, 130 after Ctrl-C, with the
     results so far.
 
-    Examples:
+    For example:
 
       stonekey song.mp3
 
@@ -202,11 +202,11 @@ class _Run:
 
                 files = stack.enter_context(tracked(self._files))
             for path in files:
-                result = self._estimate(path)
-                if result is None:
+                estimated = self._estimate(path)
+                if estimated is None:
                     return
                 self.done += 1
-                yield self._told(result)
+                yield self._told(estimated)
                 if self._interrupt.requested:
                     return
 

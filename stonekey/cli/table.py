@@ -33,17 +33,10 @@ def write_table(
         table.add_column("Next")
     table.add_column("Length", justify="right")
     rows = list(results)
-    notes = any(row.error or (row.estimate and row.estimate.warnings) for row in rows)
-    if notes:
-        table.add_column("Notes")
     for row in rows:
         cells = [Text(printable(row.file)), *_cells(row, layout.notation)]
         if others:
             cells.insert(3, Text(_next(row.estimate, layout)))
-        if notes:
-            warnings = row.estimate.warnings if row.estimate else ()
-            note = Text(row.error, style="red") if row.error else Text("; ".join(warnings))
-            cells.append(note)
         table.add_row(*cells)
     colour = terminal and sys.stdout.isatty()
     text = io.StringIO()
@@ -51,6 +44,11 @@ def write_table(
     console = Console(file=text, force_terminal=colour, width=None if colour else 200)
     if rows:
         console.print(table)
+    for row in rows:
+        notes = row.estimate.warnings if row.estimate else (row.error or "",)
+        if row.estimate or not terminal:  # on a terminal standard error has told the errors
+            for note in notes:
+                console.print(Text(f"{printable(row.file)}: {note}"), soft_wrap=True)
     encoding = sys.stdout.encoding if terminal and sys.stdout.encoding else "utf-8"
     stream.write(text.getvalue().encode(encoding, "replace"))
 

@@ -6,6 +6,7 @@ default here; a name or parameter that does not exist is an error.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -87,6 +88,8 @@ def _vqt(
 ) -> dict[str, Any]:
     if list(harmonics) != [1]:
         raise ConfigError(f"VQT.harmonics: only [1] is supported, got {list(harmonics)}")
+    if bins_per_octave != 12:  # the network pools octaves of 12
+        raise ConfigError(f"VQT.bins_per_octave: only 12 is supported, got {bins_per_octave}")
     return {"fmin": fmin, "n_bins": n_bins, "bins_per_octave": bins_per_octave, "hop": hop}
 
 
@@ -138,15 +141,15 @@ def _optimizer(
     return locals()
 
 
+_FUNCTIONS: dict[str, Callable[..., dict[str, Any]]] = {
+    "VQT": _vqt,
+    "ChromaNet": _chromanet,
+    "data": _data,
+    "loss": _loss,
+    "optimizer": _optimizer,
+}
 _SECTIONS = {
-    name: gin.external_configurable(function, name=name)
-    for name, function in {
-        "VQT": _vqt,
-        "ChromaNet": _chromanet,
-        "data": _data,
-        "loss": _loss,
-        "optimizer": _optimizer,
-    }.items()
+    name: gin.external_configurable(function, name=name) for name, function in _FUNCTIONS.items()
 }
 
 
@@ -176,7 +179,9 @@ def load_config(
         raise ConfigError(f"{gin_file}: {error}") from error
     except (ValueError, TypeError, AttributeError, SyntaxError, ImportError, NameError) as error:
         raise ConfigError(f"{gin_file or 'configuration'}: {error}") from error
-    text = gin.config_str()
+    for name, section in values.items():
+        _check_types(name, section)
+    text = gin.operative_config_str()
     net, data = values["ChromaNet"], values["data"]
     try:
         front_end = FrontEnd(
@@ -195,6 +200,12 @@ def load_config(
         )
     except (ValueError, TypeError) as error:
         raise ConfigError(str(error)) from error
+    frames = front_end.frames(front_end.segment_samples)
+    if frames < architecture.min_frames:
+        raise ConfigError(
+            f"data.duration = {data['duration']} gives {frames} frames; the network needs "
+            f"{architecture.min_frames}"
+        )
     optimizer = values["optimizer"]
     optimizer["betas"] = tuple(optimizer["betas"])
     return Config(
@@ -205,6 +216,21 @@ def load_config(
         OptimizerConfig(**optimizer),
         text,
     )
+
+
+def _check_types(section: str, values: dict[str, Any]) -> None:
+    """ConfigError for a value of another type than the parameter's default, named."""
+    for name, parameter in inspect.signature(_FUNCTIONS[section]).parameters.items():
+        default, value = parameter.default, values.get(name)
+        if name not in values or default is None:
+            continue
+        wanted: tuple[type, ...] = (type(default),)
+        if isinstance(default, float):
+            wanted = (int, float)
+        elif isinstance(default, tuple):
+            wanted = (tuple, list)
+        if not isinstance(value, wanted) or isinstance(value, bool) != isinstance(default, bool):
+            raise ConfigError(f"{section}.{name}: {value!r} is not a {wanted[-1].__name__}")
 
 
 def _mode(name: str) -> Mode:

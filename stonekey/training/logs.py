@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 class Logs:
     """Writes a run's TensorBoard events; does nothing without a folder (ranks but the first)."""
 
-    def __init__(self, folder: Path | None, purge_step: int = 0) -> None:
+    def __init__(self, folder: Path | None, purge_step: int | None = None) -> None:
         self._writer = None
         if folder is not None:
             from torch.utils.tensorboard import SummaryWriter
 
             # What a killed run wrote after its last checkpoint is written again.
-            self._writer = SummaryWriter(str(folder), purge_step=purge_step or None)
+            self._writer = SummaryWriter(str(folder), purge_step=purge_step)
 
     def scalars(self, prefix: str, values: Mapping[str, float], step: int) -> None:
         """Write ``prefix/name`` for each value."""
@@ -46,7 +46,7 @@ class Logs:
                 samples = load_audio(path, sample_rate).samples[: round(seconds * sample_rate)]
             except AudioError:
                 continue
-            sound = torch.from_numpy(samples)[None]
+            sound = torch.from_numpy(samples)[None] / max(1e-9, float(abs(samples).max()))
             self._writer.add_audio(f"audio/{number}", sound, 0, sample_rate=sample_rate)
 
     def profile(self, name: str, profile: Tensor, step: int) -> None:

@@ -12,18 +12,19 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from stonekey.checkpoint import Checkpoint, save_checkpoint
+from stonekey.checkpoint import Checkpoint, CheckpointError, save_checkpoint
 from stonekey.data.batch import TrainingBatch
 from stonekey.stone import Stone
 from stonekey.training.config import Config
 from stonekey.training.logs import Logs
 from stonekey.training.objective import Objective, Probabilities, Terms, profile_on_circle
 from stonekey.training.schedule import clip_each, cosine, parameter_groups
-from stonekey.training.state import load_state, save_state
+from stonekey.training.state import LAST, load_state, save_state
 from stonekey.views import fixed_crops, random_crops
 
 # A run whose loss is not finite goes back to its last checkpoint this often before it stops.
 MAX_RESTORES = 3
+TERMS = ("key", "mode", "balance", "total")  # of any objective
 # Steps in a row whose gradient is not finite before the same is done.
 MAX_SKIPPED = 20
 
@@ -118,7 +119,12 @@ class Trainer:
 
     def _seed_step(self) -> None:
         """Make the draws of this step a function of seed, step, rank and restores."""
-        place = (self.plan.seed, self.progress.step, self.fabric.global_rank, self.progress.restores)
+        place = (
+            self.plan.seed,
+            self.progress.step,
+            self.fabric.global_rank,
+            self.progress.restores,
+        )
         seed = 0
         for part in place:
             seed = (seed * 1_000_003 + part + 1) % 2**63
@@ -179,10 +185,17 @@ class Trainer:
 
     def _reduced(self, terms: Terms) -> dict[str, float]:
         """Loss terms as numbers, averaged over the processes."""
-        stacked = torch.stack([value.detach().float() for value in terms.values()])
-        if self.fabric.world_size > 1:
-            stacked = self.fabric.all_reduce(stacked, reduce_op="mean")
+        stacked = self._over_ranks(
+            torch.stack([value.detach().float() for value in terms.values()]), "mean"
+        )
         return dict(zip(terms, stacked.tolist(), strict=True))
+
+    def _over_ranks(self, values: Tensor, how: str) -> Tensor:
+        if self.fabric.world_size == 1:
+            return values
+        reduced = self.fabric.all_reduce(values, reduce_op=how)
+        assert isinstance(reduced, Tensor)
+        return reduced
 
     # --- epochs -----------------------------------------------------------------------------
 
@@ -240,32 +253,31 @@ class Trainer:
 
     def validate(self) -> dict[str, float]:
         """Mean loss terms over the validation batches: fixed segments and transpositions."""
-        self.network.eval()
+        # Not the data-parallel wrapper, which talks to the other processes at each call: the
+        # processes may have different numbers of batches.
+        network = self.network.module.eval()
         front_end = self.config.front_end
-        sums: dict[str, float] = {}
-        count = 0
+        sums, counts = dict.fromkeys(TERMS, 0.0), dict.fromkeys(TERMS, 0)
         profile: Tensor | None = None
-        with torch.no_grad():
+        with torch.no_grad(), self.fabric.autocast():
             for number, batch in enumerate(self.validation()):
                 if number >= self.plan.val_steps:
                     break
                 items = batch.items if batch.items is not None else torch.arange(len(batch))
                 crops = fixed_crops(items.cpu(), front_end.n_bins, front_end.crop_bins)
-                terms = self.objective(self.network, batch, crops)
+                terms = self.objective(network, batch, crops, joined=False)
                 for name, value in terms.items():
-                    sums[name] = sums.get(name, 0.0) + float(value) * len(batch)
-                count += len(batch)
+                    sums[name] += float(value) * len(batch)
+                    counts[name] += len(batch)
                 if profile is None:
                     inputs = batch.a[:, :, : front_end.crop_bins]
-                    profile = profile_on_circle(self.network(inputs))
+                    profile = profile_on_circle(network(inputs))
         # Every rank holds a share of the tracks: add up, then divide.
-        total = torch.tensor([*sums.values(), float(count)], dtype=torch.float64)
-        if self.fabric.world_size > 1:
-            device = self.fabric.device
-            total = self.fabric.all_reduce(total.float().to(device), reduce_op="sum").cpu()
+        own = torch.tensor([list(sums.values()), list(counts.values())], device=self.fabric.device)
+        total, count = self._over_ranks(own, "sum").cpu()
         if profile is not None:
             self.logs.profile("profile", profile, self.progress.step)
-        return {name: float(total[i] / total[-1]) for i, name in enumerate(sums)}
+        return {name: float(total[i] / count[i]) for i, name in enumerate(TERMS) if count[i] > 0}
 
     def _end_epoch(self) -> None:
         progress, plan = self.progress, self.plan
@@ -328,13 +340,22 @@ class Trainer:
 
         Args:
             loader: also put the batches back to where they were.
+
+        Raises:
+            CheckpointError: when it is broken, or of a run with another network.
         """
         state = load_state(self.plan.folder)
         if state is None:
             return False
         self.progress = Progress(**state["progress"])
-        self.stone.chromanet.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        try:
+            self.stone.chromanet.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.plan.folder / LAST}: of a run with another network; start anew with "
+                f"--fresh, or under another name"
+            ) from error
         if (scaler := self._scaler()) is not None and state["scaler"] is not None:
             scaler.load_state_dict(state["scaler"])
         if loader and state["loader"] is not None:

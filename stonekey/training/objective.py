@@ -65,7 +65,11 @@ class Objective:
         return supervised_views(batch.a, labels, self.outputs, crops, bins)
 
     def __call__(
-        self, network: Callable[[Tensor], Tensor], batch: TrainingBatch, crops: Crops
+        self,
+        network: Callable[[Tensor], Tensor],
+        batch: TrainingBatch,
+        crops: Crops,
+        joined: bool = True,
     ) -> Terms:
         """Loss terms of a batch, scalars; ``total`` is the weighted sum to minimise.
 
@@ -73,6 +77,8 @@ class Objective:
             network: cropped log-VQT (batch, 1, bins, frames) -> probabilities.
             batch: a self-supervised or supervised batch.
             crops: one pair for each item.
+            joined: take the batch means of all processes together; then every process must
+                call at the same time.
         """
         views = self.views(batch, crops)
         half, weight = self.loss.half, self.loss.mode_weight
@@ -88,7 +94,7 @@ class Objective:
                 energy = (chroma(views.a) + chroma(views.b)) / 2
                 return skey_losses(
                     y_a, y_b, y_c, views.shift, energy, self.omega,
-                    weights=weights, half=half, across_ranks=mean_across_ranks,
+                    weights=weights, half=half, across_ranks=mean_across_ranks if joined else None,
                 )  # fmt: skip
             terms = stone_losses(
                 y_a, y_b, y_c, views.shift, self.omega, mode_weight=weight, half=half
@@ -114,4 +120,3 @@ def profile_on_circle(probabilities: Tensor) -> Tensor:
     """Mean key signature profile (12,), in the order of the circle of fifths from output 0."""
     rows = probabilities.detach().float().reshape(len(probabilities), -1, 12).sum(dim=1)
     return rows.mean(dim=0)[torch.arange(12, device=rows.device) * 7 % 12]
-

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from stonekey.data.batch import TrainingBatch, training_batch
 from stonekey.data.batch_loader import DataError
 from stonekey.data.cache import CachedTrack, CacheReport, build_cache
 from stonekey.data.loaders import CachedLoader, fixed_batches
-from stonekey.data.manifest import Track, read_manifest
+from stonekey.data.manifest import ManifestError, Track, read_manifest
 from stonekey.training.config import Config, ConfigError, TrainType, load_config
 from stonekey.training.logs import Logs
 from stonekey.training.loop import Plan, Report, Trainer
@@ -103,21 +104,40 @@ def split_tracks(options: Options, percent: float) -> tuple[list[Track], list[Tr
     """Training and validation tracks.
 
     Validation tracks are those of ``--valid``, else those whose split in the manifest is
-    ``valid`` or ``validation``, else a share of the data chosen by name.
+    ``valid`` or ``validation``, else a share of the data chosen by name. None is in both.
     """
     assert options.data is not None
     tracks = list(read_manifest(options.data).present)
     if options.labels is not None:
-        tracks += read_manifest(options.labels).present
+        tracks = _merged([*tracks, *read_manifest(options.labels).present])
     train = [t for t in tracks if t.split in (None, "", "train")]
     if options.valid is not None:
-        return train, list(read_manifest(options.valid).present)
+        valid = list(read_manifest(options.valid).present)
+        away = {_real_path(t) for t in valid}
+        return [t for t in train if _real_path(t) not in away], valid
     valid = [t for t in tracks if t.split in ("valid", "validation")]
     if valid:
         return train, valid
     valid = [t for t in train if held_out(t, percent)] or train[:1]
-    rest = [t for t in train if t not in valid]
+    away = {_real_path(t) for t in valid}
+    rest = [t for t in train if _real_path(t) not in away]
     return rest or train, valid
+
+
+def _real_path(track: Track) -> str:
+    return track.id if track.path is None else os.path.realpath(track.path)
+
+
+def _merged(tracks: Iterable[Track]) -> list[Track]:
+    """One entry for each file: its first, with the label of any."""
+    known: dict[str, Track] = {}
+    for track in tracks:
+        first = known.setdefault(_real_path(track), track)
+        if first.key is None and track.key is not None:
+            known[_real_path(track)] = replace(first, key=track.key)
+        elif track.key not in (None, first.key):
+            raise ManifestError(f"{track.path} has two keys: {first.key} and {track.key}")
+    return list(known.values())
 
 
 def prepare_data(options: Options, config: Config, fabric: Fabric) -> Data:
@@ -171,7 +191,13 @@ class Converted:
             batch = next(self._batches)
         except StopIteration:  # a user's finite loader starts again
             self._batches = iter(self.loader)
-            batch = next(self._batches)
+            try:
+                batch = next(self._batches)
+            except StopIteration:
+                raise DataError(
+                    "the training loader gives no more batches: it must be endless, or an "
+                    "iterable that can be started again"
+                ) from None
         return training_batch(batch, self.vqt, self.device)
 
 
@@ -209,7 +235,6 @@ def train(options: Options, report: Report | None = None) -> Path | None:
         keep_epochs=max(1, options.n_epochs // 10),
     )
     supervised = config.data.train_mode != "selfsupervised"
-    logs = Logs(options.save_dir / "tensorboard" / options.place if first else None)
     trainer = Trainer(
         fabric,
         config,
@@ -217,8 +242,7 @@ def train(options: Options, report: Report | None = None) -> Path | None:
         batches,
         lambda: _validation(config, options, data, fabric),
         Scorer(data.labelled_valid, supervised) if data and data.labelled_valid else None,
-        logs,
-        options.compile,
+        compiled=options.compile,
     )
     if options.resume:
         if trainer.resume():
@@ -226,6 +250,8 @@ def train(options: Options, report: Report | None = None) -> Path | None:
     elif (plan.folder / "last.pt").exists() and first:
         (plan.folder / "last.pt").unlink()
     fabric.barrier()
+    folder = options.save_dir / "tensorboard" / options.place
+    logs = trainer.logs = Logs(folder if first else None, trainer.progress.step + 1)
     logs.text("config", config.text)
     if data is not None:
         logs.audio(data.examples, config.front_end.sample_rate)
@@ -261,13 +287,16 @@ def _fabric(options: Options) -> Fabric:
     devices: Any = options.devices
     if ":" in options.device:
         devices = [int(options.device.split(":")[1])]
-    return Fabric(
-        accelerator=accelerator,
-        devices=devices,
-        num_nodes=options.nodes,
-        precision=precision,
-        strategy="ddp" if many else "auto",
-    )
+    try:
+        return Fabric(
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=options.nodes,
+            precision=precision,
+            strategy="ddp" if many else "auto",
+        )
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ConfigError(f"--device {options.device}, --precision {precision}: {error}") from error
 
 
 def _train_loader(config: Config, options: Options, data: Data | None, fabric: Fabric) -> Any:
@@ -312,4 +341,3 @@ def _validation(
         raise ConfigError("with a train_loader of your own, bind data.test_loader or give --data")
     for batch in batches:
         yield training_batch(batch, vqt, fabric.device)
-

@@ -28,7 +28,8 @@ def parameter_groups(module: nn.Module) -> list[dict[str, object]]:
         if isinstance(part, FrameNorm)
         for parameter in part.parameters()
     }
-    decayed, kept = [], []
+    decayed: list[Tensor] = []
+    kept: list[Tensor] = []
     for parameter in module.parameters():
         decayed_one = parameter.ndim > 1 and id(parameter) not in norms
         (decayed if decayed_one else kept).append(parameter)
@@ -49,4 +50,5 @@ def clip_each(parameters: Iterable[Tensor], limit: float) -> Tensor:
     stacked = torch.stack([norm.float() for norm in norms])
     factors = (limit / (stacked + 1e-6)).clamp(max=1.0)
     torch._foreach_mul_(gradients, [f.to(g.dtype) for f, g in zip(factors, gradients, strict=True)])
-    return torch.linalg.vector_norm(stacked)
+    total: Tensor = torch.linalg.vector_norm(stacked)
+    return total

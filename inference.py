@@ -1,0 +1,173 @@
+"""The documented inference command: the keys of all audio files of a folder.
+
+    python -m inference CHECKPOINT AUDIO_FOLDER -e mp3 [-o 0.5] [-a | --no-average] -tt ks|ks_mode
+
+Recordings are cut as the published inference does: consecutive 15 s segments, what remains
+after the last is dropped, a shorter recording is one segment. Writes
+``AUDIO_FOLDER/results/<checkpoint name>/results.npz``, which ``np.load`` opens without pickle:
+
+- ``files`` (n,): names relative to the folder, sorted; ``errors`` (n,): why a file could not
+  be read, else empty; ``class_table``: name of each class; ``checkpoint``.
+- averaging (the default): ``classes`` (n,), index of the most probable class of the mean over
+  the segments, -1 where there is none; ``keys`` (n,), its name, else empty; ``probabilities``
+  (n, classes), NaN where there are none.
+- ``--no-average``: ``outputs`` (m, classes), the probabilities of each segment of all files;
+  ``classes`` and ``keys`` (m,), of each segment; ``segment_files`` (m,), index of its file;
+  ``segment_starts`` (m,) in seconds.
+
+Exit code: 0 when all files were read, 1 when some were not, 2 for bad usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+OUTPUTS = {"ks": 12, "ks_mode": 24}
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m inference",
+        description="Keys of all audio files of a folder, written to "
+        "AUDIO_FOLDER/results/<checkpoint name>/results.npz.",
+    )
+    parser.add_argument("checkpoint", help="path or name of a model")
+    parser.add_argument(
+        "audio_folder", type=Path, help="folder of recordings, searched to any depth"
+    )
+    parser.add_argument("-e", "--extension", required=True, help="of the files, such as mp3")
+    parser.add_argument(
+        "-o", "--overlap", type=float, default=0.0,
+        help="share of a segment that the next repeats, at least 0 and below 1 (default 0)",
+    )  # fmt: skip
+    parser.add_argument(
+        "-a", "--average", action=argparse.BooleanOptionalAction, default=True,
+        help="average over each file's segments (default), or keep the segments apart",
+    )  # fmt: skip
+    parser.add_argument(
+        "-tt", "--train_type", "--train-type", dest="train_type", choices=tuple(OUTPUTS),
+        required=True, help="ks: 12 key signatures; ks_mode: 24 keys",
+    )  # fmt: skip
+    options = parser.parse_args(arguments)
+    if not 0 <= options.overlap < 1:
+        parser.error(f"--overlap must be at least 0 and below 1, got {options.overlap}")
+    if not options.audio_folder.is_dir():
+        parser.error(f"{options.audio_folder}: no such folder")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    options = parse_arguments(arguments)
+    from stonekey.audio import find_audio_files
+    from stonekey.checkpoint import CheckpointError, write_atomically
+    from stonekey.estimator import KeyEstimator
+    from stonekey.registry import find_model
+    from stonekey.results import FileResult, reason
+
+    folder: Path = options.audio_folder
+    try:
+        path = find_model(options.checkpoint)
+        estimator = KeyEstimator(path, overlap=options.overlap, published_segments=True)
+    except (CheckpointError, ValueError, OSError) as error:
+        return _say(str(error), 2)
+    outputs, expected = len(estimator.class_table), OUTPUTS[options.train_type]
+    if outputs != expected:
+        return _say(
+            f"{options.checkpoint} has {outputs} outputs, but -tt {options.train_type} means "
+            f"{expected}; use -tt {'ks' if outputs == 12 else 'ks_mode'}",
+            2,
+        )
+    unlisted: list[FileResult] = []
+    files = find_audio_files(
+        folder,
+        options.extension,
+        lambda place, error: unlisted.append(FileResult(place, None, reason(error))),
+    )
+    if not files and not unlisted:
+        return _say(f"no .{options.extension.lstrip('.')} files in {folder}", 1)
+    results = list(unlisted)
+    for file in files:
+        try:
+            results.append(FileResult(file, estimator(file)))
+        except Exception as error:  # one bad file must not end the run
+            results.append(FileResult(file, None, reason(error)))
+    for result in results:
+        if result.error is not None:
+            _say(f"{result.file}: {result.error}", 1)
+    arrays = collect(results, folder, estimator, options.average)
+    target = folder / "results" / path.stem / "results.npz"
+    try:
+        write_atomically(target, lambda temporary: _save(temporary, arrays))
+    except OSError as error:
+        return _say(f"{target}: cannot be written: {error}", 1)
+    print(f"{len(files)} files: {target}")
+    return 1 if any(result.error is not None for result in results) else 0
+
+
+def collect(results: Sequence[Any], folder: Path, estimator: Any, average: bool) -> dict[str, Any]:
+    """The arrays to write, as the module describes them.
+
+    Args:
+        results: `stonekey.results.FileResult` of each file.
+        estimator: the `KeyEstimator` that made them.
+    """
+    import numpy as np
+
+    from stonekey.audio.errors import display_name
+
+    table = estimator.class_table
+    names = np.array([str(label) for label in table])
+    arrays: dict[str, Any] = {
+        "files": np.array([display_name(r.path.relative_to(folder)) for r in results]),
+        "errors": np.array([r.error or "" for r in results]),
+        "class_table": names,
+        "checkpoint": np.array(estimator.info.name),
+    }
+    if average:
+        unknown = np.full(len(table), np.nan)
+        probabilities = [
+            list(r.estimate.probabilities.values())
+            if r.estimate and r.estimate.probabilities else unknown
+            for r in results
+        ]  # fmt: skip
+        labels = [r.estimate.label if r.estimate else None for r in results]
+        classes = [-1 if label is None else table.index(label) for label in labels]
+        arrays["probabilities"] = np.array(probabilities)
+        arrays["keys"] = np.array([str(label) if label is not None else "" for label in labels])
+        arrays["classes"] = np.array(classes, dtype=np.int64)
+        return arrays
+    segments = [
+        (i, segment)
+        for i, r in enumerate(results)
+        for segment in (r.estimate.segments if r.estimate else ())
+    ]
+    outputs = np.array([s.probabilities for _, s in segments], dtype=np.float32)
+    outputs = outputs.reshape(-1, len(table))
+    arrays["outputs"] = outputs
+    arrays["classes"] = outputs.argmax(axis=1)
+    arrays["keys"] = names[arrays["classes"]]
+    arrays["segment_files"] = np.array([i for i, _ in segments], dtype=np.int64)
+    arrays["segment_starts"] = np.array([s.start for _, s in segments])
+    return arrays
+
+
+def _save(path: Path, arrays: dict[str, Any]) -> None:
+    import numpy as np
+
+    with path.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)
+
+
+def _say(message: str, code: int) -> int:
+    print(message.encode(errors="replace").decode(), file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

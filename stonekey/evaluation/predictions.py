@@ -1,0 +1,364 @@
+"""Answers to be scored: of models run over the tracks of a manifest, and of other tools."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stonekey.data.manifest import (
+    KEY_COLUMNS,
+    NO_KEY,
+    PATH_COLUMNS,
+    ManifestError,
+    Track,
+    read_rows,
+)
+from stonekey.keys import ClassLabel, Key, KeySignature, parse_class_table
+from stonekey.version import __version__
+
+# Raise it when the same model and version come to give other answers.
+CACHE_VERSION = 1
+LABEL_COLUMNS = (*KEY_COLUMNS, "signature")
+
+Watch = Callable[[Sequence[Track]], AbstractContextManager[Iterator[Track]]]
+
+
+def unwatched(tracks: Sequence[Track]) -> AbstractContextManager[Iterator[Track]]:
+    """The tracks, with nothing shown."""
+    return nullcontext(iter(tracks))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a system says of one track.
+
+    Attributes:
+        label: a key, or a key signature; None for "no key" and where there is an error.
+        confidence: probability of the answer, 0 to 1; None where the system gives none.
+        error: why there is no answer.
+    """
+
+    label: ClassLabel | None
+    confidence: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class System:
+    """One system's answers.
+
+    Attributes:
+        name: for tables.
+        outputs: 24 when it answers with keys, 12 when with key signatures.
+        answers: by track id.
+        source: the model or the file that they come from.
+        details: what else identifies them, for JSON.
+        unmatched: names in a file of predictions that are no track of the manifest.
+    """
+
+    name: str
+    outputs: int
+    answers: Mapping[str, Answer]
+    source: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+    unmatched: tuple[str, ...] = ()
+
+    def answer(self, track: Track) -> Answer:
+        """The answer for a track; one with an error where the system has none."""
+        return self.answers.get(track.id) or Answer(None, None, "no prediction")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How models are run; only the first two change answers and so belong to a cache's name."""
+
+    overlap: float = 0.0
+    published_segments: bool = False
+    device: str = "cpu"
+    threads: int | None = None
+
+    @property
+    def cutting(self) -> dict[str, Any]:
+        """What changes answers."""
+        return {"overlap": self.overlap, "published_segments": self.published_segments}
+
+
+class PredictionCache:
+    """Outputs of one model file with one cutting, kept in a file of JSON lines.
+
+    The first line describes the model; each other holds a recording's mean output, written as soon
+    as it is known, so that an interrupted run goes on where it stopped. A recording is known by
+    its path, size and time of change; a line that cannot be read is as if it were not there.
+
+    Args:
+        folder: where the files are; None keeps nothing.
+        digest: sha256 of the model file.
+        cutting: settings that change the outputs.
+    """
+
+    def __init__(self, folder: Path | None, digest: str, cutting: Mapping[str, Any]) -> None:
+        self.table: tuple[ClassLabel, ...] | None = None
+        self._outputs: dict[str, list[float] | None] = {}
+        self._path: Path | None = None
+        if folder is None:
+            return
+        name = json.dumps([CACHE_VERSION, __version__, digest, dict(cutting)], sort_keys=True)
+        self._path = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.jsonl"
+        if self._path.is_file():
+            for line in self._path.read_text("utf-8", errors="replace").splitlines():
+                self._take(line)
+
+    def _take(self, line: str) -> None:
+        try:
+            record = json.loads(line)
+            if "class_table" in record:
+                self.table = parse_class_table(record["class_table"])
+            else:
+                self._outputs[record["file"]] = record["output"]
+        except (ValueError, KeyError, TypeError):
+            return
+
+    def describe(self, model: str, table: tuple[ClassLabel, ...]) -> None:
+        """Say which model this is and what its outputs mean."""
+        if self.table is None:
+            self.table = table
+            names = [str(label) for label in table]
+            self._append({"model": model, "class_table": names})
+
+    def get(self, file: str) -> Answer | None:
+        """The answer for a file (`file_identity`), None when it is not known."""
+        if self.table is None or file not in self._outputs:
+            return None
+        return _answer(self._outputs[file], self.table)
+
+    def put(self, file: str, path: Path, output: list[float] | None) -> None:
+        """Keep the mean output (outputs,) of a file; None for "no key"."""
+        self._outputs[file] = output
+        self._append({"file": file, "path": str(path), "output": output})
+
+    def _append(self, record: dict[str, Any]) -> None:
+        if self._path is None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("ab+") as file:
+            # Ends a line that was cut off, so that only that one is lost.
+            cut = file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
+            file.write((b"\n" if cut else b"") + json.dumps(record).encode() + b"\n")
+
+
+def file_identity(path: Path) -> str:
+    """A text that changes when the file is another one or has changed."""
+    status = path.stat()
+    text = f"{os.path.realpath(path)}\0{status.st_size}\0{status.st_mtime_ns}"
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def _answer(output: Sequence[float] | None, table: tuple[ClassLabel, ...]) -> Answer:
+    if output is None:
+        return Answer(None, 0.0)
+    best = int(np.argmax(output))
+    return Answer(table[best], float(output[best]))
+
+
+def predict_tracks(
+    model: str | os.PathLike[str],
+    tracks: Sequence[Track],
+    settings: Settings | None = None,
+    *,
+    name: str | None = None,
+    cache: Path | None = None,
+    watch: Watch = unwatched,
+) -> System:
+    """Run a model over tracks whose audio is there, but for those in the cache.
+
+    A file that cannot be estimated gets an answer with an error and is tried again next time.
+
+    Args:
+        model: name or path of a model.
+        tracks: what to estimate.
+        settings: cutting, device and threads.
+        name: name of the system (default: :func:`model_name`).
+        cache: folder to keep outputs in; None keeps nothing.
+        watch: wraps the tracks still to be done, for a progress bar.
+
+    Raises:
+        CheckpointError: the model cannot be had, or its outputs have no names yet.
+    """
+    from stonekey.checkpoint import sha256
+    from stonekey.registry import find_model
+    from stonekey.results import reason
+
+    settings = settings or Settings()
+    path = find_model(model)
+    digest = sha256(path)
+    known = PredictionCache(cache, digest, settings.cutting)
+    answers: dict[str, Answer] = {}
+    waiting: list[Track] = []
+    for track in tracks:
+        found = None
+        if track.path is not None and track.path.is_file():
+            found = known.get(file_identity(track.path))
+        if found is None:
+            waiting.append(track)
+        else:
+            answers[track.id] = found
+    if waiting or known.table is None:
+        from stonekey.estimator import KeyEstimator
+
+        estimator = KeyEstimator(
+            path,
+            settings.device,
+            threads=settings.threads,
+            overlap=settings.overlap,
+            published_segments=settings.published_segments,
+        )
+        known.describe(os.fspath(model), estimator.class_table)
+        with watch(waiting) as following:
+            for track in following:
+                try:
+                    if track.path is None:
+                        raise FileNotFoundError(f"{track.id}: no audio")
+                    file = file_identity(track.path)
+                    output = list(estimator(track.path).probabilities.values()) or None
+                except Exception as error:  # one bad file must not end the run, whatever is wrong
+                    answers[track.id] = Answer(None, None, reason(error))
+                    continue
+                known.put(file, track.path, output)
+                answers[track.id] = _answer(output, estimator.class_table)
+    assert known.table is not None
+    details = {"sha256": digest, **settings.cutting}
+    return System(name or model_name(model), len(known.table), answers, os.fspath(model), details)
+
+
+def model_name(model: str | os.PathLike[str]) -> str:
+    """A model's name for tables: the registry's, else the file's, else of the file's folder."""
+    from stonekey.registry import model_names
+
+    text = os.fspath(model)
+    if text in model_names():
+        return text
+    path = Path(text)
+    return path.resolve().parent.name if path.stem == "model" else path.stem or text
+
+
+def read_predictions(
+    path: str | os.PathLike[str], tracks: Sequence[Track], *, name: str | None = None
+) -> System:
+    """Read another tool's answers.
+
+    Args:
+        path: CSV (or ``.tsv``) with a header: ``path`` (or ``file``, ``filename``), ``key`` (or
+            ``label``, ``signature``; empty: no key), optionally ``confidence`` and ``error``; what
+            ``stonekey predict --format csv`` writes, too. Keys in any spelling; one key signature
+            such as ``3 flats`` or ``C major / A minor`` makes it a system of 12 outputs.
+        tracks: what it is scored on. A file is found by the end of its path that it shares with
+            a track's path or id, the longest first; without its suffix if need be.
+        name: name of the system (default: the file's).
+
+    Raises:
+        ManifestError: unreadable, no such columns, a label or confidence that cannot be read, two
+            answers for a track, or no track found in it. The message names file and line.
+    """
+    path = Path(path)
+    ends = _Ends(tracks)
+    found: dict[str, tuple[int, int, Answer]] = {}  # track -> length of match, line, answer
+    unmatched: list[str] = []
+    for line, row in read_rows(path, "\t" if path.suffix.lower() == ".tsv" else ","):
+        where = f"{path}, line {line}"
+        file, answer = _prediction(row, where)
+        track, length = ends.find(file)
+        if track is None:
+            unmatched.append(file)
+            continue
+        before = found.get(track)
+        if before and before[0] == length and before[2] != answer:
+            raise ManifestError(f"{where}: {file} has another answer on line {before[1]}")
+        if before is None or before[0] < length:
+            found[track] = (length, line, answer)
+        elif before[0] > length:
+            unmatched.append(file)
+    if not found:
+        raise ManifestError(f"{path}: none of its files is a track of the data")
+    answers = {track: answer for track, (_, _, answer) in found.items()}
+    signatures = any(isinstance(answer.label, KeySignature) for answer in answers.values())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return System(
+        name or path.stem,
+        12 if signatures else 24,
+        answers,
+        str(path),
+        {"sha256": digest},
+        tuple(unmatched),
+    )
+
+
+def _prediction(row: Mapping[str, str], where: str) -> tuple[str, Answer]:
+    file = next((row[column] for column in PATH_COLUMNS if column in row), None)
+    text = next((row[column] for column in LABEL_COLUMNS if column in row), None)
+    if file is None or text is None:
+        wanted = PATH_COLUMNS if file is None else LABEL_COLUMNS
+        raise ManifestError(f"{where}: no column {' or '.join(wanted)}")
+    if not file:
+        raise ManifestError(f"{where}: no path")
+    try:
+        label = None if text.lower() in {*NO_KEY, "no key"} else _label(text)
+        confidence = float(row["confidence"]) if row.get("confidence") else None
+    except ValueError as error:
+        raise ManifestError(f"{where}: {file}: {error}") from error
+    if confidence is not None and not (math.isfinite(confidence) and 0 <= confidence <= 1):
+        raise ManifestError(f"{where}: {file}: confidence {confidence} is not between 0 and 1")
+    return file, Answer(label, confidence, row.get("error") or None)
+
+
+def _label(text: str) -> ClassLabel:
+    try:
+        return Key.parse(text)
+    except ValueError:
+        try:
+            return KeySignature.parse(text)
+        except ValueError:
+            raise ValueError(f"neither a key nor a key signature: {text!r}") from None
+
+
+class _Ends:
+    """Finds tracks by the ends of paths."""
+
+    def __init__(self, tracks: Sequence[Track]) -> None:
+        self._by_end: dict[tuple[str, ...], str | None] = {}  # None: several tracks end so
+        for track in tracks:
+            # Data sets know tracks by ids that need not be names of files.
+            names = {track.id} if track.path is None else {track.id, os.path.abspath(track.path)}
+            ends = {end for text in names for end, _ in _ends(text)}
+            for end in ends:
+                other = self._by_end.setdefault(end, track.id)
+                if other != track.id:
+                    self._by_end[end] = None
+
+    def find(self, file: str) -> tuple[str | None, int]:
+        """The id of the one track that shares the longest end, and a measure of its length."""
+        for end, length in sorted(_ends(file), key=lambda item: -item[1]):
+            if end in self._by_end:
+                return self._by_end[end], length
+        return None, 0
+
+
+def _ends(text: str) -> list[tuple[tuple[str, ...], int]]:
+    """Ends of a path with their lengths: whole names, then without suffix and leading zeros."""
+    parts = text.replace("\\", "/").split("/")
+    stem = Path(parts[-1]).stem
+    if stem.isascii() and stem.isdigit():
+        stem = str(int(stem))
+    ends = []
+    for i in range(len(parts)):
+        length = 2 * (len(parts) - i)
+        ends += [(tuple(parts[i:]), length), ((*parts[i:-1], stem, ""), length - 1)]
+    return ends

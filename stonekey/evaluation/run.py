@@ -1,0 +1,153 @@
+"""From names of data, models and files of predictions to a report."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from stonekey.data.manifest import Manifest, read_manifest
+from stonekey.evaluation.predictions import (
+    Settings,
+    System,
+    Watch,
+    predict_tracks,
+    read_predictions,
+    unwatched,
+)
+from stonekey.evaluation.report import Report, build_report
+
+
+@dataclass(frozen=True)
+class Data:
+    """Reference keys: the manifest, and where they come from and of when they are, in words."""
+
+    manifest: Manifest
+    labels: str
+
+
+def load_data(
+    dataset: str | None = None,
+    root: Path | None = None,
+    manifest: Path | None = None,
+    *,
+    split: str | None = None,
+    note: str | None = None,
+    verify: bool = True,
+) -> Data:
+    """Read a published data set under ``root``, or a manifest.
+
+    Args:
+        dataset: name of a published data set.
+        root: its folder; for a manifest the folder that its paths start from.
+        manifest: a manifest file, in place of a data set.
+        split: take only this split.
+        note: a remark on the labels, printed beside every score.
+        verify: refuse a published label file with another checksum.
+
+    Raises:
+        ValueError: neither or both of data set and manifest, a data set without root, or data
+            that cannot be read.
+    """
+    if (dataset is None) == (manifest is None):
+        raise ValueError("give either a data set and its root, or a manifest")
+    if dataset is not None:
+        from stonekey.evaluation.datasets import DATASETS, load_dataset
+
+        if root is None:
+            raise ValueError(f"data set {dataset}: give the folder with its labels and audio, root")
+        data = load_dataset(dataset, root, verify=verify)
+        labels = f"{data.name}: {DATASETS[dataset].reference}"
+    else:
+        assert manifest is not None
+        data = read_manifest(manifest, root)
+        labels = _origin(manifest)
+    if split is not None:
+        data = data.select(split)
+        labels += f", split {split}"
+    return Data(data, f"{labels}; {note}" if note else labels)
+
+
+def _origin(manifest: Path) -> str:
+    if not manifest.is_file():
+        return str(manifest)
+    digest = hashlib.sha256(manifest.read_bytes()).hexdigest()[:12]
+    date = datetime.fromtimestamp(manifest.stat().st_mtime, timezone.utc).date()
+    return f"{manifest} (file of {date}, sha256 {digest})"
+
+
+def named(text: str) -> tuple[str | None, str]:
+    """Split ``NAME=WHAT``; a text that is a path although it has a ``=`` has no name."""
+    name, sign, what = text.partition("=")
+    if sign and name.strip() and what and not os.path.lexists(text):
+        return name.strip(), what
+    return None, text
+
+
+def is_predictions(what: str) -> bool:
+    """Whether this is a file of predictions rather than a model."""
+    return what.lower().endswith((".csv", ".tsv"))
+
+
+def evaluate(
+    data: Data,
+    systems: Sequence[str],
+    settings: Settings | None = None,
+    *,
+    cache: Path | None = None,
+    watch: Watch = unwatched,
+    baseline: str | None = None,
+    by: Sequence[str] = (),
+) -> Report:
+    """Score models and files of predictions on the same tracks.
+
+    With a model among them the tracks with key and audio are scored; predictions alone need no
+    audio, so that all tracks with a key are.
+
+    Args:
+        data: reference keys.
+        systems: models (name or path) and files of predictions (``.csv``, ``.tsv``), each also as
+            ``NAME=...``.
+        settings: how to run the models.
+        cache: folder of outputs already known.
+        watch: wraps the tracks that a model is run on, for a progress bar.
+        baseline, by: see :func:`stonekey.evaluation.report.build_report`.
+
+    Raises:
+        ValueError: as `build_report` and `read_predictions` do.
+        CheckpointError: a model cannot be had.
+    """
+    settings = settings or Settings()
+    chosen = [named(text) for text in systems]
+    models = [what for _, what in chosen if not is_predictions(what)]
+    tracks = data.manifest.usable if models else data.manifest.labelled
+    done: list[System] = []
+    if tracks:
+        for name, what in chosen:
+            if is_predictions(what):
+                system = read_predictions(what, tracks, name=name)
+            else:
+                system = predict_tracks(what, tracks, settings, name=name, cache=cache, watch=watch)
+            taken = [other.name for other in done]
+            if name is None and system.name in taken:
+                system = replace(system, name=_another(system.name, taken))
+            done.append(system)
+    return build_report(
+        data.manifest,
+        tracks,
+        done,
+        baseline=baseline,
+        by=by,
+        labels=data.labels,
+        settings=settings.cutting if models else {},
+    )
+
+
+def _another(name: str, taken: Sequence[str]) -> str:
+    number = 2
+    while f"{name} ({number})" in taken:
+        number += 1
+    return f"{name} ({number})"

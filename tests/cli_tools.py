@@ -1,0 +1,45 @@
+"""Run the command line in this process or its own, on music made here."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from stonekey.cli import main
+from stonekey.keys import Key
+from stonekey.synthesis import cadence, write_wav
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def music(path: Path, key: str, seconds: float = 16.0) -> Path:
+    """A WAV file of cadences in ``key``."""
+    write_wav(path, cadence(Key.parse(key), seconds=seconds))
+    return path
+
+
+def call(*arguments: str | Path) -> int:
+    """``stonekey ARGUMENTS`` in this process, which is faster; returns the exit code."""
+    with pytest.raises(SystemExit) as exit_:
+        main([str(argument) for argument in arguments])
+    code = exit_.value.code
+    assert isinstance(code, int)
+    return code
+
+
+def run(*arguments: str | Path | bytes, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """``stonekey ARGUMENTS`` in its own process, from the repository root."""
+    return run_module("stonekey", arguments, timeout)
+
+
+def run_module(
+    module: str, arguments: Sequence[str | Path | bytes], timeout: float = 60
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT, capture_output=True, encoding="utf-8", timeout=timeout,
+    )  # fmt: skip
