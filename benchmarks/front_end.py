@@ -7,9 +7,12 @@ Needs the extras torch and dev.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads slow a shared machine
 
 import torch
 from nnAudio.features.vqt import VQT as NnAudioVQT

@@ -110,6 +110,8 @@ def calibrate_from_recordings(
     Raises:
         CalibrationError: when the recordings contradict each other or leave a row unknown.
     """
+    if not outputs:
+        raise ValueError("no recording to calibrate from")
     size = len(outputs[0][1])
     confusion = np.zeros((24, size))
     for key, probabilities in outputs:

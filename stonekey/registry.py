@@ -119,13 +119,13 @@ def fetch(model: PublishedModel, folder: Path) -> Path:
             downloader=pooch.HTTPDownloader(timeout=30),
         )
     except (requests.RequestException, OSError, ValueError) as error:
-        reason = (
-            "its checksum is not the expected one"
-            if isinstance(error, ValueError) and "hash" in str(error).lower()
-            else str(error)
-        )
+        reason = str(error)
+        if isinstance(error, requests.ConnectionError):
+            reason = "no connection to the server"
+        elif isinstance(error, ValueError) and "hash" in reason.lower():
+            reason = "its checksum is not the expected one"
         raise ModelNotFoundError(
-            f"{model.name}: cannot be fetched: {reason}\n"
+            f"{model.name}: cannot be fetched: {reason}.\n"
             f"Download {model.url}\nand save it as {path} (sha256 {model.sha256})."
         ) from error
     return path

@@ -26,7 +26,7 @@ TEMPERLEY = {
     "minor": (0.712, 0.084, 0.474, 0.618, 0.049, 0.460, 0.105, 0.747, 0.404, 0.067, 0.133, 0.330),
 }
 # Factor on the correlations before the softmax.
-SHARPNESS = 10.0
+SHARPNESS = 20.0
 
 
 def _unit(profile: tuple[float, ...]) -> np.ndarray:

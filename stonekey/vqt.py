@@ -16,9 +16,10 @@ DYNAMIC_RANGE_DB = 80.0
 class VQT(nn.Module):
     """Magnitudes of a constant-Q transform, computed octave by octave.
 
-    Equal to ``nnAudio.features.vqt.VQT`` with gamma 0, a Hann window and librosa's
-    normalisation, at a small part of its cost: low-pass filtering and decimation are matrix
-    products over blocks instead of strided single-channel convolutions.
+    With the default settings equal to ``nnAudio.features.vqt.VQT`` with gamma 0, a Hann
+    window and librosa's normalisation, at a small part of its cost: low-pass filtering and
+    decimation are matrix products over blocks instead of strided single-channel convolutions.
+    (Where the top bin is low, nnAudio also decimates before the first octave; this does not.)
 
     Args:
         front_end: sample rate, hop, lowest frequency and bins.

@@ -28,6 +28,7 @@ COMMANDS = {
     "calibrate": "stonekey.cli.calibrate",
     "demo": "stonekey.cli.demo",
     "train": "stonekey.cli.train",
+    "data": "stonekey.cli.data",
     "evaluate": "stonekey.cli.evaluate",
 }
 DEFAULT_COMMAND = "predict"
@@ -110,6 +111,9 @@ def make_app(names: Sequence[str]) -> typer.Typer:
             raise typer.Exit
 
     for name in names:
-        function = getattr(import_module(COMMANDS[name]), name)
-        app.command(name, no_args_is_help=name in ("predict", "calibrate", "export"))(function)
+        command = getattr(import_module(COMMANDS[name]), name)
+        if isinstance(command, typer.Typer):  # a group, such as "stonekey data"
+            app.add_typer(command, name=name)
+        else:
+            app.command(name, no_args_is_help=name in ("predict", "calibrate", "export"))(command)
     return app

@@ -36,7 +36,8 @@ def save(figure: Figure, path: Path, dpi: int = 150) -> None:
     from stonekey.checkpoint import write_atomically
 
     form = path.suffix.lstrip(".") or "png"
-    write_atomically(path, lambda temporary: figure.savefig(temporary, format=form, dpi=dpi))
+    options: dict[str, Any] = {"dpi": dpi, "bbox_inches": "tight", "pad_inches": 0.12}
+    write_atomically(path, lambda temporary: figure.savefig(temporary, format=form, **options))
 
 
 def confusion_figure(matrix: ConfusionMatrix, title: str = "") -> Figure:
@@ -83,7 +84,7 @@ def confusion_figure(matrix: ConfusionMatrix, title: str = "") -> Figure:
 
 def reliability_figure(systems: Mapping[str, Calibration]) -> Figure:
     """Draw accuracy against confidence, a panel for each system, with the share of answers."""
-    figure, panels = _panels(len(systems), (3.3, 3.4))
+    figure, panels = _panels(len(systems), (3.3, 3.7))
     for axes, (name, found) in zip(panels, systems.items(), strict=True):
         bins = [b for b in found.bins if b.accuracy is not None and b.confidence is not None]
         width = found.bins[0].high - found.bins[0].low
@@ -168,6 +169,7 @@ def label_efficiency_figure(
     """
     figure, axes = _figure((8.4, 4.4))
     shares: set[float] = set()
+    names = [*curves, *(name for name in published if name not in curves)]
     for i, (name, points) in enumerate(curves.items()):
         points = sorted(points, key=lambda point: point[0])
         x = [share for share, _, _ in points]
@@ -178,7 +180,7 @@ def label_efficiency_figure(
                       marker=MARKERS[i % len(MARKERS)])  # fmt: skip
         shares |= set(x)
     for name, points in published.items():
-        i = list(curves).index(name) if name in curves else len(curves)
+        i = names.index(name)
         axes.plot([share for share, _, _ in points], [100 * value for _, value, _ in points],
                   color=_colour(i), alpha=0.45, linestyle=":", marker=MARKERS[i % len(MARKERS)],
                   markerfacecolor="white", label=f"{name}, published on FMAK")  # fmt: skip

@@ -169,20 +169,9 @@ def build_report(
     Raises:
         ValueError: no tracks, no systems, two of one name, an unknown baseline or column.
     """
-    if not tracks:
-        counts = ", ".join(f"{count} {what}" for what, count in manifest.counts().items())
-        raise ValueError(f"{manifest.name}: no track can be scored ({counts})")
     names = [system.name for system in systems]
-    if not names:
-        raise ValueError("no system to score")
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise ValueError(f"two systems are named {twice[0]!r}: name them, as in NAME=MODEL")
-    base = systems[0] if baseline is None else None
-    for system in systems:
-        if system.name == baseline:
-            base = system
-    if base is None:
-        raise ValueError(f"no system is named {baseline!r}; there are {', '.join(names)}")
+    check_request(manifest, tracks, names, baseline, by)
+    base = systems[0 if baseline is None else names.index(baseline)]
     references = [_reference(track) for track in tracks]
     return Report(
         manifest=manifest,
@@ -193,6 +182,31 @@ def build_report(
         labels=labels,
         settings=settings or {},
     )
+
+
+def check_request(
+    manifest: Manifest,
+    tracks: Sequence[Track],
+    names: Sequence[str],
+    baseline: str | None = None,
+    by: Sequence[str] = (),
+) -> None:
+    """Raise what :func:`build_report` would for these names of systems and columns."""
+    if not tracks:
+        counts = ", ".join(f"{count} {what}" for what, count in manifest.counts().items())
+        raise ValueError(f"{manifest.name}: no track can be scored ({counts})")
+    if not names:
+        raise ValueError("no system to score")
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(f"two systems are named {twice[0]!r}: name them, as in NAME=MODEL")
+    if baseline is not None and baseline not in names:
+        raise ValueError(f"no system is named {baseline!r}; there are {', '.join(names)}")
+    for column in by:
+        if all(column_value(track, column) == NO_VALUE for track in tracks):
+            known = sorted(
+                {name for track in tracks for name in track.metadata} | {"split", "mode"}
+            )
+            raise ValueError(f"no column {column!r} to score by; there are {', '.join(known)}")
 
 
 def column_value(track: Track, column: str) -> str:
@@ -264,9 +278,6 @@ def _groups(column: str, tracks: Sequence[Track], systems: Sequence[System]) -> 
     """Tracks by value, the commonest first; the rarest together when there are many."""
     values = [column_value(track, column) for track in tracks]
     counts = Counter(values)
-    if set(counts) == {NO_VALUE}:
-        known = sorted({name for track in tracks for name in track.metadata} | {"split", "mode"})
-        raise ValueError(f"no column {column!r} to score by; there are {', '.join(known)}")
     commonest = sorted(counts, key=lambda value: (-counts[value], value))
     if len(commonest) > MOST_GROUPS:
         rest = commonest[MOST_GROUPS - 1 :]

@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from stonekey.data.manifest import Manifest, read_manifest
+from stonekey.evaluation.other_tools import read_predictions
 from stonekey.evaluation.predictions import (
     Settings,
-    System,
     Watch,
+    model_name,
     predict_tracks,
-    read_predictions,
     unwatched,
 )
-from stonekey.evaluation.report import Report, build_report
+from stonekey.evaluation.report import Report, build_report, check_request
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ def load_data(
     split: str | None = None,
     note: str | None = None,
     verify: bool = True,
+    through: str = "files",
 ) -> Data:
     """Read a published data set under ``root``, or a manifest.
 
@@ -47,6 +48,7 @@ def load_data(
         split: take only this split.
         note: a remark on the labels, printed beside every score.
         verify: refuse a published label file with another checksum.
+        through: read a data set's label files ("files") or mirdata's loader ("mirdata").
 
     Raises:
         ValueError: neither or both of data set and manifest, a data set without root, or data
@@ -59,7 +61,7 @@ def load_data(
 
         if root is None:
             raise ValueError(f"data set {dataset}: give the folder with its labels and audio, root")
-        data = load_dataset(dataset, root, verify=verify)
+        data = load_dataset(dataset, root, verify=verify, through=through)
         labels = f"{data.name}: {DATASETS[dataset].reference}"
     else:
         assert manifest is not None
@@ -113,7 +115,7 @@ def evaluate(
             ``NAME=...``.
         settings: how to run the models.
         cache: folder of outputs already known.
-        watch: wraps the tracks that a model is run on, for a progress bar.
+        watch: told of the tracks that a model is run on, for a progress bar.
         baseline, by: see :func:`stonekey.evaluation.report.build_report`.
 
     Raises:
@@ -121,33 +123,36 @@ def evaluate(
         CheckpointError: a model cannot be had.
     """
     settings = settings or Settings()
-    chosen = [named(text) for text in systems]
-    models = [what for _, what in chosen if not is_predictions(what)]
-    tracks = data.manifest.usable if models else data.manifest.labelled
-    done: list[System] = []
-    if tracks:
-        for name, what in chosen:
-            if is_predictions(what):
-                system = read_predictions(what, tracks, name=name)
-            else:
-                system = predict_tracks(what, tracks, settings, name=name, cache=cache, watch=watch)
-            taken = [other.name for other in done]
-            if name is None and system.name in taken:
-                system = replace(system, name=_another(system.name, taken))
-            done.append(system)
+    chosen = [(name, what, is_predictions(what)) for name, what in map(named, systems)]
+    with_models = not all(predictions for _, _, predictions in chosen)
+    tracks = data.manifest.usable if with_models else data.manifest.labelled
+    names: list[str] = []
+    for name, what, predictions in chosen:
+        own = Path(what).stem if predictions else model_name(what)
+        names.append(name or _free(own, names))
+    # Models may take hours: what is wrong with the rest is told first.
+    check_request(data.manifest, tracks, names, baseline, by)
+    done = {
+        name: read_predictions(what, tracks, name=name)
+        for name, (_, what, predictions) in zip(names, chosen, strict=True)
+        if predictions
+    }
+    for name, (_, what, predictions) in zip(names, chosen, strict=True):
+        if not predictions:
+            done[name] = predict_tracks(what, tracks, settings, name=name, cache=cache, watch=watch)
     return build_report(
         data.manifest,
         tracks,
-        done,
+        [done[name] for name in names],
         baseline=baseline,
         by=by,
         labels=data.labels,
-        settings=settings.cutting if models else {},
+        settings=settings.cutting if with_models else {},
     )
 
 
-def _another(name: str, taken: Sequence[str]) -> str:
-    number = 2
-    while f"{name} ({number})" in taken:
-        number += 1
-    return f"{name} ({number})"
+def _free(name: str, taken: Sequence[str]) -> str:
+    number, free = 2, name
+    while free in taken:
+        number, free = number + 1, f"{name} ({number})"
+    return free

@@ -81,7 +81,7 @@ def data_lines(report: Report) -> list[str]:
     counts = report.manifest.counts()
     lines = [
         f"N {len(report.tracks)} of {counts['tracks']} tracks ({counts['missing']} without audio, "
-        f"{counts['unlabelled']} without a key; {counts['duplicates']} repeated mentions left out)."
+        f"{counts['unlabelled']} without a key; {counts['duplicates']} mentioned again)."
     ]
     if report.labels:
         lines.append(f"Labels: {report.labels}.")
@@ -92,10 +92,10 @@ def data_lines(report: Report) -> list[str]:
             f"{report.settings.get('overlap', 0):g}."
         )
     for name, count in report.failed.items():
-        lines.append(f"{name}: no answer for {count} tracks, which count as wrong.")
+        lines.append(f"{name}: no answer for {_tracks(count)}, counted as wrong.")
     for system in report.systems:
         if unmatched := system.system.unmatched:
-            lines.append(f"{system.name}: {len(unmatched)} predictions for no track of the data.")
+            lines.append(f"{system.name}: also names {_tracks(len(unmatched))} not in the data.")
     return lines
 
 
@@ -246,6 +246,10 @@ def markdown_table(rows: Rows) -> str:
 
 def _judged(system: SystemReport) -> str:
     return f"{system.name} ({'keys' if system.system.outputs == 24 else 'signatures'})"
+
+
+def _tracks(count: int) -> str:
+    return "1 track" if count == 1 else f"{count} tracks"
 
 
 def _percent(interval: Interval) -> str:

@@ -1,0 +1,85 @@
+"""What the recipes share: their options, and running an evaluation with a progress bar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stonekey.cli.common import fail, told_errors
+from stonekey.cli.evaluate import check_extra, check_folder, check_tracks, progress_watch, show
+from stonekey.evaluation.predictions import Settings
+from stonekey.evaluation.report import Report
+from stonekey.evaluation.run import Data, evaluate, is_predictions, load_data, named
+from stonekey.registry import cache_folder
+
+Dataset = Annotated[
+    str | None, typer.Option(help="Published data set: fmakv2 is the paper's, with new labels.")
+]
+Root = Annotated[Path | None, typer.Option(help="Folder with the data set's labels and audio.")]
+Manifest = Annotated[
+    Path | None, typer.Option(help="CSV (path, key) in place of a published data set.")
+]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.")]
+Force = Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty.")]
+Note = Annotated[str | None, typer.Option(help="Remark on the labels, printed beside the scores.")]
+Published = Annotated[
+    bool,
+    typer.Option(
+        "--published-segments/--whole-tracks",
+        help="Cut as the published inference does, or use the whole track.",
+    ),
+]
+Device = Annotated[str, typer.Option(help="cpu, or a torch device such as cuda.")]
+Cache = Annotated[
+    Path | None, typer.Option(help="Folder of known outputs; default: the user's cache folder.")
+]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of every recipe."""
+
+    dataset: str | None
+    root: Path | None
+    manifest: Path | None
+    output: Path
+    force: bool
+    note: str | None
+    published_segments: bool
+    device: str
+    cache: Path | None
+
+    def data(self) -> Data:
+        """The reference keys; exits where there are none or the output is in the way."""
+        if (self.dataset is None) == (self.manifest is None):
+            fail("give either --dataset fmakv2 --root DIR or --manifest FILE")
+        check_folder(self.output, self.force)
+        check_extra()
+        return load_data(self.dataset, self.root, self.manifest, note=self.note)
+
+
+def score(options: Options, systems: Sequence[str]) -> Report:
+    """Score models and files of predictions (``NAME=...``), and print the tables."""
+    with told_errors():
+        data = options.data()
+        check_tracks(data.manifest, not all(is_predictions(named(text)[1]) for text in systems))
+        report = evaluate(
+            data,
+            systems,
+            Settings(published_segments=options.published_segments, device=options.device),
+            cache=options.cache or cache_folder() / "predictions",
+            watch=progress_watch(None),
+        )
+    show(report)
+    return report
+
+
+def finish(report: Report, written: Path) -> None:
+    """Name what was written; exit code 1 where a track has no answer because of an error."""
+    typer.echo(f"written: {written}")
+    if report.failed:
+        raise typer.Exit(1)

@@ -1,0 +1,97 @@
+"""``stonekey data``: prepare data sets for training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stonekey.cli.common import fail, say, told_errors
+
+data = typer.Typer(
+    help="Prepare data sets for training.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@data.command("shard")
+def shard(
+    source: Annotated[Path, typer.Argument(help="Folder of music, or manifest.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the shards.")],
+    size: Annotated[int, typer.Option(min=1, help="Megabytes in a shard, about.")] = 1000,
+    name: Annotated[str, typer.Option(help="Beginning of the shards' names.")] = "shard",
+    seed: Annotated[int, typer.Option(help="Of the order in which tracks are stored.")] = 0,
+) -> None:
+    """Write recordings, as they are, to tar files in the layout of WebDataset.
+
+    For sets that outgrow a disk, or a file system that does not like a million small files.
+    Each track is its file and a JSON of path, key and split.
+
+    Examples:
+
+      stonekey data shard ~/Music shards/
+
+      stonekey data shard tracks.csv shards/ --size 500
+    """
+    with told_errors():
+        from stonekey.data.manifest import read_manifest
+        from stonekey.data.shards import ShardError, write_shards
+
+        manifest = read_manifest(source)
+        for track in manifest.missing:
+            say(f"{track.path}: missing")
+        if not manifest.present:
+            fail(f"{source}: no audio file found")
+        try:
+            report = write_shards(
+                manifest.present, output, size=size * 1_000_000, name=name, seed=seed
+            )
+        except ShardError as error:
+            fail(str(error))
+        for path, reason in report.failed:
+            say(f"{path}: {reason}")
+        typer.echo(f"{report.tracks} tracks in {len(report.shards)} shards in {output}")
+        if report.failed or manifest.missing:
+            raise typer.Exit(1)
+
+
+@data.command("cache")
+def cache(
+    source: Annotated[Path, typer.Argument(help="Folder of music, or manifest.")],
+    output: Annotated[Path, typer.Argument(help="Folder of the cache.")],
+    gin_file: Annotated[
+        str | None, typer.Option("--gin-file", "-g", help="Configuration of the front end.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; default one for each core.")
+    ] = None,
+    pack: Annotated[
+        bool, typer.Option("--pack", help="Join the arrays in a few large files at the end.")
+    ] = False,
+) -> None:
+    """Transform the tracks of a data set once, before training does it.
+
+    Goes on where it was when it is stopped and started again. Give the folder to
+    stonekey train as --cache.
+
+    Examples:
+
+      stonekey data cache ~/Music runs/cache
+    """
+    with told_errors():
+        from stonekey.data.cache import CacheError, build_cache, pack_cache
+        from stonekey.data.manifest import read_manifest
+        from stonekey.training.config import load_config
+
+        front_end = load_config(gin_file, "ks").front_end
+        manifest = read_manifest(source)
+        try:
+            report = build_cache(manifest.present, output, front_end, workers=workers)
+            moved = pack_cache(output, front_end) if pack else 0
+        except CacheError as error:
+            fail(str(error))
+        for path, reason in report.failed:
+            say(f"{path}: {reason}")
+        typer.echo(f"{report.summary()}{f', {moved} packed' if pack else ''}: {report.folder}")
+        if report.failed:
+            raise typer.Exit(1)

@@ -1,0 +1,246 @@
+"""``stonekey evaluate``: score models and other tools' predictions against reference keys."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stonekey.cli.common import fail, say, told_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from stonekey.data.manifest import Manifest, Track
+    from stonekey.evaluation.predictions import Watch
+    from stonekey.evaluation.report import Report
+
+# What a terminal has room for; report.md has every column.
+_SHOWN = ("system", "outputs", "N", "MIREX", "MIREX, ascending fifths only", "KSEA", "accuracy",
+          "mode", "tonic", "ECE", "correct", "fifth")  # fmt: skip
+
+
+def evaluate(
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", help='Model, also as "NAME=MODEL"; may be repeated.'),
+    ] = None,
+    predictions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--predictions",
+            "-p",
+            help='CSV (path, key, confidence) of another tool, also "NAME=FILE"; may be repeated.',
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Published data set: fmakv2, fmak, giantsteps, gtzan ...")
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder with the data set's labels and audio.")
+    ] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="CSV (path, key, ...) in place of a data set.")
+    ] = None,
+    mirdata: Annotated[
+        bool, typer.Option("--mirdata", help="Read the data set through mirdata's loader.")
+    ] = False,
+    split: Annotated[str | None, typer.Option(help="Only this split of the manifest.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the report and figures.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write into a folder that is not empty.")
+    ] = False,
+    baseline: Annotated[
+        str | None, typer.Option(help="Compare the others with this system; default: the first.")
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="Also score by this column of the manifest; may be repeated."),
+    ] = None,
+    note: Annotated[
+        str | None, typer.Option(help="Remark on the labels, printed beside the scores.")
+    ] = None,
+    published_segments: Annotated[
+        bool,
+        typer.Option(
+            "--published-segments",
+            help="Cut as the published inference does: drop what follows the last whole 15 s.",
+        ),
+    ] = False,
+    overlap: Annotated[
+        float, typer.Option(help="Share of a 15 s segment that the next repeats, 0 to below 1.")
+    ] = 0.0,
+    device: Annotated[str, typer.Option(help="cpu, or a torch device such as cuda.")] = "cpu",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads for the network.", metavar="N")
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder of known outputs; by default in the user's cache folder."),
+    ] = None,
+    progress: Annotated[
+        bool | None,
+        typer.Option(
+            "--progress/--no-progress", help="Progress bar on standard error; default: a terminal."
+        ),
+    ] = None,
+) -> None:
+    """Score models and other tools' predictions side by side.
+
+    Needs the eval extra: pip install "stonekey[eval]". Prints the scores with their intervals;
+    --output DIR also gets report.json, report.md, tracks.csv and figures. Outputs of models are
+    kept, so the same command is quick the second time and goes on after an interruption. Tracks
+    without audio or key are counted and listed; one that cannot be read counts as wrong.
+
+    Exit code: 0 when every track got an answer, 1 when some did not or none can be scored, 2 for
+    bad usage, 130 after Ctrl-C.
+
+    For example:
+
+      stonekey evaluate --dataset fmakv2 --root fmak/ -m deezer/stone12 -m template12 -o report/
+
+      stonekey evaluate --manifest keys.csv -m mine=best.onnx -p madmom.csv --by genre
+    """
+    if not (model or predictions):
+        model = ["template"]
+    if (dataset is None) == (manifest is None):
+        fail("give either --dataset NAME --root DIR or --manifest FILE")
+    check_folder(output, force)
+    check_extra()
+    with told_errors():
+        from stonekey.evaluation.predictions import Settings
+        from stonekey.evaluation.run import evaluate as run
+        from stonekey.evaluation.run import is_predictions, load_data, named
+        from stonekey.registry import cache_folder
+
+        for text in model or ():
+            if is_predictions(named(text)[1]):
+                fail(f"{text} is no model: give it as --predictions")
+        for text in predictions or ():
+            if not is_predictions(named(text)[1]):
+                fail(f"{text}: predictions are a .csv or .tsv file")
+        if not 0 <= overlap < 1:
+            fail(f"--overlap must be at least 0 and below 1, got {overlap}")
+        data = load_data(
+            dataset, root, manifest, split=split, note=note,
+            through="mirdata" if mirdata else "files",
+        )  # fmt: skip
+        check_tracks(data.manifest, needs_audio=bool(model))
+        try:
+            report = run(
+                data,
+                [*(model or ()), *(predictions or ())],
+                Settings(overlap, published_segments, device, threads),
+                cache=cache_folder() / "predictions" if cache is None else cache,
+                watch=progress_watch(progress),
+                baseline=baseline,
+                by=by or (),
+            )
+        except KeyboardInterrupt:
+            fail("interrupted; the same command goes on where it stopped", 130)
+        show(report)
+        if output is not None:
+            from stonekey.evaluation.tables import write_report
+
+            write_report(report, output)
+            typer.echo(f"written: {output / 'report.md'}")
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def check_folder(folder: Path | None, force: bool) -> None:
+    """Refuse an output folder that holds something already, before any work is done."""
+    if folder is None:
+        return
+    if folder.exists() and not folder.is_dir():
+        fail(f"{folder} is a file, not a folder to write into")
+    if folder.is_dir() and any(folder.iterdir()) and not force:
+        fail(f"{folder} is not empty; --force writes into it")
+
+
+def check_extra() -> None:
+    """Say which extra to install where its packages are missing."""
+    from importlib.util import find_spec
+
+    for package in ("mir_eval", "matplotlib"):
+        if find_spec(package) is None:
+            fail(f'evaluation needs more packages ({package}): pip install "stonekey[eval]"')
+
+
+def check_tracks(manifest: Manifest, needs_audio: bool) -> None:
+    """Name on standard error what will not be scored; exit where nothing can be."""
+    counts = manifest.counts()
+    if not (manifest.usable if needs_audio else manifest.labelled):
+        told = ", ".join(f"{count} {what}" for what, count in counts.items())
+        fail(f"{manifest.name}: no track can be scored ({told})", 1)
+    left = {
+        "without audio": counts["missing"] if needs_audio else 0,
+        "without a key": counts["unlabelled"],
+        "mentioned again": counts["duplicates"],
+    }
+    if any(left.values()):
+        told = ", ".join(f"{count} {what}" for what, count in left.items() if count)
+        say(f"stonekey: not scored: {told} (of {counts['tracks']} different tracks)")
+
+
+def progress_watch(wanted: bool | None) -> Watch:
+    """A progress bar over tracks when wanted; None: when standard error is a terminal."""
+    from stonekey.evaluation.predictions import unwatched
+
+    if wanted or (wanted is None and sys.stderr.isatty()):
+        from stonekey.cli.progress import tracked
+
+        def watch(name: str, tracks: Sequence[Track]) -> AbstractContextManager[Iterator[Track]]:
+            if not tracks:
+                return unwatched(name, tracks)
+            say(f"{name}: {len(tracks)} tracks to listen to")
+            return tracked(tracks)
+
+        return watch
+    return unwatched
+
+
+def show(report: Report) -> None:
+    """Print a report's tables, and failures on standard error."""
+    from stonekey.evaluation.tables import data_lines, group_rows, key_rows, signature_rows
+
+    for system in report.systems:
+        for track, error in system.failures:
+            say(f"stonekey: {system.name}: {track}: {error}")
+    for line in data_lines(report):
+        typer.echo(line)
+    if rows := key_rows(report):
+        print_table("24 keys", rows)
+    print_table("12 key signatures", signature_rows(report))
+    for column in report.by:
+        print_table(f"By {column}", group_rows(report, column), every=True)
+
+
+def print_table(title: str, rows: list[list[str]], every: bool = False) -> None:
+    """Print a header and rows; without ``every`` only the columns a terminal has room for."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    chosen = [
+        i for i, name in enumerate(rows[0]) if every or name in _SHOWN or name.startswith("against")
+    ]
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160)
+    short = {"MIREX, ascending fifths only": "ascending only"}
+    cells = [[short.get(row[i], row[i]) for i in chosen] for row in rows]
+    needed = sum(max(map(len, column)) + 2 for column in zip(*cells, strict=True))
+    if needed > console.width:  # intervals and p on lines of their own
+        cells = [[c.replace(" [", "\n[").replace("], p", "],\np") for c in row] for row in cells]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in cells[0]:
+        table.add_column(name, justify="left" if name == cells[0][0] else "right", overflow="fold")
+    for row in cells[1:]:
+        table.add_row(*map(Text, row))
+    typer.echo(f"\n{title}")
+    console.print(table)

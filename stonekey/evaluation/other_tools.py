@@ -1,0 +1,148 @@
+"""Answers of other tools, from a CSV file, to be scored beside models."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stonekey.data.manifest import (
+    KEY_COLUMNS,
+    NO_KEY,
+    PATH_COLUMNS,
+    ManifestError,
+    Track,
+    read_rows,
+)
+from stonekey.evaluation.predictions import Answer, System
+from stonekey.keys import ClassLabel, Key, KeySignature
+
+LABEL_COLUMNS = (*KEY_COLUMNS, "signature")
+
+
+def read_predictions(
+    path: str | os.PathLike[str], tracks: Sequence[Track], *, name: str | None = None
+) -> System:
+    """Read another tool's answers.
+
+    Args:
+        path: CSV (or ``.tsv``) with a header: ``path`` (or ``file``, ``filename``), ``key`` (or
+            ``label``, ``signature``; empty: no key), optionally ``confidence`` and ``error``; what
+            ``stonekey predict --format csv`` writes, too. Keys in any spelling; one key signature
+            such as ``3 flats`` or ``C major / A minor`` makes it a system of 12 outputs.
+        tracks: what it is scored on. A file is found by the end of its path that it shares with
+            a track's path or id, the longest first; without its suffix if need be.
+        name: name of the system (default: the file's).
+
+    Raises:
+        ManifestError: unreadable, no such columns, a label or confidence that cannot be read, two
+            answers for a track, or no track found in it. The message names file and line.
+    """
+    path = Path(path)
+    ends = _Ends(tracks)
+    found: dict[str, _Match] = {}
+    unmatched: list[str] = []
+    for line, row in read_rows(path, "\t" if path.suffix.lower() == ".tsv" else ","):
+        where = f"{path}, line {line}"
+        file, answer = _prediction(row, where)
+        track, length = ends.find(file)
+        if track is None:
+            unmatched.append(file)
+            continue
+        match = _Match(length, line, file, answer)
+        before = found.get(track)
+        if before and before.length == length and before.answer != answer:
+            raise ManifestError(f"{where}: {file} has another answer on line {before.line}")
+        if before and before.length != length:
+            match, worse = (match, before) if length > before.length else (before, match)
+            unmatched.append(worse.file)
+        found[track] = match
+    if not found:
+        raise ManifestError(f"{path}: none of its files is a track of the data")
+    answers = {track: match.answer for track, match in found.items()}
+    signatures = any(isinstance(answer.label, KeySignature) for answer in answers.values())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return System(
+        name or path.stem,
+        12 if signatures else 24,
+        answers,
+        str(path),
+        {"sha256": digest},
+        tuple(unmatched),
+    )
+
+
+@dataclass(frozen=True)
+class _Match:
+    """A row of a file of predictions and how much of a track's path its file shares."""
+
+    length: int
+    line: int
+    file: str
+    answer: Answer
+
+
+def _prediction(row: Mapping[str, str], where: str) -> tuple[str, Answer]:
+    file = next((row[column] for column in PATH_COLUMNS if column in row), None)
+    text = next((row[column] for column in LABEL_COLUMNS if column in row), None)
+    if file is None or text is None:
+        wanted = PATH_COLUMNS if file is None else LABEL_COLUMNS
+        raise ManifestError(f"{where}: no column {' or '.join(wanted)}")
+    if not file:
+        raise ManifestError(f"{where}: no path")
+    try:
+        label = None if text.lower() in {*NO_KEY, "no key"} else _label(text)
+        confidence = float(row["confidence"]) if row.get("confidence") else None
+    except ValueError as error:
+        raise ManifestError(f"{where}: {file}: {error}") from error
+    if confidence is not None and not (math.isfinite(confidence) and 0 <= confidence <= 1):
+        raise ManifestError(f"{where}: {file}: confidence {confidence} is not between 0 and 1")
+    return file, Answer(label, confidence, row.get("error") or None)
+
+
+def _label(text: str) -> ClassLabel:
+    try:
+        return Key.parse(text)
+    except ValueError:
+        try:
+            return KeySignature.parse(text)
+        except ValueError:
+            raise ValueError(f"neither a key nor a key signature: {text!r}") from None
+
+
+class _Ends:
+    """Finds tracks by the ends of paths."""
+
+    def __init__(self, tracks: Sequence[Track]) -> None:
+        self._by_end: dict[tuple[str, ...], str | None] = {}  # None: several tracks end so
+        for track in tracks:
+            # Data sets know tracks by ids that need not be names of files.
+            names = {track.id} if track.path is None else {track.id, os.path.abspath(track.path)}
+            ends = {end for text in names for end, _ in _ends(text)}
+            for end in ends:
+                other = self._by_end.setdefault(end, track.id)
+                if other != track.id:
+                    self._by_end[end] = None
+
+    def find(self, file: str) -> tuple[str | None, int]:
+        """The id of the one track that shares the longest end, and a measure of its length."""
+        for end, length in sorted(_ends(file), key=lambda item: -item[1]):
+            if end in self._by_end:
+                return self._by_end[end], length
+        return None, 0
+
+
+def _ends(text: str) -> list[tuple[tuple[str, ...], int]]:
+    """Ends of a path with their lengths: whole names, then without suffix and leading zeros."""
+    parts = text.replace("\\", "/").split("/")
+    stem = Path(parts[-1]).stem
+    if stem.isascii() and stem.isdigit():
+        stem = str(int(stem))
+    ends = []
+    for i in range(len(parts)):
+        length = 2 * (len(parts) - i)
+        ends += [(tuple(parts[i:]), length), ((*parts[i:-1], stem, ""), length - 1)]
+    return ends
