@@ -104,7 +104,8 @@ def run(
     Raises:
         RuntimeError: when the trained model cannot be calibrated.
     """
-    from stonekey.training.run import Options, train
+    from stonekey.training.options import Options
+    from stonekey.training.run import train
 
     recipe = RECIPES[name]
     data = make_pieces(folder / "train", pieces, 0, recipe.labelled)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -89,10 +91,22 @@ class ConvNeXtBlock(nn.Module):
 
     def _depthwise(self, x: Tensor) -> Tensor:
         """(batch, channels, bins, frames) -> (batch, frames, bins, channels)."""
-        turned = functional.pad(x.transpose(2, 3), self.pad, mode="replicate")
+        turned = _replicated(x.transpose(2, 3), self.pad)
         weight = self.dwconv.weight.transpose(2, 3)
         y = functional.conv2d(turned, weight, self.dwconv.bias, groups=weight.shape[0])
         return y.permute(0, 2, 3, 1)
+
+
+def _replicated(x: Tensor, pad: tuple[int, ...]) -> Tensor:
+    """Replicate padding of the last two axes, alike on all sides."""
+    if not torch.compiler.is_compiling():
+        return functional.pad(x, pad, mode="replicate")
+    # The compiler mistakes the strides of that operator's gradient.
+    for axis in (2, 3):
+        size = [-1 if i != axis else pad[0] for i in range(4)]
+        first, last = x.narrow(axis, 0, 1), x.narrow(axis, x.shape[axis] - 1, 1)
+        x = torch.cat([first.expand(size), x, last.expand(size)], dim=axis)
+    return x
 
 
 class RowBatchNorm(nn.Module):
@@ -121,9 +135,7 @@ class RowBatchNorm(nn.Module):
         else:
             wide = x.float()
             mean = mean_across_ranks(wide.mean(dim=(0, 2, 3)))
-            variance = mean_across_ranks(
-                (wide - mean[:, None, None]).square().mean(dim=(0, 2, 3))
-            )
+            variance = mean_across_ranks((wide - mean[:, None, None]).square().mean(dim=(0, 2, 3)))
             with torch.no_grad():
                 count = x.numel() // x.shape[1] * _world_size()
                 unbiased = variance * (count / max(1, count - 1))
@@ -143,10 +155,22 @@ def mean_across_ranks(x: Tensor) -> Tensor:
     """Differentiable mean over processes with batches of equal size."""
     if _world_size() == 1:
         return x
-    from torch.distributed.nn.functional import all_reduce
+    total: Tensor = _SumAcrossRanks.apply(x)  # type: ignore[no-untyped-call]
+    return total / _world_size()
 
-    reduced: Tensor = all_reduce(x)
-    return reduced / _world_size()
+
+class _SumAcrossRanks(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        total = grads[0].clone(memory_format=torch.contiguous_format)
+        torch.distributed.all_reduce(total)
+        return total
 
 
 class ChromaNet(nn.Module):

@@ -53,8 +53,9 @@ class OctaveKernels:
     """Kernels of one octave, the same for all: each octave halves the sample rate.
 
     ``kernels`` has shape (taps, 2 * bins_per_octave): the cosine parts of the octave's bins,
-    lowest first, then their sine parts, L1-normalised. ``scale`` (n_bins,), lowest bin first, is the square root of each bin's length at the full sample rate
-    (librosa's normalisation) and multiplies the magnitudes.
+    lowest first, then their sine parts, L1-normalised. ``scale`` (n_bins,), lowest bin first,
+    is the square root of each bin's length at the full sample rate (librosa's normalisation)
+    and multiplies the magnitudes.
     """
 
     kernels: NDArray[np.float32]

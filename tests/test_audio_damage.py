@@ -132,10 +132,11 @@ def test_random_damage_never_escapes_the_error_tree(
         try:
             samples = load_audio(path).samples
         except AudioError as error:
-            assert path.name in str(error)
+            assert path.name in str(error)  # noqa: PT017 - either outcome is right
             outcomes.add("refused")
         else:
-            assert samples.size and np.isfinite(samples).all()
+            assert samples.size
+            assert np.isfinite(samples).all()
             outcomes.add("read")
     assert "read" in outcomes
 
@@ -225,7 +226,8 @@ def test_very_loud_floats_are_left_alone(tmp_path: Path) -> None:
 )
 def test_errors_survive_pickling_and_printing(kind: type[AudioError]) -> None:
     error = pickle.loads(pickle.dumps(kind(os.fsdecode(b"a\xff.wav"), "is odd")))
-    assert isinstance(error, kind) and isinstance(error, AudioError)
+    assert isinstance(error, kind)
+    assert isinstance(error, AudioError)
     assert str(error).encode("utf-8") == "a\ufffd.wav: is odd".encode()
 
 

@@ -160,8 +160,10 @@ def test_bce_at_and_near_the_ends() -> None:
     value.sum().backward()
     expected = [0.0, 0.0, math.log(1e6), math.log(1e6), math.log(4)]
     np.testing.assert_allclose(value.detach().numpy(), expected, atol=2e-6, rtol=1e-2)
-    assert p.grad is not None and torch.isfinite(p.grad).all()
-    assert t.grad is not None and torch.isfinite(t.grad).all()
+    assert p.grad is not None
+    assert torch.isfinite(p.grad).all()
+    assert t.grad is not None
+    assert torch.isfinite(t.grad).all()
 
 
 def test_gradients_agree_with_finite_differences(rng: np.random.Generator) -> None:
@@ -183,7 +185,8 @@ def test_mode_loss_sends_gradients_through_the_target(rng: np.random.Generator) 
     a, b, c = (torch.from_numpy(softmax(rng, 4, 24)) for _ in range(3))
     a.requires_grad_()
     losses.mode_loss(a, b, c).backward()  # A is never anything but a target here
-    assert a.grad is not None and a.grad.abs().sum() > 0
+    assert a.grad is not None
+    assert a.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("omega", CIRCLES)
@@ -200,8 +203,10 @@ def test_supervised(rng: np.random.Generator, omega: int, outputs: int) -> None:
     assert terms["total"].item() == pytest.approx(expected, rel=1e-10)
     terms["total"].backward()
     assert label.grad is None
-    assert b.grad is not None and b.grad.abs().sum() > 0
-    assert c.grad is not None and c.grad.abs().sum() > 0
+    assert b.grad is not None
+    assert b.grad.abs().sum() > 0
+    assert c.grad is not None
+    assert c.grad.abs().sum() > 0
 
 
 def test_supervised_is_least_at_the_label() -> None:

@@ -57,7 +57,6 @@ def write_music(folder: Path) -> Path:
     return manifest
 
 
-
 def random_batch(size: int = 2, supervised: bool = False, seed: int = 0) -> TrainingBatch:
     generator = torch.Generator().manual_seed(seed)
     shape = (size, 1, 99, 130)

@@ -94,7 +94,7 @@ def train(
     try:
         from stonekey.data.cache import CacheError
         from stonekey.training.loop import DivergedError
-        from stonekey.training.run import Options
+        from stonekey.training.options import Options
         from stonekey.training.run import train as run
     except ImportError as error:
         fail(f'training needs more packages ({error.name}): pip install "stonekey[train]"')

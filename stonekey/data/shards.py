@@ -35,7 +35,7 @@ from stonekey.settings import FrontEnd
 SHARD_BYTES = 1 << 30
 
 
-class ShardError(Exception):
+class ShardError(ValueError):
     """A shard that cannot be used; the message names it."""
 
 

@@ -287,6 +287,7 @@ class Trainer:
         progress.epochs_without_gain = 0 if better else progress.epochs_without_gain + 1
         if better:
             progress.best_loss = losses["total"]
+        progress.restores = 0  # the tries are for one stretch that fails, not for a whole run
         if self.fabric.is_global_zero:
             model = self.checkpoint(losses)
             chosen = plan.keep_epochs and progress.epoch % plan.keep_epochs == 0

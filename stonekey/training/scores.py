@@ -82,10 +82,10 @@ class Scorer:
         if not references:
             return {}
         signatures = [track.signature for track in references]
-        ksea = score_signatures(signatures, [a.signature for a in answers], resamples=0)
+        ksea = score_signatures(signatures, [a.signature for a in answers])
         scores = {"ksea": ksea.ksea.value}
         if labelled.info.architecture is not None and labelled.info.architecture.outputs == 24:
-            keys = score_keys(references, [a.key for a in answers], resamples=0)
+            keys = score_keys(references, [a.key for a in answers])
             scores["mirex"] = keys.mirex.value
         return scores
 

@@ -1,0 +1,224 @@
+"""The data of a run: which tracks train and which validate, and the batches made of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from stonekey.data.audio_loader import AudioLoader
+from stonekey.data.batch import TrainingBatch, training_batch
+from stonekey.data.batch_loader import DataError
+from stonekey.data.cache import CachedTrack, CacheReport, build_cache
+from stonekey.data.loaders import CachedLoader, fixed_batches
+from stonekey.data.manifest import ManifestError, Track, read_manifest
+from stonekey.data.shards import ShardTrack, open_audio_shards
+from stonekey.training.config import Config, ConfigError
+from stonekey.training.options import DATA_HELP, Options
+from stonekey.vqt import VQT
+
+
+@dataclass(frozen=True)
+class Data:
+    """Tracks of a run: in the cache, or recordings in shards, which are decoded as they come."""
+
+    train: list[CachedTrack] | list[ShardTrack]
+    valid: list[CachedTrack]
+    labelled_valid: list[Track]
+    examples: list[Path]
+
+
+def held_out(track: Track, percent: float) -> bool:
+    """Whether a track belongs to the held-out share: a function of its name alone."""
+    return zlib.crc32(track.id.encode("utf-8", "surrogateescape")) % 10_000 < percent * 100
+
+
+def split_tracks(options: Options, percent: float) -> tuple[list[Track], list[Track]]:
+    """Training and validation tracks.
+
+    Validation tracks are those of ``--valid``, else those whose split in the manifest is
+    ``valid`` or ``validation``, else a share of the data chosen by name. None is in both.
+    """
+    assert options.data is not None
+    tracks = list(read_manifest(options.data).present)
+    if options.labels is not None:
+        tracks = _merged([*tracks, *read_manifest(options.labels).present])
+    train = [t for t in tracks if t.split in (None, "", "train")]
+    if options.valid is not None:
+        valid = _valid(options)
+        away = {_real_path(t) for t in valid}
+        return [t for t in train if _real_path(t) not in away], valid
+    valid = [t for t in tracks if t.split in ("valid", "validation")]
+    if valid:
+        return train, valid
+    valid = [t for t in train if held_out(t, percent)] or train[:1]
+    away = {_real_path(t) for t in valid}
+    rest = [t for t in train if _real_path(t) not in away]
+    return rest or train, valid
+
+
+def _valid(options: Options) -> list[Track]:
+    assert options.valid is not None
+    return list(read_manifest(options.valid).present)
+
+
+def _shards(folder: Path) -> list[ShardTrack]:
+    if not folder.is_dir() or not any(folder.glob("*.tar")):
+        return []
+    return open_audio_shards(folder)
+
+
+def _real_path(track: Track) -> str:
+    return track.id if track.path is None else os.path.realpath(track.path)
+
+
+def _merged(tracks: Iterable[Track]) -> list[Track]:
+    """One entry for each file: its first, with the label of any."""
+    known: dict[str, Track] = {}
+    for track in tracks:
+        first = known.setdefault(_real_path(track), track)
+        if first.key is None and track.key is not None:
+            known[_real_path(track)] = replace(first, key=track.key)
+        elif track.key not in (None, first.key):
+            raise ManifestError(f"{track.path} has two keys: {first.key} and {track.key}")
+    return list(known.values())
+
+
+def prepare_data(options: Options, config: Config, fabric: Fabric) -> Data:
+    """Read the manifests or shards and build the cache, on one process first.
+
+    A folder of shards (``stonekey data shard``) is not cached, being too large for that; the
+    recordings to validate on then come from ``--valid``.
+    """
+    assert options.data is not None
+    shards = _shards(options.data)
+    if shards and options.valid is None:
+        raise ConfigError(f"{options.data} holds shards: give --valid, a folder or manifest")
+    train, valid = (
+        ([], _valid(options)) if shards else split_tracks(options, config.data.holdout_percent)
+    )
+    if not train and not shards:
+        raise DataError(f"{options.data}: no audio file found\n\n{DATA_HELP}")
+    from stonekey.data.augment import variant_cents
+
+    folder = options.cache or options.save_dir / "cache"
+    count = config.data.detune_variants
+    cents = (0.0, *(c for c in variant_cents(count) if c != 0.0)) if count > 1 else (0.0,)
+
+    def build(first: bool) -> tuple[CacheReport, CacheReport]:
+        return (
+            build_cache(train, folder, config.front_end, cents=cents, progress=first),
+            build_cache(valid, folder, config.front_end, progress=first),
+        )
+
+    if fabric.is_global_zero:
+        built = build(first=True)
+        if shards:
+            fabric.print(f"training data: {len(shards)} recordings in shards")
+        for report, name in zip(built, ("training", "validation"), strict=True):
+            if shards and name == "training":
+                continue
+            fabric.print(f"{name} data: {len(report.tracks)} tracks, {report.summary()}")
+            for path, reason in report.failed:
+                print(f"skipped {path}: {reason}", file=sys.stderr)
+    fabric.barrier()
+    if not fabric.is_global_zero:
+        built = build(first=False)
+    examples = [t.path for t in valid[:3] if t.path is not None]
+    labelled = [t for t in valid if t.key is not None]
+    return Data(shards or built[0].tracks, built[1].tracks, labelled, examples)
+
+
+class Converted:
+    """A loader's batches in the form that training takes, on the device; keeps its state."""
+
+    def __init__(self, loader: Any, fabric: Fabric, config: Config) -> None:
+        self.loader = loader
+        self.device = fabric.device
+        self.vqt = VQT(config.front_end).to(self.device)
+        self._batches = iter(loader)
+        for name in ("state_dict", "load_state_dict"):
+            if hasattr(loader, name):
+                setattr(self, name, getattr(loader, name))
+
+    def __iter__(self) -> Iterator[TrainingBatch]:
+        return self
+
+    def __next__(self) -> TrainingBatch:
+        try:
+            batch = next(self._batches)
+        except StopIteration:  # a user's finite loader starts again
+            self._batches = iter(self.loader)
+            try:
+                batch = next(self._batches)
+            except StopIteration:
+                raise DataError(
+                    "the training loader gives no more batches: it must be endless, or an "
+                    "iterable that can be started again"
+                ) from None
+        return training_batch(batch, self.vqt, self.device)
+
+
+def train_loader(config: Config, options: Options, data: Data | None, fabric: Fabric) -> Any:
+    """The user's own loader where the configuration names one, else ours for the data."""
+    settings = config.data
+    if settings.train_loader is not None:
+        return settings.train_loader()
+    assert data is not None
+    if not data.train:
+        raise DataError("no track is long enough: no recording could be transformed")
+    if isinstance(data.train[0], ShardTrack):
+        return AudioLoader(
+            data.train,
+            settings.train_mode,
+            settings.batch_size,
+            front_end=config.front_end,
+            seed=options.seed,
+            rank=fabric.global_rank,
+            world=fabric.world_size,
+            augment=settings.augment,
+        )
+    loader = CachedLoader(
+        data.train,
+        settings.train_mode,
+        settings.batch_size,
+        front_end=config.front_end,
+        seed=options.seed,
+        rank=fabric.global_rank,
+        world=fabric.world_size,
+        augment=settings.augment,
+        device=fabric.device,
+    )
+    if loader.skipped_short:
+        seconds = config.front_end.segment_seconds
+        fabric.print(f"{loader.skipped_short} recordings shorter than {seconds:g} s are left out")
+    return loader
+
+
+def validation_batches(
+    config: Config, options: Options, data: Data | None, fabric: Fabric
+) -> Iterator[TrainingBatch]:
+    """The validation batches of a run, the same at each call."""
+    vqt = VQT(config.front_end).to(fabric.device)
+    batches: Any
+    if config.data.test_loader is not None:
+        batches = config.data.test_loader()
+    elif data is not None:
+        batches = fixed_batches(
+            data.valid,
+            config.data.batch_size,
+            supervised=config.data.test_mode == "supervised",
+            front_end=config.front_end,
+            rank=fabric.global_rank,
+            world=fabric.world_size,
+        )
+    else:
+        raise ConfigError("with a train_loader of your own, bind data.test_loader or give --data")
+    for batch in batches:
+        yield training_batch(batch, vqt, fabric.device)

@@ -1,0 +1,178 @@
+"""Two processes on the CPU: one result, one writer, and an end when one of them dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("lightning_fabric")
+pytest.importorskip("gin")
+pytest.importorskip("tensorboard")
+
+from lightning_fabric import Fabric  # noqa: E402
+from toy_music import (  # noqa: E402
+    SMALL,
+    random_batch,
+    start_main,
+    tiny_config,
+    tiny_trainer,
+    wait_for,
+    write_music,
+)
+
+from stonekey.data.batch import TrainingBatch  # noqa: E402
+from stonekey.training.loop import Trainer  # noqa: E402
+from stonekey.views import Crops  # noqa: E402
+
+pytestmark = pytest.mark.skipif(
+    not torch.distributed.is_available() or os.name != "posix", reason="needs gloo and signals"
+)
+KINDS = ("ks", "stone", "supervised", "skey")
+
+
+def part(batch: TrainingBatch, crops: Crops, rows: slice) -> tuple[TrainingBatch, Crops]:
+    cut = [None if x is None else x[rows] for x in (batch.a, batch.b, batch.labels)]
+    return TrainingBatch(*cut), Crops(crops.first[rows], crops.second[rows])  # type: ignore[arg-type]
+
+
+def one_step(fabric: Fabric, kind: str, folder: Path) -> dict[str, torch.Tensor]:
+    """Losses, gradients and running statistics of a step on this process's half of 6 items."""
+    config = tiny_config(
+        "ks" if kind == "ks" else "ks_mode",
+        "ChromaNet.drop_path = 0.0",
+        f"loss.objective = '{'skey' if kind == 'skey' else 'stone'}'",
+    )
+    base = tiny_trainer(folder, config)
+    trainer = Trainer(fabric, config, base.plan, base.batches, base.validation)
+    with torch.no_grad():  # well away from uniform answers, where gradients are small
+        trainer.stone.chromanet.classifier.weight.mul_(30)
+        for block in trainer.stone.chromanet.convnext_blocks:
+            block.gamma.fill_(1.0)
+    batch = random_batch(6, supervised=kind == "supervised", seed=3)
+    crops = Crops(torch.tensor([0, 4, 9, 15, 2, 7]), torch.tensor([5, 4, 1, 0, 11, 15]))
+    size = 6 // fabric.world_size
+    rows = slice(fabric.global_rank * size, (fabric.global_rank + 1) * size)
+    trainer.network.train()
+    terms = trainer.objective(trainer.network, *part(batch, crops, rows))
+    fabric.backward(terms["total"])
+    out = {f"loss/{name}": torch.tensor(v) for name, v in trainer._reduced(terms).items()}
+    # Validation: one process has two batches, the other none.
+    shares = {1: [random_batch(2, seed=8), random_batch(3, seed=9)]}
+    shares[2] = shares[1] if fabric.global_rank == 0 else []
+    trainer.validation = lambda: iter(shares[fabric.world_size])
+    network = trainer.stone.chromanet
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None
+        out[f"gradient/{name}"] = parameter.grad.clone()
+    out |= {f"buffer/{name}": value.clone() for name, value in network.named_buffers()}
+    out |= {f"valid/{name}": torch.tensor(v) for name, v in trainer.validate().items()}
+    values = trainer.train_step(part(batch, crops, rows)[0])
+    out["finite"] = torch.tensor([values["total"]]).isfinite()
+    out |= {f"weight/{name}": value.detach().clone() for name, value in network.named_parameters()}
+    return out
+
+
+def all_kinds(fabric: Fabric, folder: Path) -> None:
+    torch.set_num_threads(1)
+    results = {kind: one_step(fabric, kind, folder) for kind in KINDS}
+    torch.save(results, folder / f"{fabric.world_size}-{fabric.global_rank}.pt")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
+    """Of one process on the joined batch, then of each of two on a half."""
+    folder = tmp_path_factory.mktemp("steps")
+    threads = torch.get_num_threads()
+    all_kinds(Fabric(accelerator="cpu", devices=1), folder)
+    torch.set_num_threads(threads)
+    fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp_spawn")
+    fabric.launch(all_kinds, folder)
+    return [torch.load(folder / f"{name}.pt") for name in ("1-0", "2-0", "2-1")]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_equal_one_on_the_joined_batch(results: list[dict], kind: str) -> None:
+    one, first, second = (result[kind] for result in results)
+    assert one.keys() == first.keys() == second.keys()
+    assert any(name.startswith("buffer/") for name in one) == (kind != "ks")
+    compared = [name for name in one if not name.startswith("weight/")]
+    for name in compared:
+        for half in (first, second):
+            assert torch.allclose(half[name], one[name], rtol=1e-4, atol=1e-5), name
+    gradient = max(v.abs().max() for k, v in one.items() if k.startswith("gradient/"))
+    assert gradient > 0.02  # zeros would be equal, too
+    # The processes themselves stay exactly equal, whatever each of them draws.
+    assert all(torch.equal(first[name], second[name]) for name in first if "weight/" in name)
+    assert bool(one["finite"])
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_music(tmp_path_factory.mktemp("recordings"))
+
+
+def start_two(music: Path, save: Path, *flags: str):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    os.environ["MASTER_PORT"] = str(port)
+    try:
+        return start_main(
+            "-n", "two", "-tt", "ks_mode", "-s", save, "-vs", "1", "--device", "cpu",
+            "--devices", "2", "--data", music, "--cache", music.parent / "cache", *SMALL, *flags,
+            start_new_session=True,
+        )  # fmt: skip
+    finally:
+        del os.environ["MASTER_PORT"]
+
+
+def children(process: int) -> list[int]:
+    listed = Path(f"/proc/{process}/task/{process}/children").read_text()
+    return [int(number) for number in listed.split()]
+
+
+def test_a_run_on_two_processes_has_one_writer(music: Path, tmp_path: Path) -> None:
+    process = start_two(music, tmp_path, "-e", "2", "-ts", "2")
+    said, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    assert said.count("epoch 2/2") == 1
+    assert errors.count("step 4/4") == 1
+    events = list((tmp_path / "tensorboard" / "ks_mode" / "7" / "two").iterdir())
+    assert len(events) == 1
+    models = tmp_path / "models" / "ks_mode" / "7" / "two"
+    names = {path.name for path in models.iterdir()}
+    assert {"last.pt", "best.safetensors"} <= names
+    assert not [name for name in names if name.startswith(".")]  # nothing half written
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to find the other process")
+@pytest.mark.parametrize("how", ["rank 1 killed", "rank 0 killed", "Ctrl-C"])
+def test_a_run_ends_when_a_process_dies(how: str, music: Path, tmp_path: Path) -> None:
+    process = start_two(music, tmp_path, "-e", "1000", "-ts", "3")
+    try:
+        wait_for(process.stderr, "step 30/")
+        (other,) = children(process.pid)
+        if how == "Ctrl-C":
+            os.killpg(process.pid, signal.SIGINT)
+        else:
+            os.kill(other if "1" in how else process.pid, signal.SIGKILL)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode != 0
+        if how == "Ctrl-C":
+            assert process.returncode == 130
+            assert "the same command goes on" in errors
+            assert "Traceback" not in errors
+        until = time.monotonic() + 30
+        while Path(f"/proc/{other}").exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        assert not Path(f"/proc/{other}").exists()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

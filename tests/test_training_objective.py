@@ -1,0 +1,175 @@
+"""One step of every mode and circle: losses, gradients, class order."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("lightning_fabric")
+
+from toy_music import (  # noqa: E402
+    Batches,
+    one_thread,  # noqa: F401 - used by every test
+    random_batch,
+    tiny_config,
+    tiny_trainer,
+)
+
+from stonekey.data.batch import TrainingBatch  # noqa: E402
+from stonekey.keys import Key, KeySignature  # noqa: E402
+from stonekey.losses import key_loss, stone_losses  # noqa: E402
+from stonekey.settings import FrontEnd  # noqa: E402
+from stonekey.training.config import LossConfig  # noqa: E402
+from stonekey.training.objective import (  # noqa: E402
+    Objective,
+    natural_table,
+    output_of_key,
+    profile_on_circle,
+)
+from stonekey.views import Crops, make_views  # noqa: E402
+
+PLAIN = LossConfig("stone", 1.0, 1.5, 15.0, True)
+
+
+class Labels(Batches):
+    """Supervised batches, or the two kinds in turn."""
+
+    def __init__(self, mode: str, size: int = 2) -> None:
+        super().__init__(size=size)
+        self.mode = mode
+
+    def __next__(self) -> TrainingBatch:
+        self.step += 1
+        kind = self.mode == "supervised" or (self.mode == "mix" and self.step % 2 == 0)
+        return random_batch(self.size, kind, self.step)
+
+
+@pytest.mark.parametrize(
+    ("mode", "objective", "train_type", "omega"),
+    [
+        case
+        for case in product(
+            ("selfsupervised", "supervised", "mix"), ("stone", "skey"), ("ks", "ks_mode"), (1, 7)
+        )
+        if case[1:3] != ("skey", "ks")
+    ],
+)
+@pytest.mark.parametrize("size", [1, 3])
+def test_every_mode_trains_on_both_circles(
+    mode: str, objective: str, train_type: str, omega: int, size: int, tmp_path: Path
+) -> None:
+    config = tiny_config(train_type, f"loss.objective = '{objective}'")
+    trainer = tiny_trainer(tmp_path, config, omega=omega)
+    batches = Labels(mode, size)
+    for batch in [next(batches) for _ in range(2 if mode == "mix" else 1)]:
+        before = [p.detach().clone() for p in trainer.network.parameters()]
+        values = trainer.train_step(batch)
+        names = {"key", "total"} | ({"mode"} if train_type == "ks_mode" else set())
+        if objective == "skey" and not batch.supervised:
+            names |= {"balance"}
+        assert names | {"gradient_norm", "learning_rate", "weight_decay"} == set(values)
+        assert all(math.isfinite(value) for value in values.values())
+        assert values["gradient_norm"] > 0
+        changed = [
+            not torch.equal(a, b) for a, b in zip(before, trainer.network.parameters(), strict=True)
+        ]
+        assert sum(changed) > 0.8 * len(changed)
+
+
+@pytest.mark.parametrize("outputs", [12, 24])
+def test_one_pass_over_all_views_gives_the_losses_of_three(outputs: int) -> None:
+    objective = Objective(PLAIN, 7, FrontEnd(), outputs)
+    weights = torch.randn(84, outputs, generator=torch.Generator().manual_seed(0))
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(x.mean(dim=(1, 3)) @ weights * 20, dim=1)
+
+    batch = random_batch(4)
+    crops = Crops(torch.tensor([0, 3, 15, 7]), torch.tensor([5, 3, 0, 15]))
+    terms = objective(network, batch, crops)
+    assert batch.b is not None
+    views = make_views(batch.a, batch.b, crops)
+    expected = stone_losses(
+        network(views.a), network(views.b), network(views.c), crops.second - crops.first, 7
+    )
+    assert terms.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.allclose(terms[name], value, atol=1e-6)
+
+
+def test_weights_of_the_terms() -> None:
+    batch, crops = random_batch(2), Crops(torch.tensor([0, 1]), torch.tensor([4, 9]))
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(x[:, 0, :24, 0] * 5, dim=1)
+
+    for kind, balance in (("stone", 0.0), ("skey", 4.0)):
+        loss = LossConfig(kind, 2.0, 3.0, 4.0, True)  # type: ignore[arg-type]
+        terms = Objective(loss, 7, FrontEnd(), 24)(network, batch, crops)
+        total = 2 * terms["key"] + 3 * terms["mode"]
+        if balance:
+            total = total + balance * terms["balance"]
+        assert torch.allclose(terms["total"], total, atol=1e-6)
+
+
+@pytest.mark.parametrize("key", ["C major", "A minor", "F# minor", "Eb major"])
+@pytest.mark.parametrize("outputs", [12, 24])
+def test_a_network_that_answers_the_label_has_no_key_loss(key: str, outputs: int) -> None:
+    """The class order that supervised training aims at turns with the crop."""
+    wanted = Key.parse(key)
+    table = natural_table(FrontEnd(), outputs)
+    place = table.index(wanted.signature if outputs == 12 else wanted)
+    shift = torch.tensor([0, 5, 11, 15])
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        y = torch.zeros(8, outputs)
+        row, column = divmod(place, 12)
+        for i, d in enumerate([0] * 4 + shift.tolist()):
+            y[i, 12 * row + (column - d) % 12] = 1.0
+        return y
+
+    batch = TrainingBatch(torch.rand(4, 1, 99, 140), labels=torch.full((4,), wanted.index))
+    objective = Objective(PLAIN, 7, FrontEnd(), outputs)
+    terms = objective(network, batch, Crops(torch.zeros_like(shift), shift))
+    assert terms["key"].item() == pytest.approx(0, abs=1e-6)
+    wrong = objective(
+        lambda x: network(x).roll(1, dims=1), batch, Crops(torch.zeros_like(shift), shift)
+    )
+    assert wrong["key"].item() > 0.1
+
+
+def test_natural_table() -> None:
+    twelve, both = natural_table(FrontEnd(), 12), natural_table(FrontEnd(), 24)
+    assert twelve[0] == KeySignature.parse("A major")
+    assert str(both[0]) == "A major"
+    assert str(both[12]) == "F# minor"  # relative keys side by side
+    assert all(a.signature == b.signature for a, b in zip(both[:12], both[12:], strict=True))  # type: ignore[union-attr]
+    assert str(natural_table(FrontEnd(fmin=32.703195662574826), 12)[0]).startswith("C major")
+    places = output_of_key(both)
+    assert sorted(places.tolist()) == list(range(24))
+    assert places[Key.parse("F# minor").index] == 12
+    assert output_of_key(twelve)[Key.parse("F# minor").index] == 0
+
+
+def test_profile_is_in_the_order_of_fifths() -> None:
+    y = torch.zeros(1, 24)
+    y[0, 7], y[0, 12 + 2] = 0.75, 0.25
+    assert torch.allclose(profile_on_circle(y)[:3], torch.tensor([0.0, 0.75, 0.25]))
+
+
+def test_the_factor_one_half_can_be_left_out() -> None:
+    batch, crops = random_batch(2), Crops(torch.tensor([0, 1]), torch.tensor([4, 9]))
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(x[:, 0, :12, 0] * 5, dim=1)
+
+    full = Objective(LossConfig("stone", 1.0, 1.5, 15.0, False), 1, FrontEnd(), 12)
+    half = Objective(PLAIN, 1, FrontEnd(), 12)
+    ratio = full(network, batch, crops)["key"] / half(network, batch, crops)["key"]
+    assert ratio.item() == pytest.approx(2, rel=1e-5)
+    uniform = torch.full((1, 12), 1 / 12)
+    assert key_loss(uniform, uniform, uniform, 3, 1).item() == pytest.approx(1.5)
