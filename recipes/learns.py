@@ -7,6 +7,10 @@
 Makes the pieces, trains a full-size ChromaNet on 4 s segments of them, and scores it on other
 pieces. Labels serve the scores, and in ``mix`` a tenth of the training set. Stopped and started
 again, it goes on where it was.
+
+Unlabelled pieces go back and forth between relative keys, as songs do. The loss compares
+segments of one piece only: were every piece in one mode, nothing would tie the answers for major
+music to those for minor music, and a model may well settle on two conventions.
 """
 
 from __future__ import annotations
@@ -15,6 +19,8 @@ import argparse
 import csv
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from stonekey.checkpoint import write_atomically
 from stonekey.evaluation import score_keys, score_signatures
@@ -33,28 +39,39 @@ class Recipe:
     bindings: tuple[str, ...]
     labelled: int  # every how manieth piece has a label; 0 for none
     epochs: int
+    wandering: bool = False  # whether pieces visit the relative key
 
 
 RECIPES = {
-    "stone12": Recipe("ks", (), 0, 6),
-    "mix": Recipe("ks_mode", ('data.dataset_type_train = "mix"',), 10, 12),
-    "skey": Recipe("ks_mode", ('loss.objective = "skey"',), 0, 12),
+    "stone12": Recipe("ks", ('ChromaNet.norm = "joint"',), 0, 6, wandering=True),
+    "mix": Recipe("ks_mode", ('data.dataset_type_train = "mix"',), 10, 12, wandering=True),
+    "skey": Recipe("ks_mode", ('loss.objective = "skey"',), 0, 12, wandering=True),
 }
 
 
-def make_pieces(folder: Path, pieces: int, first_seed: int, labelled: int) -> Path:
+def make_pieces(
+    folder: Path, pieces: int, first_seed: int, labelled: int, wandering: bool = False
+) -> Path:
     """Synthesise pieces through all 24 keys; returns the manifest, labels where asked for."""
     from stonekey.synthesis import piece, write_wav
+
+    def sound(key: Key, seed: int, one_key: bool) -> np.ndarray:
+        if one_key:
+            return piece(key, SECONDS, seed=seed)
+        visited = (key, key.relative, key, key.relative)
+        return np.concatenate(
+            [piece(k, SECONDS / 4, seed=4 * seed + i) for i, k in enumerate(visited)]
+        )
 
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for number in range(pieces):
         key = Key.from_index(number % 24)
         path = folder / f"{number:04d}.wav"
-        if not path.exists():
-            write_wav(path, piece(key, SECONDS, seed=first_seed + number))
         # Counted within each key, so that labels reach all of them.
-        known = labelled and (number // 24) % labelled == 0
+        known = labelled > 0 and (number // 24) % labelled == 0
+        if not path.exists():
+            write_wav(path, sound(key, first_seed + number, known or not wandering))
         rows.append((path.name, str(key) if known else ""))
     manifest = folder / f"manifest_{labelled}.csv"
 
@@ -86,7 +103,7 @@ def score(model: Path, folder: Path, pieces: int) -> dict[str, float]:
 def run(
     name: str,
     folder: Path,
-    pieces: int = 240,
+    pieces: int = 480,
     held_out: int = 72,
     epochs: int | None = None,
     steps: int = 50,
@@ -108,7 +125,8 @@ def run(
     from stonekey.training.run import train
 
     recipe = RECIPES[name]
-    data = make_pieces(folder / "train", pieces, 0, recipe.labelled)
+    kind = f"{'wandering' if recipe.wandering else 'plain'}_{recipe.labelled}"
+    data = make_pieces(folder / kind, pieces, 0, recipe.labelled, recipe.wandering)
     valid = make_pieces(folder / "held_out", held_out, HELD_OUT, 1)
     options = Options(
         exp_name=name,
@@ -144,7 +162,7 @@ def main() -> None:
     )
     parser.add_argument("recipe", choices=sorted(RECIPES))
     parser.add_argument("--folder", type=Path, default=Path("runs/learns"))
-    parser.add_argument("--pieces", type=int, default=240)
+    parser.add_argument("--pieces", type=int, default=480)
     parser.add_argument("--epochs", type=int, help="of 50 steps; default depends on the recipe")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
