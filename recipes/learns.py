@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,24 +84,21 @@ def make_pieces(
     return manifest
 
 
-def score(model: Path, folder: Path, pieces: int) -> dict[str, float]:
-    """KSEA and, of 24 keys, the MIREX score on held-out pieces, with their intervals printed."""
+def score(model: Path, folder: Path, pieces: int) -> None:
+    """Print KSEA and, of 24 keys, the MIREX score on held-out pieces, with their intervals."""
     from stonekey.estimator import KeyEstimator
 
     estimator = KeyEstimator(model)
     keys = [Key.from_index(number % 24) for number in range(pieces)]
     answers = [estimator(folder / f"{number:04d}.wav") for number in range(pieces)]
     signatures = score_signatures([k.signature for k in keys], [a.signature for a in answers])
-    scores = {"ksea": signatures.ksea.value}
     print(f"held-out synthesised pieces, N = {pieces}: KSEA {signatures.ksea.percent()}")
     if len(estimator.class_table) == 24:
         result = score_keys(keys, [a.key for a in answers])
-        scores["mirex"] = result.mirex.value
         print(f"MIREX score (both fifths) {result.mirex.percent()}")
-    return scores
 
 
-def run(
+def learn(
     name: str,
     folder: Path,
     pieces: int = 480,
@@ -109,8 +107,8 @@ def run(
     steps: int = 50,
     batch_size: int = 16,
     seed: int = 0,
-) -> dict[str, float]:
-    """Make the music, train, score.
+) -> Path:
+    """Make the music and train on it.
 
     Args:
         name: of `RECIPES`.
@@ -118,24 +116,22 @@ def run(
         pieces, held_out: pieces to train on and to score with.
         epochs, steps, batch_size, seed: of the training; ``epochs`` by default the recipe's.
 
-    Raises:
-        RuntimeError: when the trained model cannot be calibrated.
+    Returns:
+        The folder of the run's models; ``best.onnx`` in it if the model could be calibrated.
     """
     from stonekey.training.options import Options
     from stonekey.training.run import train
 
     recipe = RECIPES[name]
     kind = f"{'wandering' if recipe.wandering else 'plain'}_{recipe.labelled}"
-    data = make_pieces(folder / kind, pieces, 0, recipe.labelled, recipe.wandering)
-    valid = make_pieces(folder / "held_out", held_out, HELD_OUT, 1)
     options = Options(
         exp_name=name,
         train_type=recipe.train_type,  # type: ignore[arg-type]
         save_dir=folder / "runs",
         n_epochs=epochs or recipe.epochs,
         train_steps=steps,
-        data=data,
-        valid=valid,
+        data=make_pieces(folder / kind, pieces, 0, recipe.labelled, recipe.wandering),
+        valid=make_pieces(folder / "held_out", held_out, HELD_OUT, 1),
         bindings=(
             "data.duration = 4",
             f"data.batch_size = {batch_size}",
@@ -143,10 +139,8 @@ def run(
         ),
         seed=seed,
     )
-    model = train(options, _report)
-    if model is None:
-        raise RuntimeError(f"{name}: the model has not learnt enough to be calibrated")
-    return score(model, valid.parent, held_out)
+    train(options, _report)
+    return options.models
 
 
 def _report(progress: object, values: dict[str, float]) -> None:
@@ -163,16 +157,21 @@ def main() -> None:
     parser.add_argument("recipe", choices=sorted(RECIPES))
     parser.add_argument("--folder", type=Path, default=Path("runs/learns"))
     parser.add_argument("--pieces", type=int, default=480)
+    parser.add_argument("--held-out", type=int, default=72)
     parser.add_argument("--epochs", type=int, help="of 50 steps; default depends on the recipe")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    run(
+    models = learn(
         arguments.recipe,
         arguments.folder,
         arguments.pieces,
-        epochs=arguments.epochs,
+        arguments.held_out,
+        arguments.epochs,
         seed=arguments.seed,
     )
+    if not (models / "best.onnx").exists():
+        sys.exit(f"{arguments.recipe}: the model has not learnt enough to be calibrated")
+    score(models / "best.onnx", arguments.folder / "held_out", arguments.held_out)
 
 
 if __name__ == "__main__":
