@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,15 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs the reference material in ../shared, which is not on this machine")
     return SHARED
+
+
+def pytest_configure() -> None:
+    """Let tests send Ctrl-C to processes that they start, also where this run ignores it.
+
+    A shell starts background jobs with the signal ignored, and children inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 _skipped_parity: list[str] = []

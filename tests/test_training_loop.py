@@ -114,7 +114,8 @@ def test_a_loss_that_is_not_finite_restores_the_last_checkpoint(
     progress = trainer.fit()
     said = capsys.readouterr().out
     assert "not finite at step 4: going back to the checkpoint of epoch 1 (1 of 3 tries)" in said
-    assert (progress.epoch, progress.step, progress.restores) == (3, 9, 1)
+    assert (progress.epoch, progress.step) == (3, 9)
+    assert progress.restores == 0  # forgotten once an epoch went well
     assert batches.step == 9 + 2  # the broken batch and the one before it are not tried again
     assert all(torch.isfinite(p).all() for p in trainer.network.parameters())
 

@@ -78,11 +78,13 @@ def cache(
 
       stonekey data cache ~/Music runs/cache
     """
-    with told_errors():
+    try:
         from stonekey.data.cache import CacheError, build_cache, pack_cache
         from stonekey.data.manifest import read_manifest
         from stonekey.training.config import load_config
-
+    except ImportError as error:
+        fail(f'this needs more packages ({error.name}): pip install "stonekey[train]"')
+    with told_errors():
         front_end = load_config(gin_file, "ks").front_end
         manifest = read_manifest(source)
         try:

@@ -47,5 +47,7 @@ def demo(
             estimate = estimator(path)
     typer.echo(f"synthesised: {wanted}")
     typer.echo(f"estimated:   {estimate} (confidence {estimate.confidence:.0%}, {estimate.model})")
+    if estimate.label not in (wanted, wanted.signature):
+        typer.echo("These differ: a model can be wrong, and the baseline often is.")
     if output is not None:
         typer.echo(f"written:     {output}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -128,6 +129,9 @@ def train(
             except (DivergedError, CacheError) as error:
                 fail(str(error), 1)
             except KeyboardInterrupt:
+                if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+                    # The first process speaks; it is killed if this one ends with a failure.
+                    raise typer.Exit(0) from None
                 fail("stopped; the same command goes on from the last checkpoint", 130)
 
 
