@@ -188,7 +188,7 @@ def test_data_sets_without_a_mirdata_loader_say_so(tmp_path: Path) -> None:
 def test_mirdata_gives_the_same_tracks_as_the_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    core = pytest.importorskip("mirdata.core", reason="needs mirdata (extra eval)")
+    core = pytest.importorskip("mirdata.core", reason="needs mirdata (extra mirdata)")
     indexes = tmp_path / "indexes"
     monkeypatch.setattr(core.Index, "get_path", lambda self: str(indexes / self.filename))
 
