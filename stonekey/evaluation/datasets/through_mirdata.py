@@ -27,7 +27,7 @@ def mirdata_tracks(loader: str, data_home: Path) -> Iterator[Track]:
     try:
         import mirdata
     except ImportError as error:
-        raise DatasetError("mirdata is not installed: pip install 'stonekey[eval]'") from error
+        raise DatasetError("mirdata is not installed: pip install 'stonekey[mirdata]'") from error
     dataset = mirdata.initialize(loader, data_home=str(data_home))
     advice = f"mirdata.initialize({loader!r}, data_home={str(data_home)!r}).download()"
     try:
