@@ -12,7 +12,7 @@ import numpy as np
 from stonekey.backends import BackendName, load_backend
 from stonekey.checkpoint import CheckpointError
 from stonekey.estimate import KeyEstimate, SegmentEstimate
-from stonekey.keys import ClassLabel, Key, KeySignature
+from stonekey.keys import ClassLabel, Key
 from stonekey.registry import DEFAULT_MODEL
 from stonekey.segments import PEAK_BLOCK_SECONDS, cut, peak_normalised
 
@@ -140,15 +140,16 @@ class KeyEstimator:
         segments = [
             SegmentEstimate(
                 start / rate,
-                (start + min(count, activity.samples)) / rate,
+                (start + count) / rate,
                 output,
                 self.published_segments or peak > PAUSE,
             )
             for start, count, peak, output in self._run(pieces)
         ]
-        found = [*(warnings or []), *activity.no_signal()]
+        no_signal = activity.no_signal()
+        found = [*(warnings or []), *no_signal]
         counted = [segment.probabilities for segment in segments if segment.counted]
-        if activity.no_signal() or not counted:
+        if no_signal or not counted:
             return KeyEstimate(
                 None, None, 0.0, {}, tuple(segments), activity.samples / rate, self.info.name,
                 tuple(found),
@@ -158,7 +159,7 @@ class KeyEstimator:
         label = self.class_table[best]
         return KeyEstimate(
             key=label if isinstance(label, Key) else None,
-            signature=label if isinstance(label, KeySignature) else label.signature,
+            signature=label.signature,
             confidence=float(mean[best]),
             probabilities={k: float(p) for k, p in zip(self.class_table, mean, strict=True)},
             segments=tuple(segments),

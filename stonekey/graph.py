@@ -227,8 +227,7 @@ def template_to_onnx(
     unit = unit - unit.mean(axis=1, keepdims=True)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     front_end = info.front_end
-    first = round(12 * np.log2(front_end.fmin / 440.0)) + 9  # pitch class of bin 0, A = 9
-    by_bin = np.roll(unit, -(first % 12), axis=1)
+    by_bin = np.roll(unit, -front_end.lowest_pitch_class, axis=1)
 
     def head(g: Graph, x: str) -> str:
         cropped = g.slice(x, g.ints(0), g.ints(front_end.crop_bins), 1)

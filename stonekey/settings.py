@@ -68,6 +68,11 @@ class FrontEnd:
         return round(self.segment_seconds * self.sample_rate)
 
     @property
+    def lowest_pitch_class(self) -> int:
+        """Pitch class of bin 0, C = 0: 9 (A) by default."""
+        return (round(12 * math.log2(self.fmin / 440.0)) + 9) % 12
+
+    @property
     def transpositions(self) -> int:
         """Number of crops there are: 16 by default, shifts of 0 to 15 semitones."""
         return self.n_bins - self.crop_bins + 1

@@ -18,6 +18,18 @@ Model = Annotated[
     str,
     typer.Option("--model", "-m", help='Name (see "stonekey models") or path of a model.'),
 ]
+Overlap = Annotated[
+    float, typer.Option(help="Share of a 15 s segment that the next repeats, 0 to below 1.")
+]
+PublishedSegments = Annotated[
+    bool,
+    typer.Option(
+        "--published-segments",
+        help="Cut as the published inference does: drop what follows the last whole 15 s.",
+    ),
+]
+Device = Annotated[str, typer.Option(help="cpu, or a torch device such as cuda.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads for the network.", metavar="N")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stonekey.cli.common import fail, say, told_errors
+from stonekey.cli.common import Device, Overlap, PublishedSegments, Threads, fail, say, told_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,20 +65,10 @@ def evaluate(
     note: Annotated[
         str | None, typer.Option(help="Remark on the labels, printed beside the scores.")
     ] = None,
-    published_segments: Annotated[
-        bool,
-        typer.Option(
-            "--published-segments",
-            help="Cut as the published inference does: drop what follows the last whole 15 s.",
-        ),
-    ] = False,
-    overlap: Annotated[
-        float, typer.Option(help="Share of a 15 s segment that the next repeats, 0 to below 1.")
-    ] = 0.0,
-    device: Annotated[str, typer.Option(help="cpu, or a torch device such as cuda.")] = "cpu",
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads for the network.", metavar="N")
-    ] = None,
+    published_segments: PublishedSegments = False,
+    overlap: Overlap = 0.0,
+    device: Device = "cpu",
+    threads: Threads = None,
     cache: Annotated[
         Path | None,
         typer.Option(help="Folder of known outputs; by default in the user's cache folder."),

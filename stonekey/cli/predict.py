@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from stonekey.cli.common import Force, Interrupt, Model, check_output, fail, say, told_errors
+from stonekey.cli.common import (
+    Device,
+    Force,
+    Interrupt,
+    Model,
+    Overlap,
+    PublishedSegments,
+    Threads,
+    check_output,
+    fail,
+    say,
+    told_errors,
+)
 from stonekey.keys import NOTATIONS
 from stonekey.registry import DEFAULT_MODEL
 
@@ -56,21 +68,11 @@ def predict(
         list[str] | None,
         typer.Option("--extension", "-e", help="In folders take only these, such as mp3."),
     ] = None,
-    overlap: Annotated[
-        float, typer.Option(help="Share of a 15 s segment that the next repeats, 0 to below 1.")
-    ] = 0.0,
-    published_segments: Annotated[
-        bool,
-        typer.Option(
-            "--published-segments",
-            help="Cut as the published inference does: drop what follows the last whole 15 s.",
-        ),
-    ] = False,
-    device: Annotated[str, typer.Option(help="cpu, or a torch device such as cuda.")] = "cpu",
+    overlap: Overlap = 0.0,
+    published_segments: PublishedSegments = False,
+    device: Device = "cpu",
     backend: Annotated[str, typer.Option(help="auto, onnx or torch.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads for the network.", metavar="N")
-    ] = None,
+    threads: Threads = None,
     progress: Annotated[
         bool | None,
         typer.Option(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -27,7 +26,7 @@ def natural_table(front_end: FrontEnd, outputs: int) -> tuple[ClassLabel, ...]:
     default front end). With 24 outputs, row 0 is major and row 1 minor, relative keys side by
     side, since the key loss compares the rows' sum.
     """
-    lowest = (round(12 * np.log2(front_end.fmin / 440.0)) + 9) % 12
+    lowest = front_end.lowest_pitch_class
     return row_table(outputs, (lowest, (lowest + 9) % 12), ("major", "minor"))
 
 

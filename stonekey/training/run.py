@@ -56,7 +56,7 @@ def train(options: Options, report: Report | None = None) -> Path | None:
         config,
         plan,
         batches,
-        lambda: validation_batches(config, options, data, fabric),
+        lambda: validation_batches(config, data, fabric),
         Scorer(data.labelled_valid, supervised) if data and data.labelled_valid else None,
         compiled=options.compile,
     )

@@ -173,28 +173,18 @@ def train_loader(config: Config, options: Options, data: Data | None, fabric: Fa
     assert data is not None
     if not data.train:
         raise DataError("no track is long enough: no recording could be transformed")
+    shared: dict[str, Any] = {
+        "mode": settings.train_mode,
+        "batch_size": settings.batch_size,
+        "front_end": config.front_end,
+        "seed": options.seed,
+        "rank": fabric.global_rank,
+        "world": fabric.world_size,
+        "augment": settings.augment,
+    }
     if isinstance(data.train[0], ShardTrack):
-        return AudioLoader(
-            data.train,
-            settings.train_mode,
-            settings.batch_size,
-            front_end=config.front_end,
-            seed=options.seed,
-            rank=fabric.global_rank,
-            world=fabric.world_size,
-            augment=settings.augment,
-        )
-    loader = CachedLoader(
-        data.train,
-        settings.train_mode,
-        settings.batch_size,
-        front_end=config.front_end,
-        seed=options.seed,
-        rank=fabric.global_rank,
-        world=fabric.world_size,
-        augment=settings.augment,
-        device=fabric.device,
-    )
+        return AudioLoader(data.train, **shared)
+    loader = CachedLoader(data.train, device=fabric.device, **shared)
     if loader.skipped_short:
         seconds = config.front_end.segment_seconds
         fabric.print(f"{loader.skipped_short} recordings shorter than {seconds:g} s are left out")
@@ -202,7 +192,7 @@ def train_loader(config: Config, options: Options, data: Data | None, fabric: Fa
 
 
 def validation_batches(
-    config: Config, options: Options, data: Data | None, fabric: Fabric
+    config: Config, data: Data | None, fabric: Fabric
 ) -> Iterator[TrainingBatch]:
     """The validation batches of a run, the same at each call."""
     vqt = VQT(config.front_end).to(fabric.device)
