@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -95,5 +96,68 @@ def cache(
         for path, reason in report.failed:
             say(f"{path}: {reason}")
         typer.echo(f"{report.summary()}{f', {moved} packed' if pack else ''}: {report.folder}")
+        if report.failed:
+            raise typer.Exit(1)
+
+
+@data.command("render")
+def render(
+    scores: Annotated[
+        Path, typer.Argument(help="Folder of MIDI and MusicXML files, or CSV (path, key).")
+    ],
+    output: Annotated[Path, typer.Argument(help="Folder for the audio and its manifest.")],
+    soundfont: Annotated[
+        list[Path] | None,
+        typer.Option(help="May be repeated; default: all that are installed.", metavar="FILE"),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=5, help="Length of a rendering, at most.")] = 50.0,
+    versions: Annotated[int, typer.Option(min=1, help="Renderings of each score.")] = 1,
+    transpose: Annotated[
+        bool, typer.Option("--transpose/--keep-key", help="Move each to a key drawn at random.")
+    ] = True,
+    seed: Annotated[int, typer.Option(min=0, help="Of every choice.")] = 0,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Processes; default one a core.")
+    ] = None,
+) -> None:
+    """Render scores as audio to train on, each in an arrangement drawn at random.
+
+    Draws the excerpt, key, tempo, instruments, bass line, drums, room, equaliser, loudness,
+    tuning, soundfont and lossy codec. Where keys are known, the manifest has them as they
+    sound. It divides the songs into train, valid and test. Goes on where it was when it is
+    stopped and started again.
+
+    Needs the render extra, FluidSynth, and soundfonts; on Debian: apt-get install fluidsynth
+    fluid-soundfont-gm timgm6mb-soundfont musescore-general-soundfont-small
+
+    Examples:
+
+      stonekey data render scores/ rendered/
+
+      stonekey data render keys.csv rendered/ --versions 2 --seconds 30
+    """
+    try:
+        import music21  # noqa: F401
+        import pretty_midi  # noqa: F401
+    except ImportError as error:
+        fail(f'rendering needs more packages ({error.name}): pip install "stonekey[render]"')
+    with told_errors():
+        from stonekey.cli.progress import counted
+        from stonekey.data.render.run import RenderSettings
+        from stonekey.data.render.run import render as run
+        from stonekey.data.render.scores import list_scores
+        from stonekey.data.render.sound import RenderError, find_soundfonts
+
+        entries = list_scores(scores)
+        try:
+            fonts = find_soundfonts(soundfont or ())
+        except RenderError as error:
+            fail(str(error))
+        settings = RenderSettings(tuple(fonts), seconds, versions, transpose, seed)
+        with counted("rendering") as watch:
+            report = run(entries, output, settings, jobs or os.cpu_count() or 1, watch)
+        for name, reason in report.failed:
+            say(f"{name}: {reason}")
+        typer.echo(f"{report.made} rendered, {report.kept} there before: {report.manifest}")
         if report.failed:
             raise typer.Exit(1)

@@ -72,6 +72,9 @@ def train(
     compile: Annotated[
         bool, typer.Option("--compile", help="Run the network through torch.compile.")
     ] = False,
+    init: Annotated[
+        str | None, typer.Option(help="Model, a checkpoint, whose weights to start from.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     resume: Annotated[
         bool,
@@ -120,10 +123,11 @@ def train(
             nodes=nodes,
             precision=precision,
             compile=compile,
+            init=init,
             seed=seed,
             resume=resume,
         )
-        with _progress(options.n_epochs * options.train_steps) as report:
+        with progress(options.n_epochs * options.train_steps) as report:
             try:
                 run(options, report)
             except (DivergedError, CacheError) as error:
@@ -136,7 +140,7 @@ def train(
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Report]:
+def progress(total: int) -> Iterator[Report]:
     """A bar with the loss terms and the time left; a line now and then where none can be drawn."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

@@ -7,6 +7,7 @@ default here; a name or parameter that does not exist is an error.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -168,6 +169,8 @@ def load_config(
         ConfigError: when a name, a parameter or a value is not possible.
     """
     gin.clear_config()
+    if gin_file:  # so that a file may include one beside it
+        gin.add_config_file_search_path(os.path.dirname(os.path.abspath(gin_file)))
     try:
         gin.parse_config_files_and_bindings([gin_file] if gin_file else [], list(bindings))
         values = {name: section() for name, section in _SECTIONS.items()}

@@ -45,6 +45,7 @@ class Options:
     compile: bool = False
     seed: int = 0
     resume: bool = True
+    init: str | None = None
 
     def __post_init__(self) -> None:
         if self.train_type not in ("ks", "ks_mode"):

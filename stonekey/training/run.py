@@ -9,7 +9,10 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from stonekey.calibration import CalibrationError
+from stonekey.checkpoint import load_checkpoint
+from stonekey.registry import find_model
 from stonekey.training.config import ConfigError, load_config
+from stonekey.training.initial import initialise
 from stonekey.training.logs import Logs
 from stonekey.training.loop import Plan, Report, Trainer
 from stonekey.training.options import DATA_HELP, Options
@@ -60,6 +63,8 @@ def train(options: Options, report: Report | None = None) -> Path | None:
         Scorer(data.labelled_valid, supervised) if data and data.labelled_valid else None,
         compiled=options.compile,
     )
+    if options.init is not None:
+        initialise(trainer.stone.chromanet, load_checkpoint(find_model(options.init)))
     if options.resume:
         if trainer.resume():
             fabric.print(f"resumed at epoch {trainer.progress.epoch}, step {trainer.progress.step}")

@@ -1,0 +1,113 @@
+r"""The shipped stone12: 12 key signatures, learnt from open music without a single label.
+
+    python recipes/stone12.py --recordings ../shared/audio/train \
+        --scores ../shared/symbolic/keys.csv
+
+Renders the scores (`stonekey data render`), joins them with the recordings, trains with
+config/stone12.gin, chooses the epoch by the loss on music held out, and calibrates on synthesised
+cadences. No key label is read: the manifest that is trained on has none. Stopped and started
+again, it goes on where it was. `stonekey/models/stone12.md` is the card of the model made so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import random
+from dataclasses import replace
+from pathlib import Path
+
+from stonekey.checkpoint import write_atomically
+from stonekey.data.manifest import Track, read_manifest
+
+CONFIG = Path(__file__).resolve().parents[1] / "config"
+SECONDS = 30.0
+PIECES = 1000
+
+
+def rendered(scores: Path, folder: Path, seed: int = 0) -> list[Track]:
+    """Renderings of a thousand scores, with keys and splits."""
+    from stonekey.cli.progress import counted
+    from stonekey.data.render.run import RenderSettings, render
+    from stonekey.data.render.scores import list_scores
+    from stonekey.data.render.sound import find_soundfonts
+
+    entries = list_scores(scores)
+    # A thousand folk tunes for one melody and chords each would outweigh everything else.
+    entries = [e for i, e in enumerate(entries) if e.source != "nottingham" or i % 3 == 0]
+    random.Random(0).shuffle(entries)
+    entries = entries[:PIECES]
+    settings = RenderSettings(tuple(find_soundfonts()), seconds=SECONDS, seed=seed)
+    with counted("rendering") as watch:
+        report = render(entries, folder, settings, os.cpu_count() or 1, watch)
+    for name, reason in report.failed:
+        print(f"{name}: {reason}")
+    return list(read_manifest(report.manifest).present)
+
+
+def write_manifest(path: Path, tracks: list[Track]) -> Path:
+    """Write tracks as path, key and split."""
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(("path", "key", "split"))
+            for track in tracks:
+                assert track.path is not None
+                key = "" if track.key is None else str(track.key)
+                writer.writerow((track.path.resolve(), key, track.split or ""))
+
+    write_atomically(path, write)
+    return path
+
+
+def unlabelled(tracks: list[Track]) -> list[Track]:
+    """The same recordings without their keys; those set apart for tests are left out."""
+    return [replace(t, key=None, split=None) for t in tracks if t.split != "test"]
+
+
+def main() -> None:
+    """Read the command line and train."""
+    from stonekey.cli.train import progress
+    from stonekey.training.options import Options
+    from stonekey.training.run import train
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--recordings", type=Path, help="folder or manifest of music")
+    parser.add_argument("--scores", type=Path, help="folder or CSV of scores")
+    parser.add_argument("--folder", type=Path, default=Path("runs/stone12"))
+    parser.add_argument("--name", default="stone12")
+    parser.add_argument("--epochs", type=int, default=40, help="of 50 steps")
+    parser.add_argument("--circle-type", type=int, choices=(1, 7), default=7)
+    parser.add_argument("--binding", action="append", default=[], help="a line of gin")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    if not (arguments.recordings or arguments.scores):
+        parser.error("give --recordings, --scores or both")
+    folder: Path = arguments.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    tracks: list[Track] = []
+    if arguments.recordings:
+        tracks += read_manifest(arguments.recordings).present
+    if arguments.scores:
+        tracks += rendered(arguments.scores, folder / "rendered")
+    options = Options(
+        exp_name=arguments.name,
+        circle_type=arguments.circle_type,
+        save_dir=folder,
+        n_epochs=arguments.epochs,
+        train_steps=50,
+        gin_file=str(CONFIG / "stone12.gin"),
+        bindings=tuple(arguments.binding),
+        data=write_manifest(folder / f"{arguments.name}.csv", unlabelled(tracks)),
+        seed=arguments.seed,
+    )
+    with progress(options.n_epochs * options.train_steps) as report:
+        train(options, report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""Render many scores in parallel; stopped and started again, it goes on where it was."""
+
+from __future__ import annotations
+
+import csv
+import json
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from stonekey.checkpoint import write_atomically
+from stonekey.data.render.arrange import arrange
+from stonekey.data.render.scores import ScoreEntry, read_score, safe_name
+from stonekey.data.render.sound import SAMPLE_RATE, RenderError, play, process, write_lossy
+
+MANIFEST = "manifest.csv"
+SETTINGS = "settings.json"
+COLUMNS = ("path", "key", "split", "score", "source", "transposed", "cents", "soundfont")
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """What a rendering depends on, beside its score.
+
+    Attributes:
+        soundfonts: files, one drawn for each rendering.
+        seconds: length of each, at most.
+        versions: renderings of each score.
+        transpose: draw a key for each rendering.
+        seed: of every choice; the same seed gives the same audio with the same FluidSynth.
+    """
+
+    soundfonts: tuple[Path, ...]
+    seconds: float = 50.0
+    versions: int = 1
+    transpose: bool = True
+    seed: int = 0
+
+    def as_json(self) -> str:
+        """For comparison with an earlier run."""
+        names = [path.name for path in self.soundfonts]
+        return json.dumps({**vars(self), "soundfonts": names}, indent=1)
+
+
+@dataclass(frozen=True)
+class RenderReport:
+    """What a run did: the manifest, renderings made and found there, failures with reasons."""
+
+    manifest: Path
+    made: int
+    kept: int
+    failed: tuple[tuple[str, str], ...]
+
+
+def render(
+    entries: Sequence[ScoreEntry],
+    folder: Path,
+    settings: RenderSettings,
+    jobs: int = 1,
+    watch: Callable[[int, int], None] | None = None,
+) -> RenderReport:
+    """Render scores into a folder, with a manifest of path, key and split.
+
+    Args:
+        entries: scores; one that cannot be rendered is reported and the run goes on.
+        folder: for the audio; made if need be.
+        settings: must be those of an earlier run into the same folder.
+        jobs: processes.
+        watch: called with renderings done and in all.
+
+    Raises:
+        ValueError: when the folder holds renderings with other settings.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _check_settings(folder, settings)
+    work = [(entry, version) for entry in entries for version in range(settings.versions)]
+    rows: dict[tuple[str, int], dict[str, str]] = {}
+    failed: list[tuple[str, str]] = []
+    kept = 0
+    waiting = []
+    for entry, version in work:
+        done = folder / f"{safe_name(entry.name)}_{version}.json"
+        if done.is_file():
+            rows[entry.name, version] = json.loads(done.read_text())
+            kept += 1
+        else:
+            waiting.append((entry, version))
+    total = len(work)
+    if watch:
+        watch(kept, total)
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        futures = {
+            pool.submit(render_one, entry, version, folder, settings): (entry, version)
+            for entry, version in waiting
+        }
+        try:
+            for number, future in enumerate(as_completed(futures), start=kept + 1):
+                entry, version = futures[future]
+                try:
+                    rows[entry.name, version] = future.result()
+                except (RenderError, ValueError, OSError) as error:
+                    failed.append((entry.name, str(error)))
+                if watch:
+                    watch(number, total)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    manifest = folder / MANIFEST
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows[e.name, v] for e, v in work if (e.name, v) in rows)
+
+    write_atomically(manifest, write)
+    return RenderReport(manifest, len(rows) - kept, kept, tuple(failed))
+
+
+def render_one(
+    entry: ScoreEntry, version: int, folder: Path, settings: RenderSettings
+) -> dict[str, str]:
+    """Render one version of one score; returns its row of the manifest.
+
+    Every choice comes from the seed, the score's name and the version.
+    """
+    rng = np.random.default_rng([settings.seed, zlib.crc32(entry.name.encode()), version])
+    soundfont = settings.soundfonts[int(rng.integers(len(settings.soundfonts)))]
+    arrangement = arrange(read_score(entry.path), rng, settings.seconds, settings.transpose)
+    samples = play(arrangement.music, soundfont, rng)
+    samples = process(samples[: round(settings.seconds * SAMPLE_RATE)], rng)
+    suffix = "mp3" if rng.random() < 0.5 else "ogg"
+    path = folder / f"{safe_name(entry.name)}_{version}.{suffix}"
+    write_lossy(path, samples, float(rng.uniform(0.1, 0.9)))
+    key = entry.key and entry.key.transpose(arrangement.transposed)
+    row = {
+        "path": path.name,
+        "key": str(key or ""),
+        "split": entry.split,
+        "score": entry.name,
+        "source": entry.source,
+        "transposed": str(arrangement.transposed),
+        "cents": f"{arrangement.cents:.1f}",
+        "soundfont": soundfont.name,
+    }
+    text = json.dumps(row)
+    write_atomically(path.with_suffix(".json"), lambda temporary: temporary.write_text(text))
+    return row
+
+
+def _check_settings(folder: Path, settings: RenderSettings) -> None:
+    path = folder / SETTINGS
+    text = settings.as_json()
+    if path.is_file() and path.read_text() != text:
+        raise ValueError(f"{folder} holds renderings with other settings; give another folder")
+    write_atomically(path, lambda temporary: temporary.write_text(text))

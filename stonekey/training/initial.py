@@ -1,0 +1,36 @@
+"""Start a training from the weights of another model."""
+
+from __future__ import annotations
+
+import torch
+
+from stonekey.checkpoint import Checkpoint
+from stonekey.chromanet import ChromaNet
+from stonekey.training.config import ConfigError
+
+CLASSIFIER = "classifier."
+
+
+def initialise(network: ChromaNet, checkpoint: Checkpoint) -> None:
+    """Copy a checkpoint's weights into a network.
+
+    A 12-signature model may start a 24-key one: both rows of outputs begin as its one row, and the
+    batch norm anew. The rows learn to differ.
+
+    Raises:
+        ConfigError: when the two have other channels, kernels, norm or bins.
+    """
+    state = network.state_dict()
+    theirs = checkpoint.to_stone().chromanet.state_dict()
+    for name, value in theirs.items():
+        if name.startswith(CLASSIFIER) and name in state and len(state[name]) == 2 * len(value):
+            value = torch.cat([value, value])
+        if name.startswith("batch_norm.") and name not in state:
+            continue
+        if name not in state or state[name].shape != value.shape:
+            raise ConfigError(f"--init: {checkpoint.info.name} is another network ({name})")
+        state[name] = value
+    missing = [name for name in state if name not in theirs and not name.startswith("batch_norm.")]
+    if missing:
+        raise ConfigError(f"--init: {checkpoint.info.name} is another network ({missing[0]})")
+    network.load_state_dict(state)
