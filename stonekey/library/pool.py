@@ -1,0 +1,257 @@
+"""Worker processes that a bad file can take down without taking the run with it.
+
+The workers are plain child processes with a pipe each. A thread of the parent waits for each
+one's answers; another watches time and memory, and kills what goes beyond. A file whose worker
+ended is answered with the reason, and a fresh worker goes on with the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from stonekey.library.worker import WorkerSettings
+
+POLL_SECONDS = 0.1
+START_SECONDS = 300.0
+GIGABYTE = 10**9
+
+Answer = dict[str, Any]
+
+
+class WorkerStartError(RuntimeError):
+    """A worker process did not get as far as its first file."""
+
+
+class Worker:
+    """One child process, ready after `start`.
+
+    Args:
+        settings: what it is told.
+        max_memory: bytes of memory (resident) that it may hold.
+    """
+
+    def __init__(self, settings: WorkerSettings, max_memory: float) -> None:
+        self._limit = START_SECONDS
+        self._max_memory = max_memory
+        self._lock = threading.Lock()
+        self._since: float | None = None
+        self._reason: str | None = None
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process
+        paths = [os.path.abspath(entry) for entry in sys.path]
+        start = f"import sys; sys.path[:] = {paths!r}; "
+        # The interpreter's and the numerical libraries' threads: a worker has one core.
+        one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", start + "from stonekey.library.worker import main; main()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env={**os.environ, **one},
+            # A Ctrl-C on the terminal is for the parent alone.
+            start_new_session=True,
+        )
+        self._settings = settings
+        self.model = ""
+
+    def start(self) -> None:
+        """Wait until the model is loaded.
+
+        Raises:
+            WorkerStartError: when it cannot be, with the reason.
+        """
+        answer = self._ask(asdict(self._settings))
+        if "model" not in answer:
+            raise WorkerStartError(answer["error"])
+        self.model = str(answer["model"])
+        self._limit = self._settings.timeout
+
+    def ask(self, path: Path) -> Answer:
+        """The worker's answer for a file, or ``{"error": reason}`` when it has none."""
+        return self._ask(os.fspath(path))
+
+    def _ask(self, request: object) -> Answer:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        with self._lock:
+            self._since = time.monotonic()
+        line = b""
+        try:
+            stdin.write(json.dumps(request).encode() + b"\n")
+            stdin.flush()
+            line = stdout.readline()
+        except OSError:
+            pass  # it ended before it took the request
+        with self._lock:
+            self._since = None
+        if line.endswith(b"\n"):
+            answer: Answer = json.loads(line)
+            return answer
+        return {"error": self._reason or self._ending()}
+
+    def _ending(self) -> str:
+        code = self._process.wait()
+        if code < 0:
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+            out_of_memory = ", perhaps for want of memory" if name == "SIGKILL" else ""
+            return f"the worker process crashed ({name}{out_of_memory})"
+        self._errors.seek(0)
+        words = self._errors.read().decode("utf-8", "replace").strip().splitlines()
+        return f"the worker process ended with code {code}" + (f": {words[-1]}" if words else "")
+
+    def watch(self) -> None:
+        """Kill the process when it is beyond its time or memory."""
+        with self._lock:
+            if self._since is None or self._reason:
+                return
+            if time.monotonic() - self._since > self._limit:
+                self._reason = f"took longer than {self._limit:g} s"
+            elif self._memory() > self._max_memory:
+                self._reason = f"needed more than {self._max_memory / GIGABYTE:g} GB of memory"
+            else:
+                return
+            self._process.kill()
+
+    def usable(self) -> bool:
+        """Whether the process is there, and has most of its memory left for the next file."""
+        return (
+            self._reason is None
+            and self._process.poll() is None
+            and self._memory() < self._max_memory / 2
+        )
+
+    def _memory(self) -> int:
+        """Resident bytes; 0 where the system does not tell."""
+        try:
+            pages = Path(f"/proc/{self._process.pid}/statm").read_bytes().split()[1]
+        except (OSError, IndexError):
+            return 0
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    def kill(self) -> None:
+        """End the process now; whoever waits for its answer gets one."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """End the process and release its pipes."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
+            assert stream is not None
+            with contextlib.suppress(OSError):  # a request that it never took
+                stream.close()
+
+
+class Pool:
+    """Workers for a list of files; a context manager that leaves no process behind.
+
+    Args:
+        count: how many.
+        settings: what each worker is told.
+        max_memory: bytes that each may hold.
+    """
+
+    def __init__(self, count: int, settings: WorkerSettings, max_memory: float) -> None:
+        self._count = count
+        self._settings = settings
+        self._max_memory = max_memory
+        self._todo: queue.SimpleQueue[Path] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[tuple[Path, Answer] | Exception | None] = queue.SimpleQueue()
+        self._workers: set[Worker] = set()
+        self._threads: list[threading.Thread] = []
+        self._stopping = threading.Event()
+
+    def __enter__(self) -> Pool:
+        self._threads.append(threading.Thread(target=self._watch, daemon=True))
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            while thread.is_alive():  # it may be starting one more worker
+                for worker in list(self._workers):
+                    worker.kill()
+                thread.join(POLL_SECONDS)
+        for worker in list(self._workers):
+            self._end(worker)
+
+    def run(
+        self, files: Iterable[Path], stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[tuple[Path, str, Answer]]:
+        """Each file with the model's name and its answer, as they come.
+
+        Ends early when ``stop`` says so, which is asked all the time.
+
+        Raises:
+            WorkerStartError: when a worker cannot start, with the reason.
+        """
+        for path in files:
+            self._todo.put(path)
+        first = self._start()  # alone: a model that cannot be loaded is told once
+        serving = max(1, min(self._count, self._todo.qsize()))
+        for number in range(serving):
+            given = first if number == 0 else None
+            thread = threading.Thread(target=self._serve, args=(given,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        while serving and not stop():
+            try:
+                item = self._done.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                continue
+            if item is None:
+                serving -= 1
+            elif isinstance(item, Exception):
+                raise item
+            else:
+                path, answer = item
+                yield path, first.model, answer
+
+    def _start(self) -> Worker:
+        worker = Worker(self._settings, self._max_memory)
+        self._workers.add(worker)
+        worker.start()
+        return worker
+
+    def _serve(self, worker: Worker | None) -> None:
+        """The life of one worker and its successors."""
+        try:
+            while not self._stopping.is_set():
+                try:
+                    path = self._todo.get_nowait()
+                except queue.Empty:
+                    break
+                if worker is not None and not worker.usable():
+                    self._end(worker)
+                    worker = None
+                worker = worker or self._start()
+                self._done.put((path, worker.ask(path)))
+        except Exception as error:
+            self._done.put(error)
+        finally:
+            if worker is not None:
+                self._end(worker)
+            self._done.put(None)
+
+    def _end(self, worker: Worker) -> None:
+        self._workers.discard(worker)
+        worker.close()
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(POLL_SECONDS):
+            for worker in list(self._workers):
+                worker.watch()

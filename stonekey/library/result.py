@@ -1,0 +1,148 @@
+"""One row of a library's results, and how a path is written in it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from stonekey.keys import ClassLabel, Key, KeySignature
+
+# Columns of the output, in order.
+FIELDS = (
+    "path", "size", "mtime", "model", "fingerprint", "key", "tonic", "mode", "signature",
+    "camelot", "open_key", "confidence", "duration", "tuning", "error", "warnings",
+)  # fmt: skip
+REALS = ("mtime", "confidence", "duration", "tuning")
+SEPARATOR = "; "  # between warnings, where the format has no lists
+
+_ESCAPED = re.compile("[\x00-\x1f\x7f\udc80-\udcff]|\\\\(?=x[0-9a-f]{2})")
+_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
+
+
+def path_text(path: str | os.PathLike[str]) -> str:
+    r"""A path as one line of valid UTF-8 from which `text_path` gets it back.
+
+    Bytes that are no UTF-8 and control characters become ``\xNN``; so does a backslash that
+    would look like the start of one.
+    """
+    text = os.fsencode(path).decode("utf-8", "surrogateescape")
+    return _ESCAPED.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", text)
+
+
+def text_path(text: str) -> Path:
+    """Inverse of `path_text`."""
+    raw = _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), text.encode())
+    return Path(os.fsdecode(raw))
+
+
+def plain(text: str) -> str:
+    """Words for a cell: one line that can be encoded."""
+    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is known of one file of a library.
+
+    Attributes:
+        path: absolute path.
+        size: bytes; None where the file could not be looked up.
+        mtime: modification time, seconds since 1970; None as for ``size``.
+        model: name of the model.
+        fingerprint: stands for the model's contents and the settings that change its answers.
+        key: key or key signature in the output's notation; None for "no key", a failure, or a
+            confidence below the least asked for.
+        tonic: of the key, such as "Eb"; None as for ``key`` and for a 12-signature model.
+        mode: "major" or "minor"; None as for ``tonic``.
+        signature: key signature, such as "Eb major / C minor".
+        camelot: the key in Camelot's notation.
+        open_key: the key in Open Key notation.
+        confidence: probability of the answer, 0 to 1 (4 decimals); None after a failure.
+        duration: seconds; None after a failure.
+        tuning: cents by which the music lies above A = 440 Hz; None where there is no tone.
+        error: why the file has no result; None where it has one.
+        warnings: anything else a user should know.
+    """
+
+    path: Path
+    size: int | None = None
+    mtime: float | None = None
+    model: str = ""
+    fingerprint: str = ""
+    key: str | None = None
+    tonic: str | None = None
+    mode: str | None = None
+    signature: str | None = None
+    camelot: str | None = None
+    open_key: str | None = None
+    confidence: float | None = None
+    duration: float | None = None
+    tuning: float | None = None
+    error: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> ClassLabel | None:
+        """The key, or the signature of a 12-signature model, as an object."""
+        if self.camelot is None:
+            return None
+        if "/" in self.camelot:
+            return KeySignature.parse(self.camelot)
+        return Key.parse(self.camelot)
+
+    @property
+    def withheld(self) -> bool:
+        """There was a key, but not of the confidence asked for."""
+        return self.camelot is None and bool(self.confidence)
+
+    def with_label(
+        self, label: ClassLabel | None, notation: str, min_confidence: float = 0.0
+    ) -> Result:
+        """The same with this key, or none below ``min_confidence``."""
+        if label is None or (self.confidence or 0.0) < min_confidence:
+            return replace(
+                self, key=None, tonic=None, mode=None, signature=None, camelot=None, open_key=None
+            )
+        return replace(
+            self,
+            key=label.format(notation),
+            tonic=str(label).rsplit(" ", 1)[0] if isinstance(label, Key) else None,
+            mode=label.mode if isinstance(label, Key) else None,
+            signature=str(label.signature),
+            camelot=label.format("camelot"),
+            open_key=label.format("openkey"),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """By column (`FIELDS`), for JSON."""
+        values = {name: getattr(self, name) for name in FIELDS}
+        return {**values, "path": path_text(self.path), "warnings": list(self.warnings)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Result:
+        """Inverse of `as_dict`; also of a row of text, where "" is None.
+
+        Raises:
+            ValueError, TypeError: when a value is not of its column's kind, or without a path.
+        """
+        given: dict[str, Any] = {name: values.get(name) for name in FIELDS}
+        given = {name: None if value == "" else value for name, value in given.items()}
+        if not isinstance(given["path"], str):
+            raise ValueError("no path")
+        warnings = given["warnings"] or ()
+        if isinstance(warnings, str):
+            warnings = warnings.split(SEPARATOR)
+        given.update(
+            path=text_path(given["path"]),
+            model=given["model"] or "",
+            fingerprint=given["fingerprint"] or "",
+            warnings=tuple(warnings),
+        )
+        for name in REALS:
+            given[name] = None if given[name] is None else float(given[name])
+        given["size"] = None if given["size"] is None else int(given["size"])
+        return cls(**given)

@@ -1,0 +1,83 @@
+"""The files of a library: folders, files and playlists made a list without repetitions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stonekey.audio.files import find_audio_files
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the sources hold.
+
+    Attributes:
+        files: absolute paths in order of their bytes, each with its size in bytes and
+            modification time in seconds since 1970.
+        problems: what could not be looked at (a folder, a broken link), and why.
+        repeated: how many paths were left out because they lead to a file of the list.
+    """
+
+    files: dict[Path, tuple[int, float]] = field(default_factory=dict)
+    problems: list[tuple[Path, str]] = field(default_factory=list)
+    repeated: int = 0
+
+
+def find(sources: Iterable[str | os.PathLike[str]], extensions: Iterable[str] | None) -> Found:
+    """The audio files of ``sources``.
+
+    A file that several paths lead to through symbolic links is taken once, under its own path
+    where that is among them; hard links are files of their own.
+
+    Args:
+        sources: folders, searched to any depth without hidden files, and files.
+        extensions: endings to look for in folders; None for all known ones.
+
+    Raises:
+        FileNotFoundError: when a source does not exist.
+    """
+    problems: list[tuple[Path, str]] = []
+
+    def unlisted(folder: Path, error: OSError) -> None:
+        problems.append((folder, f"cannot be listed: {error.strerror or error}"))
+
+    by_inode: dict[tuple[int, int], list[tuple[Path, os.stat_result]]] = {}
+    for path in find_audio_files(expand(sources), extensions, unlisted):
+        try:
+            status = path.stat()
+        except OSError as error:
+            problems.append((path, error.strerror or str(error)))
+            continue
+        by_inode.setdefault((status.st_dev, status.st_ino), []).append((path, status))
+    found: list[tuple[Path, os.stat_result]] = []
+    repeated = 0
+    for group in by_inode.values():
+        real: dict[str, tuple[Path, os.stat_result]] = {}
+        for path, status in group:
+            own = os.path.realpath(path)
+            if own not in real or own == os.fspath(path):
+                real[own] = (path, status)
+        repeated += len(group) - len(real)
+        found += real.values()
+    found.sort(key=lambda item: os.fsencode(item[0]))
+    files = {path: (status.st_size, status.st_mtime) for path, status in found}
+    return Found(files, problems, repeated)
+
+
+def expand(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """Sources as absolute paths of folders and files; here playlists become their entries.
+
+    Raises:
+        FileNotFoundError: when a source does not exist.
+    """
+    paths = []
+    for source in sources:
+        # Not resolved: a library keeps the names that its links give it.
+        path = Path(os.path.abspath(Path(source).expanduser()))
+        if not os.path.lexists(path):
+            raise FileNotFoundError(f"{os.fspath(source)}: no such file or folder")
+        paths.append(path)
+    return paths

@@ -1,0 +1,97 @@
+"""Results in a SQLite database: the table ``keys``, one row a file."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from stonekey.library.result import FIELDS, REALS, SEPARATOR, Result
+from stonekey.library.store import Store, StoreError
+
+_TYPES = {"size": "INTEGER", **dict.fromkeys(REALS, "REAL")}
+_COLUMNS = ", ".join(
+    "path TEXT PRIMARY KEY" if name == "path" else f"{name} {_TYPES.get(name, 'TEXT')}"
+    for name in FIELDS
+)
+_INSERT = f"INSERT OR REPLACE INTO keys VALUES ({', '.join('?' * len(FIELDS))})"
+
+
+class SqliteStore(Store):
+    """See `stonekey.library.store.Store`; each result is a transaction."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._open: sqlite3.Connection | None = None
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._open is None:
+            # Transactions are begun and ended here, not by the module.
+            self._open = sqlite3.connect(self.path, isolation_level=None)
+        return self._open
+
+    def read(self) -> list[Result]:
+        """See `Store.read`."""
+        if not self.path.exists() or not self.path.stat().st_size:
+            return []
+        try:
+            database = self._connection()
+            tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            names = [name for (name,) in tables]
+            if not names:  # a run killed before its first transaction
+                return []
+            columns = [row[1] for row in database.execute("PRAGMA table_info(keys)")]
+            if columns != list(FIELDS):
+                raise StoreError(f"{self.path}: a database, but not an output of stonekey scan")
+            rows = database.execute("SELECT * FROM keys ORDER BY rowid").fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: cannot be read: {error}") from error
+        return [Result.from_dict(dict(zip(FIELDS, row, strict=True))) for row in rows]
+
+    def rewrite(self, results: Iterable[Result]) -> None:
+        """See `Store.rewrite`."""
+        wanted = list(results)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            database = self._connection()
+            # Readers do not wait for a run, nor a run for the disk; where the file system is
+            # not up to it, SQLite stays with its usual journal.
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = NORMAL")
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                database.execute(f"CREATE TABLE IF NOT EXISTS keys ({_COLUMNS})")
+                if self.read() != wanted:
+                    database.execute("DELETE FROM keys")
+                    database.executemany(_INSERT, map(_row, wanted))
+                database.execute("COMMIT")
+            except BaseException:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+                raise
+        except (sqlite3.Error, OSError) as error:
+            raise self._failed(error) from error
+
+    def append(self, result: Result) -> None:
+        """See `Store.append`."""
+        try:
+            self._connection().execute(_INSERT, _row(result))
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        database, self._open = self._open, None
+        if database is not None:
+            # Back to a single file; not while somebody reads it, nor on a full disk.
+            with contextlib.suppress(sqlite3.Error):
+                database.execute("PRAGMA journal_mode = DELETE")
+            with contextlib.suppress(sqlite3.Error):
+                database.close()
+
+
+def _row(result: Result) -> list[Any]:
+    values = {**result.as_dict(), "warnings": SEPARATOR.join(result.warnings)}
+    return [values[name] for name in FIELDS]

@@ -1,0 +1,157 @@
+"""Outputs of a library scan: round trips, torn ends, files of somebody else."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from stonekey.keys import Key, KeySignature
+from stonekey.library.lock import LockedError, locked
+from stonekey.library.result import FIELDS, Result, path_text, text_path
+from stonekey.library.store import SUFFIXES, StoreError, open_store, read_results
+
+
+def results() -> list[Result]:
+    """One of each sort."""
+    sung = Result(
+        Path("/music/a, \"b\".mp3"), 5, 1.7e9 + 1 / 3, "template", "ab12",
+        confidence=0.75, duration=61.5, tuning=-3.5, warnings=("cut short", "loud"),
+    ).with_label(Key.parse("Eb minor"), "camelot")  # fmt: skip
+    signature = dataclasses.replace(sung, path=Path("/music/12")).with_label(
+        KeySignature(3), "musical"
+    )
+    failed = Result(Path("/music/c.ogg"), 0, 2.5, "template", "ab12", error='no, "sound"')
+    silent = dataclasses.replace(failed, path=Path("/é\u2028"), error=None, confidence=0.0)
+    odd = dataclasses.replace(sung, path=Path(os.fsdecode(b"/music/\xff\n\\x41\\\xfe.wav")))
+    return [sung, signature, failed, silent, odd]
+
+
+def test_any_name_comes_back_from_one_line_of_text() -> None:
+    rng = random.Random(1)
+    alphabet = [
+        b"\\",
+        b"x",
+        b"5",
+        b"c",
+        b"\xff",
+        b"\xc3",
+        b"\xa9",
+        b"\n",
+        b"\r",
+        b"\x01",
+        b"/",
+        b"a",
+    ]
+    for _ in range(2000):
+        name = os.fsdecode(b"/" + b"".join(rng.choices(alphabet, k=8)))
+        text = path_text(name)
+        assert text_path(text) == Path(name)
+        assert len(text.encode().splitlines()) == 1
+    assert path_text("/music/Émile/a\\b.mp3") == "/music/Émile/a\\b.mp3"
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_results_come_back(tmp_path: Path, suffix: str) -> None:
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path / f"keys{suffix}"
+    first, *others = results()
+    store = open_store(path)
+    assert store.read() == []
+    store.rewrite([first])
+    for result in others:
+        store.append(result)
+    store.append(dataclasses.replace(first, size=6))  # in place of the first
+    assert read_results(path) == [*others, dataclasses.replace(first, size=6)]
+    store.finish()
+    store.close()
+    assert read_results(path) == [*others, dataclasses.replace(first, size=6)]
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_labels_are_read_from_a_result() -> None:
+    labels = [result.label for result in results()]
+    assert labels == [Key.parse("Eb minor"), KeySignature(3), None, None, Key.parse("Eb minor")]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_torn_end_costs_the_torn_line_only(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"keys{suffix}"
+    store = open_store(path)
+    store.rewrite(results()[:3])
+    start = path.stat().st_size
+    store.append(results()[3])
+    store.close()
+    whole = path.read_bytes()
+    for end in range(start, len(whole)):
+        path.write_bytes(whole[:end])
+        assert read_results(path) == results()[:3]
+    store.rewrite(store.read())
+    store.append(results()[3])
+    store.close()
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "contents"),
+    [
+        ("notes.csv", b"title,year\nA song,1990\n"),
+        ("notes.csv", b"buy milk"),
+        ("notes.jsonl", b"buy milk"),
+        ("notes.jsonl", b'{"title": "A song"}\n'),
+        ("notes.jsonl", b'["path"]\n'),
+        ("notes.sqlite", b"this is no database, but long enough to be one" * 20),
+        ("notes.parquet", b"no table either"),
+    ],
+)
+def test_a_file_of_somebody_else_is_refused(tmp_path: Path, name: str, contents: bytes) -> None:
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    (tmp_path / name).write_bytes(contents)
+    with pytest.raises(StoreError, match=name):
+        read_results(tmp_path / name)
+    assert (tmp_path / name).read_bytes() == contents
+
+
+def test_a_database_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    database = sqlite3.connect(tmp_path / "songs.sqlite")
+    database.execute("CREATE TABLE songs (title TEXT)")
+    database.commit()
+    database.close()
+    with pytest.raises(StoreError, match=r"songs\.sqlite: a database, but not"):
+        read_results(tmp_path / "songs.sqlite")
+
+
+def test_a_table_edited_in_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    """It may begin with a byte order mark, end lines its own way and have lost columns."""
+    path = tmp_path / "keys.csv"
+    path.write_bytes("\ufeffpath,key,camelot,mine\r\n/a.mp3,C minor,5A,x\r\n".encode())
+    assert read_results(path) == [Result(Path("/a.mp3"), key="C minor", camelot="5A")]
+
+
+def test_missing_files_and_other_suffixes(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no such file"):
+        read_results(tmp_path / "keys.csv")
+    with pytest.raises(StoreError, match=r"must end in one of \.csv, "):
+        open_store(tmp_path / "keys.xls")
+
+
+def test_columns_of_the_issue_are_there() -> None:
+    asked = "path size mtime model key tonic mode camelot open_key confidence duration error"
+    assert {*asked.split(), "warnings"} <= set(FIELDS)
+
+
+def test_a_lock_is_held_once_and_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    with locked(path):
+        with pytest.raises(LockedError), locked(path):
+            pass
+        assert path.exists()
+    assert not path.exists()
+    with locked(path):
+        pass
