@@ -182,6 +182,20 @@ def stone_losses(
     return {"key": key, "mode": mode, "total": key + mode_weight * mode}
 
 
+def flat_loss(y: Tensor) -> Tensor:
+    """How far outputs are from uniform: log n - H(y), in nats, mean over the batch.
+
+    For recordings without a key. 0 for uniform outputs, log n for one-hot ones. Ours; the paper
+    has no such term.
+
+    Args:
+        y: (batch, n) probabilities.
+    """
+    y = _wide(y)
+    logs = y.clamp_min(BCE_EPSILON).log()
+    return math.log(y.shape[1]) + (y * logs).sum(dim=1).mean()
+
+
 def supervised_losses(
     target: Tensor,
     y_b: Tensor,

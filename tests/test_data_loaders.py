@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -311,3 +312,13 @@ def test_batches_of_other_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="either a second segment"):
         TrainingBatch(torch.zeros(1, 1, 99, 8))
     assert key_indices([Key(9, "minor"), "Am", 21]).tolist() == [21, 21, 21]
+
+
+def test_keyless_tracks_are_labels_and_no_self_supervision(cached: list[CachedTrack]) -> None:
+    tracks = [replace(t, key=None, keyless=i == 0) for i, t in enumerate(cached)]
+    with CachedLoader(tracks, "supervised", 2, front_end=SHORT) as loader:
+        assert next(loader)["label"].tolist() == [-1, -1]
+    with CachedLoader(tracks, "selfsupervised", 4, front_end=SHORT) as loader:
+        plans = [loader.batch_plan(step) for step in range(20)]
+    seen = {loader._variants.recordings[d.index][0].path for p in plans for d in p.draws}
+    assert seen == {t.path for t in tracks if not t.keyless and n_starts(t.samples, SHORT)}

@@ -331,3 +331,17 @@ def test_everything_stays_on_the_device_of_the_outputs() -> None:
         losses.skey_losses(y, y, y, d, energy),
     ):
         assert {value.device.type for value in terms.values()} == {"meta"}
+
+
+def test_flat_loss_is_the_distance_from_uniform() -> None:
+    y = torch.softmax(torch.randn(5, 24, generator=torch.Generator().manual_seed(0)), dim=1)
+    p = y.double().numpy()
+    expected = np.mean([np.log(24) + (row * np.log(row)).sum() for row in p])
+    assert float(losses.flat_loss(y)) == pytest.approx(expected, rel=1e-5)
+    assert float(losses.flat_loss(torch.full((3, 12), 1 / 12))) == pytest.approx(0, abs=1e-6)
+    sharp = torch.eye(24)[:2].requires_grad_()
+    loss = losses.flat_loss(sharp)
+    loss.backward()
+    assert loss.item() == pytest.approx(math.log(24), rel=1e-3)
+    assert sharp.grad is not None
+    assert bool(sharp.grad.isfinite().all())

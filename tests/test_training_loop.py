@@ -89,7 +89,7 @@ def test_validation_is_a_mean_over_items_and_kinds(tmp_path: Path) -> None:
     first = trainer.validate()
     trainer.validation = lambda: iter([labels])
     second = trainer.validate()
-    assert set(second) == {"key", "mode", "total"}
+    assert set(second) == {"key", "mode", "flat", "total"}
     trainer.validation = lambda: iter([plain, labels])
     both = trainer.validate()
     assert both["key"] == pytest.approx((3 * first["key"] + second["key"]) / 4, rel=1e-5)

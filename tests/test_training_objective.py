@@ -69,6 +69,8 @@ def test_every_mode_trains_on_both_circles(
         before = [p.detach().clone() for p in trainer.network.parameters()]
         values = trainer.train_step(batch)
         names = {"key", "total"} | ({"mode"} if train_type == "ks_mode" else set())
+        if batch.supervised:
+            names |= {"flat"}
         if objective == "skey" and not batch.supervised:
             names |= {"balance"}
         assert names | {"gradient_norm", "learning_rate", "weight_decay"} == set(values)
@@ -173,3 +175,36 @@ def test_the_factor_one_half_can_be_left_out() -> None:
     assert ratio.item() == pytest.approx(2, rel=1e-5)
     uniform = torch.full((1, 12), 1 / 12)
     assert key_loss(uniform, uniform, uniform, 3, 1).item() == pytest.approx(1.5)
+
+
+def test_music_without_a_key_is_to_give_flat_outputs() -> None:
+    """The terms are means over the whole batch; what has no key counts in ``flat`` alone."""
+    objective = Objective(PLAIN, 7, FrontEnd(), 24)
+    batch = random_batch(4, True, 1)
+    assert batch.labels is not None
+    labels = batch.labels.clone()
+    labels[1] = -1
+    generator = torch.Generator().manual_seed(1)
+    weight = torch.randn(84, 24, generator=generator)
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(x.mean(dim=(1, 3)) @ weight, dim=1)
+
+    crops = Crops(torch.zeros(4, dtype=torch.int64), torch.tensor([1, 2, 3, 4]))
+    terms = objective(network, TrainingBatch(batch.a, labels=labels), crops)
+    kept = torch.tensor([0, 2, 3])
+    known = objective(
+        network,
+        TrainingBatch(batch.a[kept], labels=labels[kept]),
+        Crops(crops.first[kept], crops.second[kept]),
+    )
+    assert float(known["flat"]) == 0
+    for name in ("key", "mode"):
+        assert float(terms[name]) == pytest.approx(0.75 * float(known[name]), rel=1e-5)
+    y = torch.cat([network(batch.a[1:2, :, start : start + 84]) for start in (0, 2)]).double()
+    flat = (math.log(24) + (y * y.log()).sum(dim=1)).mean()
+    assert float(terms["flat"]) == pytest.approx(float(flat) / 4, rel=1e-4)
+    expected = terms["key"] + 1.5 * terms["mode"] + terms["flat"]
+    assert float(terms["total"]) == pytest.approx(float(expected), rel=1e-5)
+    none = objective(network, TrainingBatch(batch.a, labels=torch.full((4,), -1)), crops)
+    assert float(none["total"]) == pytest.approx(float(none["flat"]))

@@ -13,7 +13,8 @@ from torch import Tensor
 from stonekey.keys import Key
 from stonekey.vqt import log_vqt
 
-NO_LABEL = -1
+# In place of a label: the music has no key.
+KEYLESS = -1
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,10 @@ class TrainingBatch:
 
     ``a``: log-VQT (batch, 1, bins, frames), float32, of one segment of each track. ``b``: the same
     of a second segment of the same track, None in a supervised batch. ``labels``: int64 (batch,),
-    `stonekey.keys.Key.index` of the music as it sounds, None in a self-supervised batch; which
-    output of a model stands for which key is for its class table to say. ``items``: int64 (batch,),
-    the tracks' places in the data set, where known (validation draws fixed crops by them).
+    `stonekey.keys.Key.index` of the music as it sounds, -1 where it has no key, None in a
+    self-supervised batch; which output of a model stands for which key is for its class table to
+    say. ``items``: int64 (batch,), the tracks' places in the data set, where known (validation
+    draws fixed crops by them).
     """
 
     a: Tensor
@@ -64,7 +66,8 @@ def key_indices(labels: Any) -> Tensor:
     """Labels as `Key.index`, int64 (batch,).
 
     Args:
-        labels: a tensor or sequence of indices, or a sequence of spellings or `Key`.
+        labels: a tensor or sequence of indices, or a sequence of spellings or `Key`; -1 or None
+            for music without a key.
 
     Raises:
         ValueError: naming the label that is not a key and its place.
@@ -78,6 +81,8 @@ def key_indices(labels: Any) -> Tensor:
 
 def _index(label: Any, place: int) -> int:
     try:
+        if label is None or label == KEYLESS:
+            return KEYLESS
         if isinstance(label, Key):
             return label.index
         if isinstance(label, str):

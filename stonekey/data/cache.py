@@ -43,7 +43,8 @@ class CachedTrack:
     """Where the transform of a track lies.
 
     ``file`` holds float16 (frames, bins) from byte ``offset`` on; ``samples`` is the length of the
-    (detuned) recording at the front end's rate, ``cents`` by how much it was raised.
+    (detuned) recording at the front end's rate, ``cents`` by how much it was raised, ``keyless``
+    a label that says it has no key.
     """
 
     path: str
@@ -53,6 +54,7 @@ class CachedTrack:
     samples: int
     cents: float = 0.0
     key: Key | None = None
+    keyless: bool = False
 
 
 @dataclass
@@ -174,17 +176,18 @@ def build_cache(
     report = CacheReport(target)
     index = _prepare(target, front_end)
     _sweep(target)
-    wanted: list[tuple[str, Key | None, list[str]]] = []
+    wanted: list[tuple[Track, list[str]]] = []
     jobs: list[Job] = []
     for track in tracks:
-        path, key = (str(track.path), track.key) if isinstance(track, Track) else (track, None)
-        path = os.fspath(path)
+        if not isinstance(track, Track):
+            track = Track(os.fspath(track), Path(track))
+        path = str(track.path)
         try:
             ids = [track_id(path, value) for value in cents]
         except OSError as error:
             report.failed.append((path, error.strerror or "cannot be read"))
             continue
-        wanted.append((path, key, ids))
+        wanted.append((track, ids))
         todo = [(i, c) for i, c in zip(ids, cents, strict=True) if not _present(target, index, i)]
         if todo:
             jobs.append(Job(path, str(target), tuple(todo)))
@@ -198,11 +201,11 @@ def build_cache(
                 index[entry["id"]] = entry
             report.warnings += [(result.path, text) for text in result.warnings]
             report.built += not result.reason
-    for path, key, ids in wanted:
-        if path in failed:
+    for track, ids in wanted:
+        if (path := str(track.path)) in failed:
             report.failed.append((path, failed[path]))
         else:
-            report.tracks += [_cached(target, index[i], path, key) for i in ids]
+            report.tracks += [_cached(target, index[i], track) for i in ids]
     report.reused = len(wanted) - len(jobs)
     text = "".join(f"{path}\t{reason}\n" for path, reason in report.failed)
     data = text.encode("utf-8", errors="surrogateescape")
@@ -240,7 +243,7 @@ def pack_cache(folder: Path | str, front_end: FrontEnd | None = None, size: int 
             packed = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
             row = 0
             for entry in group:
-                track = _cached(target, entry, "", None)
+                track = _cached(target, entry, Track("", None))
                 stop = row + track.frames
                 packed[row:stop] = read_track(track, front_end.n_bins)
                 moved.append({**entry, "file": name, "offset": packed.offset + row * width})
@@ -303,15 +306,16 @@ def _present(target: Path, index: dict[str, dict[str, Any]], name: str) -> bool:
         return False
 
 
-def _cached(target: Path, entry: dict[str, Any], path: str, key: Key | None) -> CachedTrack:
+def _cached(target: Path, entry: dict[str, Any], track: Track) -> CachedTrack:
     return CachedTrack(
-        path=path,
+        path=str(track.path),
         file=str(target / entry["file"]),
         offset=entry["offset"],
         frames=entry["frames"],
         samples=entry["samples"],
         cents=entry["cents"],
-        key=key,
+        key=track.key,
+        keyless=track.keyless,
     )
 
 

@@ -49,9 +49,11 @@ class _Variants:
             names.add(track.path)
             if n_starts(track.samples, front_end):
                 grouped.setdefault(track.path, []).append(track)
-        self.recordings = list(grouped.values())
-        self.labelled = [variants for variants in self.recordings if variants[0].key is not None]
-        self.skipped_short = len(names) - len(self.recordings)
+        every = list(grouped.values())
+        # What has no key teaches nothing of transposition.
+        self.recordings = [variants for variants in every if not variants[0].keyless]
+        self.labelled = [v for v in every if v[0].keyless or v[0].key is not None]
+        self.skipped_short = len(names) - len(every)
 
     def of(self, supervised: bool) -> list[list[CachedTrack]]:
         return self.labelled if supervised else self.recordings
@@ -61,7 +63,8 @@ class CachedLoader(BatchLoader):
     """Batches cut from cached transforms; the next ones are read by a thread meanwhile.
 
     Yields dicts for `training_batch`: log-VQTs ``a`` and ``b`` (batch, 1, bins, frames) float32
-    in self-supervised batches; ``a`` and ``label``, int64 (batch,) `Key.index`, in supervised ones.
+    in self-supervised batches; ``a`` and ``label``, int64 (batch,) `Key.index` or -1 (no key),
+    in supervised ones.
     Of a track with detuned variants, one is drawn for both segments.
 
     Args:
@@ -124,7 +127,8 @@ class CachedLoader(BatchLoader):
             rank,
             world,
             groups,
-            [f"{t.path}\n{t.samples}\n{t.cents}\n{t.key}" for t in tracks] + list(names),
+            [f"{t.path}\n{t.samples}\n{t.cents}\n{t.key}\n{t.keyless}" for t in tracks]
+            + list(names),
             ahead,
         )
 

@@ -20,6 +20,8 @@ from stonekey.keys import Key, KeySignature
 PATH_COLUMNS = ("path", "file", "filename")
 KEY_COLUMNS = ("key", "label")
 NO_KEY = frozenset({"", "-", "x", "none", "unknown", "n/a"})
+# Says that a recording has no key (drums, speech), not that its key is not known.
+KEYLESS = "no key"
 
 PathLike = str | os.PathLike[str]
 
@@ -42,6 +44,7 @@ class Track:
         metadata: the other columns.
         present: whether the file exists.
         line: line in the manifest, from 1.
+        keyless: labelled as having no key at all; ``key`` is then None.
         problem: why ``key`` is None although the source says something (unusable labels of
             published data sets).
     """
@@ -54,6 +57,7 @@ class Track:
     present: bool = True
     line: int | None = None
     problem: str | None = None
+    keyless: bool = False
 
     @property
     def signature(self) -> KeySignature | None:
@@ -160,8 +164,8 @@ def read_manifest(path: PathLike, root: PathLike | None = None) -> Manifest:
 
     Args:
         path: a ``.csv``, ``.tsv``, ``.jsonl`` or ``.ndjson`` file with a column ``path`` (or
-            ``file``, ``filename``), optionally ``key`` (or ``label``; empty: no label) and
-            ``split``; or a folder, whose recordings are found by
+            ``file``, ``filename``), optionally ``key`` (or ``label``; empty: no label; "no key":
+            there is none) and ``split``; or a folder, whose recordings are found by
             :func:`stonekey.audio.find_audio_files`. Spelling of columns in any case.
         root: the folder that relative paths start from (default: the manifest's own folder).
 
@@ -299,8 +303,9 @@ def _track(manifest: Path, root: Path, line: int, row: dict[str, Any]) -> Track:
         reason = "no path" if name == "" else f"no column {' or '.join(PATH_COLUMNS)}"
         raise ManifestError(f"{manifest}, line {line}: {reason}")
     label = _pop(row, KEY_COLUMNS) or ""
+    keyless = label.lower() == KEYLESS
     try:
-        key = None if label.lower() in NO_KEY else Key.parse(label)
+        key = None if keyless or label.lower() in NO_KEY else Key.parse(label)
     except ValueError as error:
         raise ManifestError(f"{manifest}, line {line}: {name}: {error}") from error
     path = root / name
@@ -312,4 +317,5 @@ def _track(manifest: Path, root: Path, line: int, row: dict[str, Any]) -> Track:
         metadata=row,
         present=path.is_file(),
         line=line,
+        keyless=keyless,
     )

@@ -53,6 +53,7 @@ class LossConfig:
     mode_weight: float
     balance_weight: float
     half: bool
+    flat_weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ def _loss(
     key_weight: float = 1.0,
     mode_weight: float = 1.5,
     balance_weight: float = 15.0,
+    flat_weight: float = 1.0,
     half: bool = True,
 ) -> dict[str, Any]:
     return locals()

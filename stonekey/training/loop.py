@@ -24,7 +24,7 @@ from stonekey.views import fixed_crops, random_crops
 
 # A run whose loss is not finite goes back to its last checkpoint this often before it stops.
 MAX_RESTORES = 3
-TERMS = ("key", "mode", "balance", "total")  # of any objective
+TERMS = ("key", "mode", "balance", "total", "flat")  # of any objective
 # Steps in a row whose gradient is not finite before the same is done.
 MAX_SKIPPED = 20
 

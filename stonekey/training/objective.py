@@ -11,7 +11,13 @@ from stonekey.calibration import row_table
 from stonekey.chromanet import ChromaNet, mean_across_ranks
 from stonekey.data.batch import TrainingBatch
 from stonekey.keys import ClassLabel, Key
-from stonekey.losses import chroma, skey_losses, stone_losses, supervised_losses
+from stonekey.losses import (
+    chroma,
+    flat_loss,
+    skey_losses,
+    stone_losses,
+    supervised_losses,
+)
 from stonekey.settings import FrontEnd
 from stonekey.training.config import LossConfig
 from stonekey.views import Crops, Views, make_views, supervised_views
@@ -83,9 +89,7 @@ class Objective:
         half, weight = self.loss.half, self.loss.mode_weight
         if batch.labels is not None:
             y_b, y_c = network(torch.cat([views.b, views.c])).chunk(2)
-            terms = supervised_losses(
-                views.a, y_b, y_c, views.shift, self.omega, mode_weight=weight, half=half
-            )
+            terms = self._supervised(batch.labels >= 0, views, y_b, y_c)
         else:
             y_a, y_b, y_c = network(torch.cat([views.a, views.b, views.c])).chunk(3)
             if self.loss.objective == "skey":
@@ -100,6 +104,23 @@ class Objective:
             )
         if self.loss.key_weight != 1.0:
             terms["total"] = terms["total"] + (self.loss.key_weight - 1.0) * terms["key"]
+        return terms
+
+    def _supervised(self, known: Tensor, views: Views, y_b: Tensor, y_c: Tensor) -> Terms:
+        """Terms of a labelled batch; ``known`` (batch,) is false for music without a key."""
+        flat = y_b.new_zeros(())
+        if not known.all():
+            flat = flat_loss(torch.cat([y_b[~known], y_c[~known]]))
+        # Without any known one the terms below are multiplied by 0, but must be there.
+        used = known if known.any() else ~known
+        terms = supervised_losses(
+            views.a[used], y_b[used], y_c[used], views.shift[used], self.omega,
+            mode_weight=self.loss.mode_weight, half=self.loss.half,
+        )  # fmt: skip
+        share = known.float().mean()  # terms are means over the whole batch
+        terms = {name: share * value for name, value in terms.items()}
+        terms["flat"] = (1 - share) * flat
+        terms["total"] = terms["total"] + self.loss.flat_weight * terms["flat"]
         return terms
 
 
