@@ -1,0 +1,131 @@
+"""Change a file by way of a copy that replaces it only when it is complete and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+
+from stonekey.tags.formats import TagError, told_as_tag_errors
+
+# Hidden, so that a copy left behind by a crash is not taken for a recording.
+PREFIX = ".stonekey-"
+
+
+class ChangedError(TagError):
+    """Somebody else changed the file while it was being worked on."""
+
+
+def fingerprint(status: os.stat_result) -> list[int]:
+    """What tells one state of a file from another: size and modification time in ns."""
+    return [status.st_size, status.st_mtime_ns]
+
+
+def rewrite(
+    path: Path,
+    before: os.stat_result,
+    edit: Callable[[Path], None],
+    turn: AbstractContextManager[None],
+    on_ready: Callable[[os.stat_result], None],
+    keep_mtime: bool = False,
+) -> None:
+    """Copy ``path`` in its folder, ``edit`` the copy, check its sound, put it in place.
+
+    A link stays a link: the file that it leads to is replaced. Permissions, extended
+    attributes and, where allowed, the owner are kept.
+
+    Args:
+        before: status of the file when it was read; when it has another size, time or
+            identity in the end it is left alone.
+        turn: entered for the last check and the replacement, so that of several runs at
+            once one is at it.
+        on_ready: called with the status of the finished copy, just before it takes the
+            file's place.
+        keep_mtime: give the copy the modification time of the file.
+
+    Raises:
+        TagError: read-only file or folder, full disk, sound changed by the edit, ...
+        ChangedError: the file is not the one that was read.
+    """
+    with told_as_tag_errors(path):
+        real = path.resolve(strict=True)
+        # Renaming over a file asks for no right on the file itself, so its owner's wish does.
+        if not before.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+            raise TagError(path, "is read-only")
+        if not os.access(real, os.W_OK):
+            raise TagError(path, "may not be written")
+        try:
+            handle, name = tempfile.mkstemp(suffix=real.suffix, prefix=PREFIX, dir=real.parent)
+        except PermissionError:
+            raise TagError(path, f"its folder {real.parent} is read-only") from None
+        os.close(handle)
+        copy = Path(name)
+        try:
+            shutil.copyfile(real, copy)
+            edit(copy)
+            if sound_hash(copy) != sound_hash(real):
+                raise TagError(path, "writing its tags would change its sound; left as it was")
+            _like(copy, before, real)
+            _sync(copy)
+            if keep_mtime:
+                os.utime(copy, ns=(before.st_atime_ns, before.st_mtime_ns))
+            with turn:
+                _check_same(path, real, before)
+                on_ready(copy.stat())
+                copy.replace(real)
+        finally:
+            copy.unlink(missing_ok=True)
+        with suppress(OSError):  # not every system can open a folder
+            _sync(real.parent)
+
+
+def _like(copy: Path, before: os.stat_result, real: Path) -> None:
+    """Give the copy the owner, permissions and extended attributes of the file."""
+    mine = copy.stat()
+    if (mine.st_uid, mine.st_gid) != (before.st_uid, before.st_gid) and hasattr(os, "chown"):
+        with suppress(PermissionError):
+            os.chown(copy, before.st_uid, before.st_gid)
+    times = copy.stat()
+    shutil.copystat(real, copy)
+    os.utime(copy, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _check_same(path: Path, real: Path, before: os.stat_result) -> None:
+    now = real.stat()
+    if (now.st_ino, fingerprint(now)) != (before.st_ino, fingerprint(before)):
+        raise ChangedError(path, "changed while it was being tagged; left as it was")
+
+
+def sound_hash(path: Path) -> str:
+    """SHA-256 of the encoded sound: the bytes of the first audio stream's packets.
+
+    Raises:
+        TagError: no such stream, or the file cannot be taken apart.
+    """
+    import av
+
+    digest = hashlib.sha256()
+    try:
+        with av.open(os.fsencode(path).decode("utf-8", "surrogateescape"), "r") as container:
+            if not container.streams.audio:
+                raise TagError(path, "no sound to be checked")
+            stream = container.streams.audio[0]
+            for packet in container.demux(stream):
+                digest.update(packet)
+    except (av.FFmpegError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise TagError(path, f"its sound cannot be checked: {reason}") from error
+    return digest.hexdigest()

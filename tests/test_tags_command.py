@@ -1,0 +1,349 @@
+"""``stonekey tag``: what it says, what it leaves alone, and what happens when things go wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_tools import ROOT, call, music
+from tag_files import make
+
+from stonekey.keys import Key
+from stonekey.tags import TagError, read_key
+from stonekey.tags.formats import open_tags
+from stonekey.tags.journal import Journal, journal_folder, turn
+from stonekey.tags.tagging import Settings, tag_file
+from stonekey.tags.writing import ChangedError, rewrite
+
+Capture = pytest.CaptureFixture[str]
+KEY = Key.parse("F# minor")
+
+
+@pytest.fixture(scope="session")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("songs")
+    for name in ("v23.mp3", "song.flac", "song.m4a"):
+        make(folder / name, "F# minor", 5)
+    return folder
+
+
+@pytest.fixture
+def library(songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("STONEKEY_HOME", str(tmp_path / "home"))
+    return Path(shutil.copytree(songs, tmp_path / "library"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def rows(text: str) -> dict[str, dict[str, object]]:
+    return {Path(record["file"]).name: record for record in json.loads(text)}
+
+
+def set_key(path: Path, text: str) -> None:
+    tags = open_tags(path)
+    tags.set(tags.fields("key")[0], text)
+    tags.save()
+
+
+def test_dry_run_then_write_then_undo(library: Path, capsys: Capture) -> None:
+    before = contents(library)
+    assert call("tag", library) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[0].split("\t")[2] == "F#m"
+    assert out.count("would write") == 3
+    assert "3 would write; nothing is changed without --write" in err
+    assert contents(library) == before
+    assert not journal_folder().exists()
+
+    assert call("tag", library, "--write") == 0
+    assert capsys.readouterr().out.count("\twritten\n") == 3
+    assert {read_key(path) for path in library.iterdir()} == {KEY}
+    assert call("tag", library, "--write") == 0  # a run that changes nothing is not the last one
+    assert capsys.readouterr().out.count("\tkept\n") == 3
+
+    assert call("tag", "--undo", "--format", "json") == 0
+    assert {row["action"] for row in rows(capsys.readouterr().out).values()} == {"restored"}
+    assert {read_key(path) for path in library.iterdir()} == {None}
+    assert call("tag", "--undo") == 2
+    assert "nothing to undo" in capsys.readouterr().err
+
+
+def test_existing_keys(library: Path, capsys: Capture) -> None:
+    set_key(library / "v23.mp3", "Am")
+    set_key(library / "song.flac", "11A")  # the same key as the answer
+    set_key(library / "song.m4a", "o")
+    assert call("tag", library, "--write", "--format", "json", "-n", "camelot") == 0
+    found = rows(capsys.readouterr().out)
+    fields = ("existing", "key", "differs", "action")
+    assert {name: tuple(row[f] for f in fields) for name, row in found.items()} == {
+        "v23.mp3": ("Am", "11A", True, "kept"),
+        "song.flac": ("11A", "11A", False, "kept"),
+        "song.m4a": ("o", "11A", True, "kept"),
+    }  # fmt: skip
+    assert call("tag", library) == 0
+    assert "\tAm\tF#m\t" in (out := capsys.readouterr().out)
+    assert out.count("\tkept, differs\n") == 2
+    assert call("tag", library, "--write", "--overwrite", "--format", "csv") == 0
+    assert [row["action"] for row in csv.DictReader(capsys.readouterr().out.splitlines())] == [
+        "written", "written", "written",
+    ]  # fmt: skip
+    assert {open_tags(path).text("key") for path in library.iterdir()} == {"F#m"}
+    assert call("tag", "--undo") == 0
+    assert {open_tags(path).text("key") for path in library.iterdir()} == {"Am", "11A", "o"}
+
+
+def test_least_confidence_and_modification_time(library: Path, capsys: Capture) -> None:
+    path = library / "v23.mp3"
+    os.utime(path, ns=(10**18, 10**18 + 7))
+    assert call("tag", path, "--write", "--min-confidence", "0.999") == 0
+    assert capsys.readouterr().out.endswith("\tunsure\n")
+    assert read_key(path) is None
+    assert call("tag", path, "--write", "--keep-mtime", "--also", "comment") == 0
+    assert path.stat().st_mtime_ns == 10**18 + 7
+    assert open_tags(path).text("comment") == "F#m - bought in Rome"
+    assert call("tag", "--undo", "--keep-mtime") == 0
+    assert (path.stat().st_mtime_ns, read_key(path)) == (10**18 + 7, None)
+
+
+def test_keys_of_a_scan(library: Path, tmp_path: Path, capsys: Capture) -> None:
+    output = tmp_path / "keys.csv"
+    assert call("scan", library, "--output", output, "--workers", 1, "--no-progress") == 0
+    capsys.readouterr()
+    assert call("tag", "--from", output, "--write") == 0
+    assert capsys.readouterr().out.count("written") == 3
+    other = music(tmp_path / "other.wav", "C major")
+    assert call("tag", other, library / "v23.mp3", "--from", output) == 1
+    out, err = capsys.readouterr()
+    assert "other.wav: is not among the results" in err
+    assert out.count("kept") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["x.wav", "--model", "template12"], "tells key signatures, not keys"),
+        (["x.wav", "--notation", "roman"], "--notation must be one of"),
+        (["x.wav", "--also", "title"], "--also must be one of comment, grouping"),
+        (["x.wav", "--format", "xml"], "--format must be one of"),
+        (["x.wav", "--min-confidence", "2"], "from 0 to 1"),
+        (["x.wav", "--undo"], "--undo takes no files"),
+        (["x.wav", "--force"], "goes with --undo"),
+        ([], "give files or folders"),
+        (["--from", "gone.csv"], "gone.csv"),
+    ],
+)
+def test_bad_usage(arguments: list[str], message: str, capsys: Capture) -> None:
+    assert call("tag", *arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_files_that_fail_are_named_and_the_others_written(
+    library: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    (library / "broken.mp3").write_bytes(b"nothing")
+    (library / "film.mkv").write_bytes(b"\x1a\x45\xdf\xa3" + bytes(50))
+    locked = library / "song.flac"
+    locked.chmod(0o444)
+    before = contents(library)
+    assert call("tag", library, library / "gone.mp3", "--write", "--format", "json") == 1
+    out, err = capsys.readouterr()
+    actions = {name: row["action"] for name, row in rows(out).items()}
+    assert [name for name, action in actions.items() if action == "written"] == [
+        "song.m4a", "v23.mp3",
+    ]  # fmt: skip
+    assert "song.flac: is read-only" in err
+    assert "film.mkv: no format in which tags can be written" in err
+    assert "gone.mp3: No such file" in err
+    assert "broken.mp3: " in err
+    for name in ("broken.mp3", "film.mkv", "song.flac"):
+        assert (library / name).read_bytes() == before[name]
+
+
+@pytest.fixture
+def as_nobody(songs: Path) -> Iterator[Path]:
+    """A folder outside pytest's closed ones, and not the rights of root."""
+    folder = Path(tempfile.mkdtemp())
+    shutil.copy(songs / "v23.mp3", folder)
+    root = os.geteuid() == 0
+    if root:
+        for path in (folder, *folder.iterdir()):
+            os.chown(path, 65534, 65534)
+        os.seteuid(65534)
+    yield folder
+    if root:
+        os.seteuid(0)
+    folder.chmod(0o700)
+    shutil.rmtree(folder)
+
+
+def test_read_only_folder(as_nobody: Path) -> None:
+    path = as_nobody / "v23.mp3"
+    as_nobody.chmod(0o555)
+    before = path.read_bytes()
+    with (
+        Journal(as_nobody / "home") as journal,
+        pytest.raises(TagError, match=r"v23\.mp3: its folder .* is read-only"),
+    ):
+        tag_file(path, KEY, 1, Settings(), journal)
+    assert contents(as_nobody) == {"v23.mp3": before}
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_full_disk(library: Path, capsys: Capture, share: float) -> None:
+    """A limit on the size of files, reached while copying or while the tag grows."""
+    path = library / "song.m4a"
+    set_key(library / "v23.mp3", "Am")
+    before = contents(library)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    tight = int(path.stat().st_size * share)
+    arguments = ["tag", path, "--write", "--also", "comment", "--notation", "musical"]
+    padded = open_tags(path)
+    padded.audio["----:com.apple.iTunes:x"] = [b"x" * 4000]  # takes up the room left for tags
+    padded.audio.save(path, padding=lambda _: 0)
+    before = contents(library)
+    tight = int(path.stat().st_size * share)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (tight, hard))
+    try:
+        assert call(*arguments) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "song.m4a: File too large" in capsys.readouterr().err
+    assert contents(library) == before
+    assert call(*arguments) == 0
+
+
+def test_a_copy_whose_sound_has_changed_is_thrown_away(library: Path) -> None:
+    path = library / "song.flac"
+    before = contents(library)
+
+    def damage(copy: Path) -> None:
+        data = bytearray(copy.read_bytes())
+        data[-1000] ^= 1
+        copy.write_bytes(data)
+
+    with pytest.raises(TagError, match="would change its sound"):
+        rewrite(path, path.stat(), damage, turn(journal_folder()), lambda _: None)
+    assert contents(library) == before
+
+
+def test_a_file_changed_meanwhile_is_left_alone(library: Path) -> None:
+    path = library / "song.flac"
+    status = path.stat()
+
+    def meanwhile(copy: Path) -> None:
+        set_key(path, "Am")
+
+    with pytest.raises(ChangedError, match="changed while it was being tagged"):
+        rewrite(path, status, meanwhile, turn(journal_folder()), lambda _: None)
+    assert open_tags(path).text("key") == "Am"
+    assert len(list(library.iterdir())) == 3
+
+
+def test_killed_before_the_copy_replaces_the_file(library: Path) -> None:
+    path = library / "song.flac"
+    before = path.read_bytes()
+    program = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from stonekey.cli import main\n"
+        "main(['tag', sys.argv[1], '--write'])\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, path], cwd=ROOT, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    assert path.read_bytes() == before
+    left = [p.name for p in library.iterdir() if p.name.startswith(".stonekey-")]
+    assert len(left) == 1  # hidden, so no recording to the next run
+    assert call("tag", "--undo") == 0  # the journal has it, but its turn never came
+    assert path.read_bytes() == before
+    assert call("tag", library, "--write") == 0
+    assert read_key(path) == KEY
+
+
+def test_two_runs_at_once(library: Path) -> None:
+    for i in range(4):
+        shutil.copy(library / "v23.mp3", library / f"{i}.mp3")
+    command = [sys.executable, "-m", "stonekey", "tag", library, "--write", "--format", "json"]
+    runs = [
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8")
+        for _ in range(2)
+    ]
+    outputs = [rows(run.communicate(timeout=60)[0]) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0]
+    assert {read_key(path) for path in library.iterdir()} == {KEY}
+    assert len(list(library.iterdir())) == 7
+    for name in outputs[0]:
+        assert "written" in {output[name]["action"] for output in outputs}
+    journals = len(list(journal_folder().glob("*.jsonl")))
+    assert [call("tag", "--undo") for _ in range(journals)] == [0] * journals
+    assert {read_key(path) for path in library.iterdir()} == {None}
+
+
+def test_undo_leaves_files_changed_since(library: Path, capsys: Capture) -> None:
+    assert call("tag", library, "--write") == 0
+    changed, gone = library / "v23.mp3", library / "song.flac"
+    set_key(changed, "Am")
+    aside = gone.rename(gone.with_suffix(".away"))
+    assert call("tag", "--undo") == 1
+    err = capsys.readouterr().err
+    assert "v23.mp3: changed since; --force" in err
+    assert "song.flac: No such file" in err
+    assert open_tags(changed).text("key") == "Am"
+    assert read_key(library / "song.m4a") is None
+    aside.rename(gone)
+    assert call("tag", "--undo", "--force") == 0  # what is left of that run
+    assert {read_key(path) for path in library.iterdir()} == {None}
+
+
+def test_undo_waits_for_the_run_to_end(library: Path, capsys: Capture) -> None:
+    with Journal(journal_folder()) as journal:
+        tag_file(library / "v23.mp3", KEY, 1, Settings(), journal)
+        assert call("tag", "--undo") == 2
+        assert "still writing" in capsys.readouterr().err
+    assert call("tag", "--undo") == 0
+
+
+def test_a_link_stays_a_link(library: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.flac"
+    link.symlink_to(library / "song.flac")
+    assert call("tag", link, "--write") == 0
+    assert link.is_symlink()
+    assert read_key(library / "song.flac") == KEY
+
+
+def test_a_name_that_is_no_text(library: Path, capsys: Capture) -> None:
+    name = os.fsencode(library) + b"/caf\xe9.mp3"
+    os.rename(library / "v23.mp3", name)
+    path = Path(os.fsdecode(name))
+    assert call("tag", path, "--write") == 0
+    assert read_key(path) == KEY
+    assert call("tag", "--undo") == 0
+    assert read_key(path) is None
+    assert "caf\ufffd.mp3" in capsys.readouterr().out
+
+
+def test_commands_of_the_page(
+    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every command in docs/tags.md runs, in order, on a folder named as there."""
+    monkeypatch.chdir(tmp_path)
+    library.rename(tmp_path / "music")
+    page = (ROOT / "docs" / "tags.md").read_text()
+    blocks = page.split("```sh\n")[1:]
+    lines = [line for block in blocks for line in block.split("```")[0].splitlines()]
+    commands = [line.split() for line in lines if line.startswith("stonekey ")]
+    assert len(commands) > 6
+    for command in commands:
+        assert call(*command[1:]) == 0, command
