@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stonekey.depthwise import depthwise
 from stonekey.mlp import pointwise_mlp
 from stonekey.settings import Architecture, Norm
 
@@ -60,9 +61,10 @@ class TimeDownsampling(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Halve the number of frames; an odd last frame is left out."""
         inner = self.norm(_inner(x))
-        even = inner.shape[1] - inner.shape[1] % 2
+        if inner.shape[1] % 2:
+            inner = inner[:, :-1]
         # Both frames of a pair side by side: the convolution is then a product.
-        pairs = torch.cat([inner[:, 0:even:2], inner[:, 1:even:2]], dim=-1)
+        pairs = inner.unflatten(1, (-1, 2)).transpose(2, 3).flatten(3)
         weight = self.conv.weight[:, :, 0].transpose(1, 2).flatten(1)
         return _inner(functional.gelu(functional.linear(pairs, weight, self.conv.bias)))
 
@@ -82,19 +84,24 @@ class ConvNeXtBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, bins, frames) -> same."""
-        inner = self.norm(self._depthwise(x))
-        inner = pointwise_mlp(inner, self.pwconv1, self.pwconv2) * self.gamma
-        if self.training and self.drop_path > 0:
-            keep = 1.0 - self.drop_path
-            inner = inner * (x.new_empty(x.shape[0], 1, 1, 1).bernoulli_(keep) / keep)
-        return x + _inner(inner)
+        inner = _inner(x)
+        if not (self.training and self.drop_path > 0):
+            return _inner(inner + self._branch(inner, self.gamma))
+        keep = 1.0 - self.drop_path
+        kept = x.new_empty(x.shape[0]).bernoulli_(keep)
+        if x.device.type == "cpu" and not torch.compiler.is_compiling():
+            # What would be dropped is not computed.
+            index = kept.nonzero().flatten()
+            branch = self._branch(inner.index_select(0, index), self.gamma / keep)
+            return _inner(inner.index_add(0, index, branch.to(inner.dtype)))
+        return _inner(inner + self._branch(inner, self.gamma / keep) * kept[:, None, None, None])
 
-    def _depthwise(self, x: Tensor) -> Tensor:
-        """(batch, channels, bins, frames) -> (batch, frames, bins, channels)."""
-        turned = _replicated(x.transpose(2, 3), self.pad)
-        weight = self.dwconv.weight.transpose(2, 3)
-        y = functional.conv2d(turned, weight, self.dwconv.bias, groups=weight.shape[0])
-        return y.permute(0, 2, 3, 1)
+    def _branch(self, inner: Tensor, gamma: Tensor) -> Tensor:
+        """(batch, frames, bins, channels) -> same."""
+        padded = _replicated(inner.permute(0, 3, 1, 2), self.pad)
+        y = depthwise(padded, self.dwconv.weight.transpose(2, 3), self.dwconv.bias)
+        y = self.norm(y.permute(0, 2, 3, 1))
+        return pointwise_mlp(y, self.pwconv1, self.pwconv2, gamma)
 
 
 def _replicated(x: Tensor, pad: tuple[int, ...]) -> Tensor:

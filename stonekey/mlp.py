@@ -17,14 +17,16 @@ ROWS = 4096  # positions computed at a time
 SPLITS = 8
 
 
-def pointwise_mlp(x: Tensor, expand: nn.Linear, reduce: nn.Linear) -> Tensor:
-    """``reduce(gelu(expand(x)))`` on the last axis of (..., channels)."""
+def pointwise_mlp(x: Tensor, expand: nn.Linear, reduce: nn.Linear, gamma: Tensor) -> Tensor:
+    """``gamma * reduce(gelu(expand(x)))`` on the last axis of (..., channels)."""
+    # The scale is put on the weights, which are far smaller than the result.
+    weight, bias = gamma[:, None] * reduce.weight, gamma * reduce.bias
     by_parts = x.device.type == "cpu" and x.requires_grad and not torch.compiler.is_compiling()
     if by_parts and not torch.is_autocast_enabled("cpu"):
         flat = x.reshape(-1, x.shape[-1])
-        parameters = (expand.weight, expand.bias, reduce.weight, reduce.bias)
+        parameters = (expand.weight, expand.bias, weight, bias)
         return _ByParts.apply(flat, *parameters).view_as(x)  # type: ignore[no-any-return,no-untyped-call]
-    return reduce(functional.gelu(expand(x)))  # type: ignore[no-any-return]
+    return functional.linear(functional.gelu(expand(x)), weight, bias)
 
 
 class _ByParts(torch.autograd.Function):

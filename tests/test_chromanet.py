@@ -194,6 +194,38 @@ def test_stochastic_depth_drops_whole_samples_in_training_only() -> None:
         assert torch.equal(block.eval()(x), block(x))
 
 
+def test_gradients_where_samples_are_dropped() -> None:
+    """What is dropped is not computed: the gradients are those of a product with 0 or 1 / keep."""
+    torch.manual_seed(0)
+    block = ConvNeXtBlock("joint", 84, 3, 5, drop_path=0.5).double().train()
+    x = torch.randn(6, 3, 84, 4, dtype=torch.float64, requires_grad=True)
+    wanted = [x, *block.parameters()]
+    y = block(x)
+    kept = (y != x).flatten(1).any(dim=1)
+    assert 0 < int(kept.sum()) < 6
+    upper = torch.randn_like(y)
+    ours = torch.autograd.grad(y, wanted, upper)
+    branch = block.eval()(x) - x
+    expected = x + branch * kept[:, None, None, None] / 0.5
+    assert torch.allclose(y, expected, atol=1e-12)
+    for a, b in zip(ours, torch.autograd.grad(expected, wanted, upper), strict=True):
+        assert torch.allclose(a, b, atol=1e-10)
+
+
+@pytest.mark.parametrize("norm", ["joint", "frame"])
+def test_all_samples_dropped(norm: str) -> None:
+    """Every parameter still has a gradient, as processes that share their gradients need."""
+    block = ConvNeXtBlock(norm, 84, 3, 5, drop_path=1.0 - 1e-7).train()
+    x = torch.randn(2, 3, 84, 4, requires_grad=True)
+    y = block(x)
+    y.sum().backward()
+    assert torch.equal(y, x)
+    assert torch.equal(x.grad, torch.ones_like(x))
+    for name, parameter in block.named_parameters():
+        assert parameter.grad is not None, name
+        assert not parameter.grad.any(), name
+
+
 def test_without_drop_path_training_is_deterministic() -> None:
     block = ConvNeXtBlock("joint", 84, 3, 5, drop_path=0.0).train()
     x = torch.randn(4, 3, 84, 4)

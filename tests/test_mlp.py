@@ -21,15 +21,18 @@ def layers(channels: int, seed: int = 0) -> tuple[nn.Linear, nn.Linear]:
         ).double()
 
 
-def plain(x: torch.Tensor, expand: nn.Linear, reduce: nn.Linear) -> torch.Tensor:
-    return reduce(functional.gelu(expand(x)))
+def plain(
+    x: torch.Tensor, expand: nn.Linear, reduce: nn.Linear, gamma: torch.Tensor
+) -> torch.Tensor:
+    return gamma * reduce(functional.gelu(expand(x)))
 
 
 def outcome(function, x: torch.Tensor, parts: tuple[nn.Linear, nn.Linear], upper: torch.Tensor):
     x = x.clone().requires_grad_()
-    parameters = [p for part in parts for p in part.parameters()]
-    y = function(x, *parts)
-    return [y.detach(), *torch.autograd.grad((y * upper).sum(), [x, *parameters])]
+    gamma = torch.linspace(0.5, 2.0, x.shape[-1], dtype=x.dtype, requires_grad=True)
+    wanted = [x, gamma, *(p for part in parts for p in part.parameters())]
+    y = function(x, *parts, gamma)
+    return [y.detach(), *torch.autograd.grad((y * upper).sum(), wanted)]
 
 
 @pytest.mark.parametrize("positions", [1, 7, 64, 65, 200])
@@ -60,7 +63,7 @@ def test_is_by_parts_only_where_a_gradient_is_wanted() -> None:
     x = torch.randn(5, 3, dtype=torch.float64)
 
     def recorded(x: torch.Tensor) -> str:
-        function = pointwise_mlp(x, *parts).grad_fn
+        function = pointwise_mlp(x, *parts, torch.ones(3, dtype=torch.float64)).grad_fn
         assert function is not None
         return str([function, function.next_functions])
 
@@ -70,11 +73,12 @@ def test_is_by_parts_only_where_a_gradient_is_wanted() -> None:
 
 def test_under_autocast_and_for_empty_batches() -> None:
     expand, reduce = (part.float() for part in layers(3))
-    x = torch.randn(6, 3, requires_grad=True)
+    x, gamma = torch.randn(6, 3, requires_grad=True), torch.ones(3)
     with torch.autocast("cpu", torch.bfloat16):
-        y = pointwise_mlp(x, expand, reduce)
+        y = pointwise_mlp(x, expand, reduce, gamma)
     assert y.dtype == torch.bfloat16
     y.float().sum().backward()
     assert x.grad is not None
     assert torch.isfinite(x.grad).all()
-    assert pointwise_mlp(torch.zeros(0, 3, requires_grad=True), expand, reduce).shape == (0, 3)
+    none = torch.zeros(0, 3, requires_grad=True)
+    assert pointwise_mlp(none, expand, reduce, gamma).shape == (0, 3)
