@@ -1,14 +1,18 @@
 """Time from a file to its key, by part: ``python benchmarks/end_to_end.py [--file F]``.
 
-Without ``--file``, a 210 s piece is synthesised and encoded (ffmpeg, mp3, 44.1 kHz stereo).
-Everything is compared with bare decoding by libsndfile; medians of several rounds. The whole
-pipeline runs in a process of its own for each backend, so that its memory is its own.
+Without ``--file``, a 210 s piece is synthesised and encoded by ffmpeg (44.1 kHz stereo; mp3, m4a,
+flac, ogg). Prints, for each file and on one thread, the milliseconds of bare decoding (libsndfile,
+FFmpeg for m4a), decoding with mixing and resampling, the front end and the network per 15 s
+segment, the whole, and ``--fast``; then start-up and peak memory.
+
+The parts take turns in the same run, and what is printed is the median of their processor time:
+on a shared machine the clock on the wall tells of the other programs.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import os
 import statistics
 import subprocess
 import sys
@@ -16,138 +20,191 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+import soundfile
+
+from stonekey import KeyEstimator
+from stonekey.audio import stream_audio
+from stonekey.audio.mixing import Mixer
+from stonekey.audio.pyav_source import PyavSource
+from stonekey.backends import onnx_bytes
+from stonekey.keys import Key
+from stonekey.registry import find_model
+from stonekey.synthesis import piece
 
 SECONDS = 210
-RATE = 22050
+ENCODINGS = {
+    "mp3": ["-b:a", "192k"],
+    "m4a": ["-c:a", "aac", "-b:a", "160k"],
+    "flac": [],
+    "ogg": ["-c:a", "libvorbis", "-q:a", "5"],
+}
 
 
-def make_mp3(folder: Path) -> Path:
-    import soundfile
+def make_files(folder: Path, seconds: float = SECONDS) -> list[Path]:
+    """One piece in every format."""
+    wave = folder / "piece.wav"
+    left = piece(Key.parse("Eb major"), seconds, seed=1, sample_rate=44100)
+    soundfile.write(wave, np.stack([left, 0.8 * left + 0.2 * np.roll(left, 400)], axis=1), 44100)
+    files = []
+    for suffix, options in ENCODINGS.items():
+        files.append(wave.with_suffix(f".{suffix}"))
+        command = ["ffmpeg", "-loglevel", "error", "-i", str(wave), *options, str(files[-1])]
+        subprocess.run(command, check=True)
+    return files
 
-    from stonekey.keys import Key
-    from stonekey.synthesis import piece
 
-    wave, mp3 = folder / "piece.wav", folder / "piece.mp3"
-    left = piece(Key.parse("Eb major"), SECONDS, seed=1, sample_rate=44100)
-    right = 0.8 * left + 0.2 * np.roll(left, 400)
-    soundfile.write(wave, np.stack([left, right], axis=1), 44100)
-    subprocess.run(
-        ["ffmpeg", "-loglevel", "error", "-i", str(wave), "-b:a", "192k", str(mp3)], check=True
+def decode(path: Path) -> None:
+    if path.suffix == ".m4a":
+        for _ in PyavSource(str(path), Mixer()).blocks():
+            pass
+    else:
+        soundfile.read(path, dtype="float32", always_2d=True)
+
+
+def medians(parts: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Milliseconds of processor time, the parts taking turns, after one call to warm up."""
+    times: dict[str, list[float]] = {name: [] for name in parts}
+    for turn in range(rounds + 1):
+        for name, part in parts.items():
+            start = time.process_time()
+            part()
+            if turn:
+                times[name].append(1000 * (time.process_time() - start))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def front_end_alone(model: Path) -> Callable[[np.ndarray], object]:
+    """The part of the model's graph before the network."""
+    import onnx
+    import onnxruntime
+
+    graph = onnx.load_from_string(onnx_bytes(model))
+    last = [n for n in graph.graph.node if n.op_type == "Max"][1]  # the floor of the log-VQT
+    at = list(graph.graph.node).index(last)
+    del graph.graph.node[at + 1 :]
+    del graph.graph.output[:]
+    graph.graph.output.append(onnx.helper.make_tensor_value_info(last.output[0], 1, None))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    return mp3
+    return lambda segment: session.run(None, {"waveform": segment})
 
 
-def timed(rounds: int, function: Callable[[], Any]) -> tuple[float, Any]:
-    """Median seconds of ``function`` after one call to warm up, and its result."""
-    result = function()
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times), result
+def report(model: str, files: list[Path], rounds: int) -> None:
+    path = find_model(model)
+    estimator = KeyEstimator(path, threads=1)
+    fast = KeyEstimator(path, threads=1, fast=True)
+    front_end = front_end_alone(path)
+    length = estimator.info.front_end.segment_samples
+    rng = np.random.default_rng(0)
+    segment = (0.1 * rng.standard_normal((1, length))).astype(np.float32)
+    print(f"{'':>6}{'bare':>8}{'decoding,':>11}{'front end':>11}{'network':>9}{'whole':>8}"
+          f"{'x bare':>8}{'x real':>8}{'fast':>7}{'x whole':>9}")  # fmt: skip
+    print(f"{'':>6}{'decoding':>8}{'resampling':>11}{'a segment':>11}{'a segment':>9}{'':>8}"
+          f"{'decoding':>8}{'time':>8}{'':>7}{'':>9}")  # fmt: skip
+    for file in files:
+        found = medians(
+            {
+                "bare": lambda f=file: decode(f),
+                "decoding": lambda f=file: list(stream_audio(f)),
+                "front end": lambda: front_end(segment),
+                "model": lambda: estimator._backend.run(segment),
+                "whole": lambda f=file: estimator(f),
+                "fast": lambda f=file: fast(f),
+            },
+            rounds,
+        )
+        seconds = estimator(file).duration
+        network = found["model"] - found["front end"]
+        print(f"{file.suffix[1:]:>6}{found['bare']:8.0f}{found['decoding']:11.0f}"
+              f"{found['front end']:11.1f}{network:9.1f}{found['whole']:8.0f}"
+              f"{found['whole'] / found['bare']:8.2f}{1000 * seconds / found['whole']:8.0f}"
+              f"{found['fast']:7.0f}{found['whole'] / found['fast']:9.2f}")  # fmt: skip
 
 
-def peak_memory_mb() -> float:
-    """Of this process. Not ru_maxrss, which on Linux counts the parent's memory too."""
-    try:
-        status = Path("/proc/self/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) / 1024
-    except (OSError, IndexError):
-        import resource
+CHILD = """
+import sys, time
+from pathlib import Path
+from stonekey.__main__ import main
+try:
+    main(sys.argv[1:])
+except SystemExit:
+    pass
+status = Path("/proc/self/status")
+peak = status.read_text().split("VmHWM:")[1].split()[0] if status.exists() else 0
+print(int(peak) / 1024, time.process_time(), file=sys.stderr)
+"""
 
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
-
-def pipeline(options: argparse.Namespace) -> None:
-    """In a process of its own: prints one JSON object."""
-    from stonekey import KeyEstimator
-
+def command_line(*arguments: str) -> tuple[float, float, float]:
+    """Of one command: seconds on the wall, of processor time, and peak memory in MB."""
     start = time.perf_counter()
-    estimator = KeyEstimator(options.model, backend=options.only, threads=options.threads)
-    first = estimator(options.file)
-    cold = time.perf_counter() - start
-    seconds, _ = timed(options.rounds, lambda: estimator(options.file))
-    answer = str(first.key or first.signature)
-    print(json.dumps({"cold": cold, "warm": seconds, "mb": peak_memory_mb(), "key": answer}))
-
-
-def report(options: argparse.Namespace, path: Path) -> None:
-    import soundfile
-    import soxr
-    import torch
-
-    from stonekey.checkpoint import Checkpoint, load_checkpoint
-    from stonekey.registry import find_model
-    from stonekey.segments import segment_starts
-    from stonekey.stone import Stone
-    from stonekey.vqt import log_vqt
-
-    torch.set_num_threads(options.threads)
-    model = find_model(options.model) if options.model else path.parent / "random.safetensors"
-    if not options.model:
-        from stonekey.checkpoint import save_checkpoint
-        from stonekey.keys import Key
-
-        torch.manual_seed(0)
-        table = [Key.from_index(i) for i in range(24)]
-        model = Path(options.folder) / "random.safetensors"
-        save_checkpoint(Checkpoint.from_stone(Stone(class_table=table), "random"), model)
-    stone = load_checkpoint(model).to_stone()
-    decoding, (samples, rate) = timed(
-        options.rounds, lambda: soundfile.read(path, dtype="float32", always_2d=True)
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, *arguments], capture_output=True, text=True, check=True
     )
-    seconds = len(samples) / rate
-    mono = samples.mean(axis=1)
-    resampling, wave = timed(options.rounds, lambda: soxr.resample(mono, rate, RATE))
-    length = stone.front_end.segment_samples
-    starts = segment_starts(len(wave), length)
-    batch = torch.from_numpy(np.stack([wave[s : s + length] for s in starts]))
-    with torch.inference_mode():
-        front, log = timed(options.rounds, lambda: log_vqt(stone.vqt(batch)))
-        cropped = log[:, :, : stone.front_end.crop_bins]
-        network, _ = timed(options.rounds, lambda: stone.chromanet(cropped))
-    print(f"{seconds:.1f} s at {rate} Hz, {samples.shape[1]} channel(s), {len(starts)} segments, "
-          f"{options.threads} thread(s), {options.model or 'untrained network'}")  # fmt: skip
-    print(f"{'':22}{'ms':>8}  {'x decoding':>10}  {'x real time':>11}  {'peak MB':>8}")
-
-    def row(name: str, time_taken: float, memory: str = "") -> None:
-        print(f"{name:22}{1000 * time_taken:8.0f}  {time_taken / decoding:10.2f}  "
-              f"{seconds / time_taken:11.0f}  {memory:>8}")  # fmt: skip
-
-    row("decoding (soundfile)", decoding)
-    row("resampling (soxr)", resampling)
-    row("VQT (torch)", front)
-    row("ChromaNet (torch)", network)
-    for backend in ("onnx", "torch"):
-        command = [sys.executable, __file__, "--only", backend, "--file", str(path), "--model",
-                   str(model), "--threads", str(options.threads), "--rounds",
-                   str(options.rounds)]  # fmt: skip
-        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        whole = json.loads(output)
-        row(f"whole ({backend})", whole["warm"], f"{whole['mb']:.0f}")
-        row("  with loading", whole["cold"])
+    wall = time.perf_counter() - start
+    memory, seconds = map(float, done.stderr.split()[-2:])
+    return wall, seconds, memory
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--file", help="recording to use (a synthesised mp3)")
-    parser.add_argument("--model", help="name or path of a checkpoint (an untrained network)")
-    parser.add_argument("--threads", type=int, default=1, help="for the network (1)")
-    parser.add_argument("--rounds", type=int, default=5, help="repetitions (5)")
-    parser.add_argument("--only", choices=("onnx", "torch"), help=argparse.SUPPRESS)
+    parser.add_argument("--file", type=Path, help="recording to use (synthesised ones)")
+    parser.add_argument("--model", default="template", help="name or path of a model (template)")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each part (7)")
+    parser.add_argument("--hours", type=float, default=0.0, help="also a WAV of this length (0)")
+    parser.add_argument("--folder", type=int, default=0, help="also so many 60 s mp3s (0)")
     options = parser.parse_args()
-    if options.only:
-        pipeline(options)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        options.folder = folder
-        report(options, Path(options.file) if options.file else make_mp3(Path(folder)))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = [options.file] if options.file else make_files(folder)
+        print(f"milliseconds of processor time, one thread, median of {options.rounds}; "
+              f"model {options.model}")  # fmt: skip
+        report(options.model, files, options.rounds)
+        clip = folder / "clip.mp3"
+        cut = ["ffmpeg", "-loglevel", "error", "-i", str(files[0]), "-t"]
+        subprocess.run([*cut, "30", str(clip)], check=True)
+        runs = [command_line(str(clip), "-m", options.model) for _ in range(5)]
+        wall, seconds, memory = (min(values) for values in zip(*runs, strict=True))
+        print(f"30 s mp3, from the start of the process: {wall:.2f} s ({seconds:.2f} s of "
+              f"processor time), {memory:.0f} MB; best of 5")  # fmt: skip
+        _, _, memory = command_line(str(files[0]), "-m", options.model)
+        print(f"{files[0].name}: peak memory {memory:.0f} MB")
+        if options.hours:
+            long = folder / "long.wav"
+            with soundfile.SoundFile(long, "w", 44100, 1, "PCM_16") as file:
+                minute = 0.1 * rng_noise(60 * 44100)
+                for _ in range(round(60 * options.hours)):
+                    file.write(minute)
+            wall, seconds, memory = command_line(str(long), "-m", options.model)
+            print(f"{options.hours:g} h: {wall:.1f} s, peak memory {memory:.0f} MB")
+        if options.folder:
+            tracks = folder / "tracks"
+            tracks.mkdir()
+            subprocess.run([*cut, "60", str(tracks / "0.mp3")], check=True)
+            for number in range(1, options.folder):
+                (tracks / f"{number}.mp3").hardlink_to(tracks / "0.mp3")
+            for jobs in (1, 2, 1, 2):
+                wall, seconds, memory = command_line(
+                    str(tracks), "-m", options.model, "--jobs", str(jobs), "--threads", "1"
+                )
+                print(f"{options.folder} tracks of 60 s, {jobs} job(s): {wall:.1f} s "
+                      f"({seconds:.1f} s of processor time), {memory:.0f} MB")  # fmt: skip
+
+
+def rng_noise(samples: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(samples)
 
 
 if __name__ == "__main__":

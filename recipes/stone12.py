@@ -3,10 +3,11 @@ r"""The shipped stone12: 12 key signatures, learnt from open music without a sin
     python recipes/stone12.py --recordings ../shared/audio/train \
         --scores ../shared/symbolic/keys.csv
 
-Renders the scores (`stonekey data render`), joins them with the recordings, trains with
-config/stone12.gin, chooses the epoch by the loss on music held out, and calibrates on synthesised
-cadences. No key label is read: the manifest that is trained on has none. Stopped and started
-again, it goes on where it was. `stonekey/models/stone12.md` is the card of the model made so.
+Renders the scores (`stonekey data render`) and songs composed for the purpose, joins them with
+the recordings, trains with config/stone12.gin, chooses the epoch by the loss on music held out,
+and calibrates on synthesised cadences. No key label is read: the manifest that is trained on has
+none. Stopped and started again, it goes on where it was. `stonekey/models/stone12.md` is the card
+of the model made so.
 """
 
 from __future__ import annotations
@@ -19,26 +20,35 @@ from dataclasses import replace
 from pathlib import Path
 
 from stonekey.checkpoint import write_atomically
-from stonekey.data.manifest import Track, read_manifest
+from stonekey.data.manifest import KEYLESS, Track, read_manifest
+from stonekey.data.render.scores import ScoreEntry, composed_songs
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 SECONDS = 30.0
 PIECES = 1000
+# Songs that go between relative keys: without them the model finds two conventions, one for
+# major and one for minor keys, a fifth apart.
+COMPOSED = 700
 
 
-def rendered(scores: Path, folder: Path, seed: int = 0) -> list[Track]:
+def rendered(scores: Path, folder: Path) -> list[Track]:
     """Renderings of a thousand scores, with keys and splits."""
-    from stonekey.cli.progress import counted
-    from stonekey.data.render.run import RenderSettings, render
     from stonekey.data.render.scores import list_scores
-    from stonekey.data.render.sound import find_soundfonts
 
     entries = list_scores(scores)
     # A thousand folk tunes for one melody and chords each would outweigh everything else.
     entries = [e for i, e in enumerate(entries) if e.source != "nottingham" or i % 3 == 0]
     random.Random(0).shuffle(entries)
-    entries = entries[:PIECES]
-    settings = RenderSettings(tuple(find_soundfonts()), seconds=SECONDS, seed=seed)
+    return play(entries[:PIECES], folder)
+
+
+def play(entries: list[ScoreEntry], folder: Path) -> list[Track]:
+    """Render scores into a folder, or find them there."""
+    from stonekey.cli.progress import counted
+    from stonekey.data.render.run import RenderSettings, render
+    from stonekey.data.render.sound import find_soundfonts
+
+    settings = RenderSettings(tuple(find_soundfonts()), seconds=SECONDS)
     with counted("rendering") as watch:
         report = render(entries, folder, settings, os.cpu_count() or 1, watch)
     for name, reason in report.failed:
@@ -55,7 +65,7 @@ def write_manifest(path: Path, tracks: list[Track]) -> Path:
             writer.writerow(("path", "key", "split"))
             for track in tracks:
                 assert track.path is not None
-                key = "" if track.key is None else str(track.key)
+                key = KEYLESS if track.keyless else str(track.key or "")
                 writer.writerow((track.path.resolve(), key, track.split or ""))
 
     write_atomically(path, write)
@@ -78,11 +88,13 @@ def main() -> None:
     )
     parser.add_argument("--recordings", type=Path, help="folder or manifest of music")
     parser.add_argument("--scores", type=Path, help="folder or CSV of scores")
+    parser.add_argument("--composed", type=int, default=COMPOSED, help="songs to compose")
     parser.add_argument("--folder", type=Path, default=Path("runs/stone12"))
     parser.add_argument("--name", default="stone12")
-    parser.add_argument("--epochs", type=int, default=40, help="of 50 steps")
+    parser.add_argument("--epochs", type=int, default=30, help="of 50 steps")
     parser.add_argument("--circle-type", type=int, choices=(1, 7), default=7)
     parser.add_argument("--binding", action="append", default=[], help="a line of gin")
+    parser.add_argument("--init", help="model to start from")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if not (arguments.recordings or arguments.scores):
@@ -94,6 +106,8 @@ def main() -> None:
         tracks += read_manifest(arguments.recordings).present
     if arguments.scores:
         tracks += rendered(arguments.scores, folder / "rendered")
+    if arguments.composed:
+        tracks += play(composed_songs(arguments.composed), folder / "composed")
     options = Options(
         exp_name=arguments.name,
         circle_type=arguments.circle_type,
@@ -104,6 +118,7 @@ def main() -> None:
         bindings=tuple(arguments.binding),
         data=write_manifest(folder / f"{arguments.name}.csv", unlabelled(tracks)),
         seed=arguments.seed,
+        init=arguments.init,
     )
     with progress(options.n_epochs * options.train_steps) as report:
         train(options, report)

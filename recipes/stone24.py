@@ -7,7 +7,8 @@ r"""The shipped stone24, and all the ways to train one, on the same music and bu
 ``compare`` trains 24-STONE and S-KEY (no labels), Semi-TONE (`mix`) and Sup-TONE with 1, 10 and
 100 % of the labels, which are those of the rendered scores, and scores each on the test split of
 the renderings and, where given, on recordings. ``ship`` trains the model that the package has,
-longer and from stone12's weights. Stopped and started again, both go on where they were.
+longer, from stone12's weights, and with sounds that have no key; fits its temperature and the limit
+of "no key" on pieces held out. Stopped and started again, both go on where they were.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ WAYS: dict[str, tuple[int, tuple[str, ...]]] = {
     "skey": (0, (SELF, 'loss.objective = "skey"')),
     "stone24": (0, (SELF,)),
 }
+
+
+KEYLESS_CLIPS = 300
 
 
 def with_labels(tracks: list[Track], share: int) -> list[Track]:
@@ -85,6 +89,19 @@ def train_one(
     return options.models
 
 
+def without_key(folder: Path) -> list[Track]:
+    """Noise, drums, speech, applause and clicks, labelled as having no key."""
+    from stonekey.data.keyless import write_keyless
+    from stonekey.data.render.sound import find_soundfonts
+
+    fonts = find_soundfonts()
+    paths = write_keyless(folder, KEYLESS_CLIPS, 12.0, 0, fonts)
+    return [
+        Track(path.name, path, split="valid" if i % 10 == 9 else "train", keyless=True)
+        for i, path in enumerate(paths)
+    ]
+
+
 def score(models: dict[str, Path], tracks: list[Track], title: str) -> None:
     """Print MIREX score and KSEA of each model, with intervals."""
     from stonekey.estimator import KeyEstimator
@@ -130,6 +147,7 @@ def main() -> None:
     tracks = [*read_manifest(arguments.recordings).present, *pieces]
     extra = tuple(arguments.binding)
     if arguments.task == "ship":
+        tracks += without_key(folder / "keyless")
         runs = {arguments.name: (100, MIX)}
         epochs = arguments.epochs or 24
     else:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
 from stonekey.checkpoint import CheckpointError, ModelInfo, load_checkpoint
 from stonekey.registry import find_model
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 BackendName = Literal["auto", "onnx", "torch"]
 
@@ -19,17 +23,28 @@ class Backend(Protocol):
 
     info: ModelInfo
 
-    def run(self, segments: np.ndarray) -> np.ndarray:
-        """Waveforms (batch, samples) float32 -> probabilities (batch, outputs) float32."""
+    def run(self, segments: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        """Waveforms (batch, samples) float32, or a list -> probabilities (batch, outputs)."""
         ...
+
+
+def core_count() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class OnnxBackend:
     """A model on ONNX Runtime, from an ONNX file or built from a checkpoint.
 
+    Segments are run one by one, each on one thread: its arrays stay in the core's cache, several
+    threads share a batch without waiting for each other, and an answer depends neither on their
+    number nor on how segments are batched. `run` may be called from several threads.
+
     Args:
         path: model file.
-        threads: threads for one batch; None leaves it to ONNX Runtime.
+        threads: threads for one batch; None for one per core.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
@@ -37,9 +52,7 @@ class OnnxBackend:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        if threads is not None:
-            options.intra_op_num_threads = threads
-            options.inter_op_num_threads = 1
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
         # Arenas hold on to their largest size; a tagger's memory must not grow with its tracks.
         options.enable_cpu_mem_arena = False
         model: bytes | str = str(path) if path.suffix == ".onnx" else onnx_bytes(path)
@@ -51,10 +64,22 @@ class OnnxBackend:
         except Exception as error:  # its errors share no base class but Exception
             message = f"{path}: cannot be read as an ONNX model of ours: {error}"
             raise CheckpointError(message) from error
+        self._threads = threads or core_count()
+        self._pool: Executor | None = None
 
-    def run(self, segments: np.ndarray) -> np.ndarray:
+    def run(self, segments: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """See `Backend.run`."""
-        return np.asarray(self._session.run(None, {"waveform": segments})[0])
+        ones = [segment[None] for segment in segments]
+        if self._threads == 1 or len(ones) == 1:
+            return np.concatenate([self._run_one(one) for one in ones])
+        if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._pool = ThreadPoolExecutor(self._threads, "stonekey")
+        return np.concatenate(list(self._pool.map(self._run_one, ones)))
+
+    def _run_one(self, segment: np.ndarray) -> np.ndarray:
+        return np.asarray(self._session.run(None, {"waveform": segment})[0])
 
 
 def onnx_bytes(path: Path) -> bytes:
@@ -95,12 +120,12 @@ class TorchBackend:
             raise CheckpointError(f"{path}: cannot run on {device!r}: {error}") from error
         self._device = device
 
-    def run(self, segments: np.ndarray) -> np.ndarray:
+    def run(self, segments: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """See `Backend.run`."""
         import torch
 
         with torch.inference_mode():
-            probabilities = self._stone(torch.from_numpy(segments).to(self._device))
+            probabilities = self._stone(torch.from_numpy(np.asarray(segments)).to(self._device))
         return np.asarray(probabilities.cpu().numpy())
 
 

@@ -37,6 +37,8 @@ class KeyEstimate:
         duration: length of the recording in seconds.
         model: name of the model.
         warnings: anything a user should know, in words.
+        tuning: how far the music lies above A = 440 Hz, in cents (-50 to 50, negative below it),
+            before any correction; None where there is no steady tone.
     """
 
     key: Key | None
@@ -47,6 +49,7 @@ class KeyEstimate:
     duration: float
     model: str
     warnings: tuple[str, ...] = ()
+    tuning: float | None = None
 
     @property
     def label(self) -> ClassLabel | None:
@@ -83,6 +86,7 @@ class KeyEstimate:
             ],
             "duration": round(self.duration, 3),
             "segments": len(self.segments),
+            "tuning": None if self.tuning is None else round(self.tuning, 1),
             "model": self.model,
             "warnings": list(self.warnings),
             "error": None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -15,9 +15,12 @@ from stonekey.estimate import KeyEstimate, SegmentEstimate
 from stonekey.keys import ClassLabel, Key
 from stonekey.registry import DEFAULT_MODEL
 from stonekey.segments import PEAK_BLOCK_SECONDS, cut, peak_normalised
+from stonekey.tuning import TuneOption, Tuner, checked_option
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from stonekey.audio.excerpts import Excerpts
 
     Samples = np.ndarray | Tensor
 
@@ -28,6 +31,10 @@ PAUSE = 1e-3
 # Less sound than this in a whole recording (a click, a beep) says nothing of a key.
 MIN_SIGNAL_SECONDS = 0.5
 ACTIVITY_FRAME_SECONDS = 0.05
+# Of a fast estimate: more say little more (docs/speed.md).
+FAST_SEGMENTS = 5
+# Correcting the pitch by a semitone takes this much more sound.
+FAST_MARGIN = 1.06
 # Hz. Below it there is no music, but a rate in kHz or a mistake that would fill the memory.
 MIN_SAMPLE_RATE = 1000
 
@@ -39,12 +46,18 @@ class KeyEstimator:
         model: name (`stonekey.registry.model_names`) or path of a model.
         device: "cpu", or a torch device such as "cuda" (needs the torch extra).
         backend: "auto" (ONNX Runtime on the CPU, torch elsewhere), "onnx" or "torch".
-        threads: threads for the network; None for the runtime's default. The answer is the
-            same within 1e-5 on any number.
+        threads: threads that share a recording's segments; None for one per core. The answer is
+            the same on any number.
         overlap: share of a 15 s segment that the next one repeats, 0 <= overlap < 1.
         published_segments: cut as the published inference does, for comparison with it: the
             remainder after the last whole segment is dropped and pauses count as well.
         batch_size: segments run at once; bounds memory, does not change the answer.
+        tune: "auto" brings music that is not tuned to A = 440 Hz in tune, "off" takes it as it
+            is, and a number is the deviation in cents to correct. With ``published_segments``
+            auto is off: the published inference corrects nothing.
+        segment_seconds: length of a segment; None for what the model was trained on, which is
+            what it answers best on.
+        fast: hear only a few segments spread over a recording, and of a file decode only those.
 
     Raises:
         CheckpointError: when the model cannot be had or has no class table yet.
@@ -61,6 +74,9 @@ class KeyEstimator:
         overlap: float = 0.0,
         published_segments: bool = False,
         batch_size: int = 4,
+        tune: TuneOption = "auto",
+        segment_seconds: float | None = None,
+        fast: bool = False,
     ) -> None:
         if not 0 <= overlap < 1:
             raise ValueError(f"overlap must be at least 0 and below 1, got {overlap}")
@@ -68,6 +84,9 @@ class KeyEstimator:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if threads is not None and threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
+        if fast and (overlap or published_segments):
+            raise ValueError("fast places its own segments: no overlap, no published_segments")
+        self.fast = fast
         self.overlap = overlap
         self.published_segments = published_segments
         self.batch_size = batch_size
@@ -79,6 +98,13 @@ class KeyEstimator:
                 f"run: stonekey calibrate {os.fspath(model)}"
             )
         self.class_table: tuple[ClassLabel, ...] = self.info.class_table
+        self.tune = checked_option(tune)
+        if published_segments and tune == "auto":
+            self.tune = "off"
+        front_end = self.info.front_end
+        self.segment_seconds = segment_seconds or front_end.segment_seconds
+        if not self.segment_seconds * front_end.sample_rate >= 1:
+            raise ValueError(f"segment_seconds must be positive, got {segment_seconds}")
 
     @overload
     def __call__(
@@ -113,30 +139,84 @@ class KeyEstimator:
         if isinstance(recording, (str, os.PathLike)):
             return self._from_file(Path(recording))
         samples = _as_samples(recording, sample_rate)
-        from stonekey.audio import resample
+        from stonekey.audio.mixing import to_mono
+        from stonekey.audio.resampling import resample
 
         assert sample_rate is not None
-        return self._estimate([resample(samples, sample_rate, self.info.front_end.sample_rate)])
+        mono = to_mono(samples)
+        if self.fast and (excerpts := self._excerpts_of(mono, sample_rate)):
+            return self._from_excerpts(excerpts)
+        tuner = Tuner(self.tune)
+        rate = self.info.front_end.sample_rate * 2 ** (tuner(mono, sample_rate) / 1200)
+        return self._estimate([resample(mono, sample_rate, rate)], tuner)
 
     def _from_file(self, path: Path) -> KeyEstimate:
-        from stonekey.audio import stream_audio
+        from stonekey.audio.stream import stream_audio
 
-        with stream_audio(path, self.info.front_end.sample_rate) as stream:
-            return self._estimate(stream, stream.warnings)
+        if self.fast:
+            from stonekey.audio.excerpts import read_excerpts
+
+            length = FAST_MARGIN * self.segment_seconds
+            if excerpts := read_excerpts(path, FAST_SEGMENTS, length):
+                return self._from_excerpts(excerpts)
+        tuner = Tuner(self.tune)
+        with stream_audio(path, self.info.front_end.sample_rate, tuner) as stream:
+            return self._estimate(stream, tuner, stream.warnings)
+
+    def _excerpts_of(self, mono: np.ndarray, rate: float) -> Excerpts | None:
+        """What `stonekey.audio.excerpts.read_excerpts` would read from a file of these samples."""
+        from stonekey.audio.excerpts import Excerpts, spread
+
+        length = FAST_MARGIN * self.segment_seconds
+        starts = spread(len(mono) / rate, FAST_SEGMENTS, length)
+        parts = [mono[round(s * rate) :][: round(length * rate)] for s in starts]
+        return Excerpts(rate, len(mono) / rate, starts, tuple(parts)) if parts else None
+
+    def _from_excerpts(self, excerpts: Excerpts) -> KeyEstimate:
+        from stonekey.audio.resampling import resample
+
+        tuner = Tuner(self.tune)
+        tuner(np.concatenate(excerpts.parts), excerpts.rate)
+        nominal = self.info.front_end.sample_rate
+        rate = nominal * 2 ** (tuner.correction / 1200)
+        length = round(self.segment_seconds * nominal)
+        activity = _Activity(nominal)
+        parts = [resample(part, excerpts.rate, rate)[:length] for part in excerpts.parts]
+        normalised = peak_normalised(activity.watch(parts), len(parts) * length)
+        starts = [round(start * rate) for start in excerpts.starts]
+        return self._answer(zip(starts, normalised, strict=True), activity, tuner, excerpts.seconds)
 
     def _estimate(
-        self, blocks: Iterable[np.ndarray], warnings: list[str] | None = None
+        self,
+        blocks: Iterable[np.ndarray],
+        tuner: Tuner | None = None,
+        warnings: list[str] | None = None,
     ) -> KeyEstimate:
         """Mono blocks at the model's rate -> estimate; ``warnings`` is read at the end."""
-        front_end = self.info.front_end
-        rate, length = front_end.sample_rate, front_end.segment_samples
+        tuner = tuner or Tuner("off")
+        rate = float(self.info.front_end.sample_rate)
+        length = round(self.segment_seconds * rate)
         activity = _Activity(rate)
         pieces = cut(
-            peak_normalised(activity.watch(blocks), PEAK_BLOCK_SECONDS * rate),
+            peak_normalised(activity.watch(blocks), round(PEAK_BLOCK_SECONDS * rate)),
             length,
             self.overlap,
             whole=not self.published_segments,
         )
+        return self._answer(pieces, activity, tuner, None, warnings)
+
+    def _answer(
+        self,
+        pieces: Iterable[tuple[int, np.ndarray]],
+        activity: _Activity,
+        tuner: Tuner,
+        duration: float | None = None,
+        warnings: list[str] | None = None,
+    ) -> KeyEstimate:
+        """Run segments and take their mean; without a duration it is what was heard."""
+        ran = list(self._run(pieces))
+        # Samples in a second of the recording itself.
+        rate = self.info.front_end.sample_rate * 2 ** (tuner.correction / 1200)
         segments = [
             SegmentEstimate(
                 start / rate,
@@ -144,15 +224,16 @@ class KeyEstimator:
                 output,
                 self.published_segments or peak > PAUSE,
             )
-            for start, count, peak, output in self._run(pieces)
+            for start, count, peak, output in ran
         ]
+        duration = activity.samples / rate if duration is None else duration
         no_signal = activity.no_signal()
         found = [*(warnings or []), *no_signal]
         counted = [segment.probabilities for segment in segments if segment.counted]
         if no_signal or not counted:
             return KeyEstimate(
-                None, None, 0.0, {}, tuple(segments), activity.samples / rate, self.info.name,
-                tuple(found),
+                None, None, 0.0, {}, tuple(segments), duration, self.info.name,
+                tuple(found), None if no_signal else tuner.cents,
             )  # fmt: skip
         mean = np.asarray(np.stack(counted).mean(axis=0, dtype=np.float64))
         best = int(mean.argmax())
@@ -163,9 +244,10 @@ class KeyEstimator:
             confidence=float(mean[best]),
             probabilities={k: float(p) for k, p in zip(self.class_table, mean, strict=True)},
             segments=tuple(segments),
-            duration=activity.samples / rate,
+            duration=duration,
             model=self.info.name,
             warnings=tuple(found),
+            tuning=tuner.cents,
         )
 
     def _run(
@@ -177,9 +259,9 @@ class KeyEstimator:
         def flush() -> Iterator[tuple[int, int, float, np.ndarray]]:
             if waiting:
                 # A recording shorter than a segment is alone, so lengths are equal.
-                outputs = self._backend.run(np.stack([self._padded(x) for _, x in waiting]))
+                outputs = self._backend.run([self._padded(x) for _, x in waiting])
                 for (start, x), output in zip(waiting, outputs, strict=True):
-                    yield start, len(x), float(_swing(x, [0])[0]), output
+                    yield start, len(x), float(_swing(x)), output
                 waiting.clear()
 
         for piece in pieces:
@@ -204,7 +286,7 @@ class KeyEstimator:
 class _Activity:
     """Watches a stream go by: how long it is and whether there is enough sound in it."""
 
-    def __init__(self, rate: int) -> None:
+    def __init__(self, rate: float) -> None:
         self._rate = rate
         self._frame = max(1, round(rate * ACTIVITY_FRAME_SECONDS))
         self._levels: list[np.ndarray] = []  # of the whole frames so far
@@ -216,10 +298,9 @@ class _Activity:
             block = np.asarray(block, dtype=np.float32)
             self.samples += len(block)
             seen = np.concatenate([self._rest, block])
-            starts = np.arange(0, len(seen) - self._frame + 1, self._frame)
-            if len(starts):
-                whole = len(starts) * self._frame
-                self._levels.append(_swing(seen[:whole], starts))
+            whole = len(seen) - len(seen) % self._frame
+            if whole:
+                self._levels.append(_swing(seen[:whole].reshape(-1, self._frame)))
                 seen = seen[whole:].copy()
             self._rest = seen
             yield block
@@ -228,7 +309,8 @@ class _Activity:
         """Why there cannot be a key, or nothing."""
         if not self.samples:
             return ["silence"]
-        levels = np.concatenate([*self._levels, _swing(self._rest, [0][: len(self._rest)])])
+        rest = [_swing(self._rest[None])] if len(self._rest) else []
+        levels = np.concatenate([*self._levels, *rest])
         loudest = levels.max()
         if loudest < SILENCE_PEAK:
             return ["silence"]
@@ -241,10 +323,9 @@ class _Activity:
         return []
 
 
-def _swing(samples: np.ndarray, starts: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Half the range of each part: its peak, but 0 for a constant, which is no sound."""
-    top = np.maximum.reduceat(samples, starts) / 2
-    return np.asarray(top - np.minimum.reduceat(samples, starts) / 2)
+def _swing(samples: np.ndarray) -> np.ndarray:
+    """Half the range along the last axis: its peak, but 0 for a constant, which is no sound."""
+    return np.asarray(samples.max(axis=-1) / 2 - samples.min(axis=-1) / 2)
 
 
 def _as_samples(samples: Samples, sample_rate: float | None) -> np.ndarray:

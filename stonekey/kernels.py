@@ -33,17 +33,17 @@ def lowpass() -> NDArray[np.float32]:
     return np.asarray(response * np.hamming(FILTER_TAPS), dtype=np.float32)
 
 
-def decimation_matrix() -> NDArray[np.float32]:
-    """Filtering and decimation by 2 as a matrix product, shape (2 * BLOCK + 254, BLOCK).
+def decimation_matrix(block: int = BLOCK) -> NDArray[np.float32]:
+    """Filtering and decimation by 2 as a matrix product, shape (2 * block + 254, block).
 
-    With the input padded by 127 zeros on the left, outputs ``BLOCK * i`` to
-    ``BLOCK * (i + 1) - 1`` are ``input[2 * BLOCK * i : 2 * BLOCK * i + 2 * BLOCK + 254] @
+    With the input padded by 127 zeros on the left, outputs ``block * i`` to
+    ``block * (i + 1) - 1`` are ``input[2 * block * i : 2 * block * i + 2 * block + 254] @
     matrix``. One product rather than several that are added: every output is then summed in
     the order of the filter's taps, which the golden arrays need in the quietest bins.
     """
     taps = lowpass()
-    matrix = np.zeros((2 * BLOCK + FILTER_TAPS - 2, BLOCK), dtype=np.float32)
-    for n in range(BLOCK):
+    matrix = np.zeros((2 * block + FILTER_TAPS - 2, block), dtype=np.float32)
+    for n in range(block):
         matrix[2 * n : 2 * n + FILTER_TAPS, n] = taps
     return matrix
 

@@ -24,7 +24,7 @@ from stonekey.keys import ClassLabel
 # Fields of a file's record, in order; the columns of CSV.
 FIELDS = (
     "file", "key", "tonic", "mode", "signature", "camelot", "open_key", "confidence", "top",
-    "duration", "segments", "model", "warnings", "error",
+    "duration", "segments", "tuning", "model", "warnings", "error",
 )  # fmt: skip
 
 

@@ -51,23 +51,27 @@ def cut(
         that, which comes whole. Nothing for an empty stream.
     """
     hop = segment_hop(length, overlap)
-    buffer = np.empty(0, dtype=np.float32)
-    origin = 0  # position of the buffer in the recording
+    held: list[np.ndarray] = []  # joined once a segment, not once a block
+    waiting = 0  # samples held
+    origin = 0  # position of the first of them in the recording
     following = 0  # where the next segment starts
     for block in blocks:
-        buffer = np.concatenate([buffer, block])
-        while following + length <= origin + len(buffer):
+        held.append(block)
+        waiting += len(block)
+        if following + length > origin + waiting:
+            continue
+        buffer = np.concatenate(held)
+        while following + length <= origin + waiting:
             yield following, buffer[following - origin :][:length]
             following += hop
         # The last `length` samples may be wanted for the segment that ends the recording.
-        drop = min(following - origin, len(buffer) - length)
-        if drop > 0:
-            buffer, origin = buffer[drop:], origin + drop
-    total = origin + len(buffer)
+        drop = max(0, min(following - origin, waiting - length))
+        held, origin, waiting = [buffer[drop:]], origin + drop, waiting - drop
+    total = origin + waiting
     if 0 < total < length:
-        yield 0, buffer
+        yield 0, np.concatenate(held)
     elif total and whole and following - hop + length < total:
-        yield total - length, buffer[-length:]
+        yield total - length, np.concatenate(held)[-length:]
 
 
 def peak_normalised(blocks: Iterable[np.ndarray], hold: int) -> Iterator[np.ndarray]:
@@ -93,7 +97,7 @@ def peak_normalised(blocks: Iterable[np.ndarray], hold: int) -> Iterator[np.ndar
     for block in blocks:
         if not len(block):
             continue
-        peak = max(peak, float(np.abs(block).max()))
+        peak = max(peak, float(block.max()), -float(block.min()))
         held.append(block)
         waiting += len(block)
         if waiting >= hold:

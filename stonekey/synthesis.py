@@ -157,7 +157,7 @@ def _melody(
 
 
 def _add_phrase(
-    score: _Score,
+    score: _Score | _Notes,
     rng: np.random.Generator,
     mode: str,
     progression: str,
@@ -289,6 +289,47 @@ def piece(
         if tossed if drums is None else drums:
             _add_drums(score, drummer, at, bar, 4, 0.6)
     return score.finished()
+
+
+@dataclass(frozen=True)
+class Note:
+    """A note of `write_phrases`: MIDI pitch, seconds, and which part plays it."""
+
+    part: str
+    pitch: int
+    at: float
+    seconds: float
+    velocity: int
+
+
+class _Notes:
+    """In place of `_Score`: collects notes instead of their sound."""
+
+    def __init__(self, shift: float) -> None:
+        self.shift = round(shift)
+        self.notes: list[Note] = []
+
+    def add(self, pitch: int, at: float, seconds: float, timbre: str, gain: float) -> None:
+        self.notes.append(Note(timbre, pitch + self.shift, at, seconds, round(64 + 80 * gain)))
+
+
+def write_phrases(key: Key, rng: np.random.Generator, at: float, bar: float) -> list[Note]:
+    """Four bars of `piece` as notes for the parts "bass", "harmony" and "melody".
+
+    Args:
+        key: of the phrase.
+        rng: chooses the progression and how it is played.
+        at: where it begins, in seconds.
+        bar: length of a bar in seconds.
+    """
+    score = _Notes(_shift(key, 0.0, 0))
+    choices = (_LOOPS if rng.random() < 0.5 else _CADENCES)[key.mode]
+    progression = choices[int(rng.integers(len(choices)))]
+    beats, notes = int(rng.choice([1, 2, 4, 8])), int(rng.choice([2, 4, 8]))
+    arpeggio = beats >= 4 and bool(rng.integers(2))
+    style = _Style("bass", "harmony", "melody", beats, arpeggio, notes)
+    _add_phrase(score, rng, key.mode, progression, at, bar, style)
+    return score.notes
 
 
 def write_wav(path: str | Path, samples: np.ndarray, sample_rate: int = 22050) -> None:

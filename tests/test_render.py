@@ -16,8 +16,14 @@ from stonekey.keys import Key
 pretty_midi = pytest.importorskip("pretty_midi", reason="needs the render extra")
 
 from stonekey.data.render.arrange import arrange  # noqa: E402
+from stonekey.data.render.compose import compose  # noqa: E402
 from stonekey.data.render.run import RenderSettings, render  # noqa: E402
-from stonekey.data.render.scores import ScoreEntry, list_scores, read_score  # noqa: E402
+from stonekey.data.render.scores import (  # noqa: E402
+    ScoreEntry,
+    composed_songs,
+    list_scores,
+    read_score,
+)
 from stonekey.data.render.sound import (  # noqa: E402
     RenderError,
     find_soundfonts,
@@ -204,3 +210,20 @@ def test_command(scores: Path, soundfonts: tuple[Path, ...], tmp_path: Path) -> 
     assert missing.returncode == 2
     assert "none.sf2: no such soundfont" in missing.stderr
     assert shutil.which("fluidsynth") is not None
+
+
+def test_composed_songs_go_between_relative_keys(
+    soundfonts: tuple[Path, ...], tmp_path: Path
+) -> None:
+    song, again, other = (compose(seed, 30.0) for seed in (1, 1, 2))
+    notes = [[n.pitch for p in s.instruments for n in p.notes] for s in (song, again, other)]
+    assert notes[0] == notes[1] != notes[2]
+    assert song.get_end_time() >= 29
+    # C major and A minor, its raised sixth and seventh degrees included.
+    assert {p % 12 for p in notes[0]} <= {0, 2, 4, 5, 6, 7, 8, 9, 11}
+    bass = next(p for p in song.instruments if p.name == "bass").notes
+    phrases = [n.pitch % 12 for n in bass][::8]  # two notes a bar, four bars a phrase
+    assert phrases == [9, 0, 9, 0] or phrases == [0, 9, 0, 9]
+    report = render(composed_songs(1), tmp_path, RenderSettings(soundfonts[:1], seconds=5))
+    with report.manifest.open(newline="") as stream:
+        assert next(csv.DictReader(stream))["key"] == ""

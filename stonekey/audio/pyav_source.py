@@ -45,6 +45,7 @@ class PyavSource:
         self.path = path
         self.bad_packets = 0
         self._mixer = mixer
+        self._skip_to: float | None = None
         try:
             # "file:" keeps a colon in a name from being taken for a protocol; the whitelist keeps
             # playlists from reaching out to the network.
@@ -111,6 +112,9 @@ class PyavSource:
         # Frames are short (a Vorbis one may have 128 samples), so they are mixed many at a time.
         batch: _Batch | None = None
         for frame in self._frames():
+            if self._skip_to is not None and self._is_before(frame, self._skip_to):
+                continue
+            self._skip_to = None
             if batch is not None and not batch.takes(frame):
                 yield self._mixer(batch.samples()), batch.rate
                 batch = None
@@ -119,6 +123,26 @@ class PyavSource:
             batch.add(frame)
         if batch is not None:
             yield self._mixer(batch.samples()), batch.rate
+
+    def seek(self, seconds: float) -> None:
+        """Go to the frame at a time, for the next `blocks`.
+
+        Raises:
+            UnreadableError: the container has no way there.
+        """
+        ticks = round(seconds / self._stream.time_base) + (self._stream.start_time or 0)
+        try:
+            self._container.seek(ticks, stream=self._stream)
+        except (av.error.FFmpegError, OSError) as error:
+            reason = f"no way to {seconds:.1f} s: {_text(error)}"
+            raise UnreadableError(self.path, reason) from error
+        self._skip_to = seconds  # containers lead to a packet or a page before it
+
+    def _is_before(self, frame: Any, seconds: float) -> bool:
+        if frame.pts is None:
+            return False
+        start = (frame.pts - (self._stream.start_time or 0)) * self._stream.time_base
+        return bool(start + frame.samples / frame.sample_rate <= seconds)
 
     def close(self) -> None:
         """Close the file."""

@@ -15,7 +15,7 @@ QUALITY = "HQ"
 class BlockResampler:
     """Mono float32 blocks from one rate (Hz) to another, with no seam between the blocks."""
 
-    def __init__(self, from_rate: int, to_rate: int) -> None:
+    def __init__(self, from_rate: float, to_rate: float) -> None:
         self.from_rate = from_rate
         self._stream: Any = None
         if from_rate != to_rate:

@@ -67,6 +67,17 @@ class SoundfileSource:
             if len(block) < frames:
                 return
 
+    def seek(self, seconds: float) -> None:
+        """Go to a time, for the next `blocks`.
+
+        Raises:
+            UnreadableError: the file ends before, or is damaged there.
+        """
+        try:
+            self._file.seek(round(seconds * self.rate))
+        except (soundfile.SoundFileError, OSError) as error:
+            raise UnreadableError(self.path, f"no way to {seconds:.1f} s: {error}") from error
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()

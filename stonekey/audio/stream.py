@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
@@ -15,6 +15,7 @@ from stonekey.audio.errors import AudioError, EmptyAudioError, UnreadableError, 
 from stonekey.audio.headers import Backend, Header, ogg_is_cut, read_header
 from stonekey.audio.mixing import Mixer, Samples
 from stonekey.audio.resampling import BlockResampler
+from stonekey.tuning import LOOK_SECONDS
 
 if TYPE_CHECKING:
     from stonekey.audio.pyav_source import PyavSource
@@ -24,6 +25,8 @@ SAMPLE_RATE = 22050  # Hz, of every model
 # Lossy formats round their length to frames and count or not the encoder's delay.
 _TOLERANCE_SECONDS = 0.3
 
+# The start of a recording, mono (n,), and its rate in Hz -> cents by which its pitch is too high.
+Tune = Callable[[Samples, int], float]
 AudioInput = str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO
 
 
@@ -52,7 +55,9 @@ class AudioStream:
 
     Attributes:
         path: name of the file.
-        sample_rate: rate of the blocks, in Hz.
+        sample_rate: rate asked for, in Hz, at which the blocks are in tune.
+        rate: samples of the blocks per second of the recording; differs from ``sample_rate`` from
+            the first block on where the pitch is corrected.
         source_rate: rate of the file in Hz, 0 where only decoding would tell.
         channels: number of channels of the file, 0 where only decoding would tell.
         expected_seconds: the length the file's header promises; None where it promises nothing.
@@ -60,10 +65,14 @@ class AudioStream:
         warnings: what went wrong without stopping the decoding; complete after the last block.
     """
 
-    def __init__(self, source: AudioInput, sample_rate: int = SAMPLE_RATE) -> None:
+    def __init__(
+        self, source: AudioInput, sample_rate: int = SAMPLE_RATE, tune: Tune | None = None
+    ) -> None:
         if sample_rate <= 0:
             raise ValueError(f"the sampling rate must be positive, not {sample_rate}")
         self.sample_rate = sample_rate
+        self.rate = float(sample_rate)
+        self._tune = tune
         self.warnings: list[str] = []
         self._mixer = Mixer()
         self._file: BinaryIO | None = None
@@ -107,10 +116,18 @@ class AudioStream:
         self.source_rate = source.rate
         self.channels = source.channels
 
+    def blocks_from(self, seconds: float) -> Iterator[tuple[Samples, int]]:
+        """Yield the decoder's own mono blocks from a time on, and their rates; not resampled.
+
+        FFmpeg starts at the frame that holds it, up to 0.1 s before.
+        """
+        self._source.seek(seconds)
+        return self._source.blocks()
+
     @property
     def seconds(self) -> float:
         """Length in seconds of the blocks yielded so far."""
-        return self._yielded / self.sample_rate
+        return self._yielded / self.rate
 
     def __iter__(self) -> Iterator[Samples]:
         return self
@@ -136,7 +153,7 @@ class AudioStream:
 
     def _resampled(self) -> Generator[Samples, None, None]:
         resampler: BlockResampler | None = None
-        for block, rate in self._mono():
+        for block, rate in self._tuned():
             if resampler is None or resampler.from_rate != rate:
                 if resampler is not None:
                     yield from self._count(resampler.flush())
@@ -148,7 +165,7 @@ class AudioStream:
 
     def _resampler(self, rate: int) -> BlockResampler:
         try:
-            return BlockResampler(rate, self.sample_rate)
+            return BlockResampler(rate, self.rate)
         except (ValueError, RuntimeError) as error:
             raise UnreadableError(self.path, f"sampling rate of {rate} Hz: {error}") from error
 
@@ -156,6 +173,29 @@ class AudioStream:
         if len(block):
             self._yielded += len(block)
             yield block
+
+    def _tuned(self) -> Iterator[tuple[Samples, int]]:
+        """Yield the mono blocks, after setting the rate that puts them in tune."""
+        blocks = self._mono()
+        if self._tune is None:
+            yield from blocks
+            return
+        held: list[tuple[Samples, int]] = []
+        seconds = 0.0
+        for block, rate in blocks:
+            held.append((block, rate))
+            seconds += len(block) / rate
+            if seconds >= LOOK_SECONDS:
+                break
+        if held:
+            first = held[0][1]
+            start = np.concatenate([block for block, rate in held if rate == first])
+            # More samples per second, played at the rate asked for, lower the pitch.
+            self.rate = self.sample_rate * 2 ** (self._tune(start, first) / 1200)
+            del start
+        while held:  # let go of each
+            yield held.pop(0)
+        yield from blocks
 
     def _mono(self) -> Iterator[tuple[Samples, int]]:
         """Yield the decoded mono blocks and their rates."""
@@ -245,12 +285,15 @@ def _inspect(path: str) -> Header:
         raise UnreadableError(path, f"cannot be opened: {reason}") from error
 
 
-def stream_audio(source: AudioInput, sample_rate: int = SAMPLE_RATE) -> AudioStream:
+def stream_audio(
+    source: AudioInput, sample_rate: int = SAMPLE_RATE, tune: Tune | None = None
+) -> AudioStream:
     """Decode a file block by block, in bounded memory.
 
     Args:
         source: a path, or a binary file object, which stays the caller's to close.
         sample_rate: rate wanted, in Hz.
+        tune: hears the first minute and says by how many cents its pitch is to be lowered.
 
     Returns:
         An iterator over mono float32 blocks (n,), the mean of the channels, as loud as in the
@@ -263,7 +306,7 @@ def stream_audio(source: AudioInput, sample_rate: int = SAMPLE_RATE) -> AudioStr
         EmptyAudioError: holds nothing; for a file that has a header, when iterating ends.
         ValueError: ``sample_rate`` is not positive.
     """
-    return AudioStream(source, sample_rate)
+    return AudioStream(source, sample_rate, tune)
 
 
 def load_audio(source: AudioInput, sample_rate: int = SAMPLE_RATE) -> Audio:

@@ -14,9 +14,22 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+
+def complete_model(incomplete: str) -> list[str]:
+    """Names of models that begin so, for shell completion."""
+    from stonekey.registry import model_names
+
+    return [name for name in model_names() if name.startswith(incomplete)]
+
+
 Model = Annotated[
     str,
-    typer.Option("--model", "-m", help='Name (see "stonekey models") or path of a model.'),
+    typer.Option(
+        "--model",
+        "-m",
+        help='Name (see "stonekey models") or path of a model.',
+        autocompletion=complete_model,
+    ),
 ]
 Overlap = Annotated[
     float, typer.Option(help="Share of a 15 s segment that the next repeats, 0 to below 1.")
@@ -30,6 +43,14 @@ PublishedSegments = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="cpu, or a torch device such as cuda.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads for the network.", metavar="N")]
+Tune = Annotated[
+    str,
+    typer.Option(
+        help="auto: correct the pitch of music not tuned to A = 440 Hz (not with "
+        "--published-segments); off; or the cents by which it is too high."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as a JSON object.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
 
 

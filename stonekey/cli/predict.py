@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -19,6 +21,7 @@ from stonekey.cli.common import (
     Overlap,
     PublishedSegments,
     Threads,
+    Tune,
     check_output,
     fail,
     say,
@@ -41,7 +44,7 @@ SUFFIXES = {
 def predict(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE|FOLDER", help="Recordings; folders are searched."),
+        typer.Argument(metavar="FILE|FOLDER|PLAYLIST", help="Recordings; folders are searched."),
     ],
     model: Model = DEFAULT_MODEL,
     format: Annotated[
@@ -70,9 +73,18 @@ def predict(
     ] = None,
     overlap: Overlap = 0.0,
     published_segments: PublishedSegments = False,
+    tune: Tune = "auto",
     device: Device = "cpu",
     backend: Annotated[str, typer.Option(help="auto, onnx or torch.")] = "auto",
     threads: Threads = None,
+    jobs: Annotated[
+        int,
+        typer.Option("--jobs", "-j", min=1, help="Files estimated at the same time.", metavar="N"),
+    ] = 1,
+    fast: Annotated[
+        bool,
+        typer.Option("--fast", help="Hear only a few segments of each file: 2 to 3 times faster."),
+    ] = False,
     progress: Annotated[
         bool | None,
         typer.Option(
@@ -105,6 +117,7 @@ def predict(
     with told_errors():
         from stonekey.estimator import KeyEstimator
         from stonekey.results import FileResult, Layout
+        from stonekey.tuning import checked_option
 
         files, unlisted = _find(paths, extension)
         results = [FileResult(path, None, error) for path, error in unlisted]
@@ -112,11 +125,13 @@ def predict(
             model,
             device,
             backend=backend,  # type: ignore[arg-type]  # checked by the estimator
-            threads=threads,
+            threads=threads or (1 if jobs > 1 else None),
             overlap=overlap,
             published_segments=published_segments,
+            fast=fast,
+            tune=checked_option(tune),
         )
-        single = len(paths) == 1 and not paths[0].is_dir()
+        single = len(paths) == 1 and files == paths
         layout = Layout(estimator.info.name, estimator.class_table, notation, top, single)
         if progress is None:
             to_terminal = output is None and form not in ("table", "npz") and _is_terminal("stdout")
@@ -125,7 +140,7 @@ def predict(
             kind = f"{'/'.join(extension)} files" if extension else "audio files"
             say(f"stonekey: no {kind} in {', '.join(_shown(p) for p in paths)}")
         with Interrupt() as interrupt:
-            run = _Run(estimator, files, results, interrupt, progress)
+            run = _Run(estimator, files, results, interrupt, progress, jobs)
             _write(run.results(), form, output, layout)
     if interrupt.requested:
         say(f"stonekey: interrupted: {run.done} of {len(files)} files done")
@@ -164,19 +179,19 @@ def _find(
     paths: list[Path], extension: list[str] | None
 ) -> tuple[list[Path], list[tuple[Path, str]]]:
     """Files to read, and folders that cannot be listed with the reason."""
-    from stonekey.audio import find_audio_files
+    from stonekey.audio.files import find_audio_files, listing_problem
 
     endings = [e.strip() for given in extension or () for e in given.split(",") if e.strip()]
     unlisted: list[tuple[Path, str]] = []
 
     def note(folder: Path, error: OSError) -> None:
-        unlisted.append((folder, f"cannot be listed: {error.strerror or error}"))
+        unlisted.append((folder, listing_problem(error)))
 
     return find_audio_files(paths, endings or None, note), unlisted
 
 
 class _Run:
-    """Estimates files one after the other; no file's failure ends the run."""
+    """Estimates files, ``jobs`` at the same time; no file's failure ends the run."""
 
     def __init__(
         self,
@@ -185,12 +200,14 @@ class _Run:
         first: list[FileResult],
         interrupt: Interrupt,
         progress: bool,
+        jobs: int,
     ) -> None:
         self._estimator = estimator
         self._files = files
         self._first = first
         self._interrupt = interrupt
         self._progress = progress
+        self._jobs = jobs
         self.failed = 0
         self.done = 0
 
@@ -203,29 +220,52 @@ class _Run:
                 from stonekey.cli.progress import tracked
 
                 files = stack.enter_context(tracked(self._files))
-            for path in files:
-                estimated = self._estimate(path)
-                if estimated is None:
-                    return
+            for result in self._estimated(files):
                 self.done += 1
-                yield self._told(estimated)
+                yield self._told(result)
                 if self._interrupt.requested:
                     return
 
-    def _estimate(self, path: Path) -> FileResult | None:
-        """The file's result, None when interrupted."""
+    def _estimated(self, files: Iterable[Path]) -> Iterator[FileResult]:
+        """The files' results in their order, up to an interruption."""
+        if self._jobs == 1:
+            waits: Iterator[Callable[[], FileResult]] = (partial(self._estimate, p) for p in files)
+        else:
+            waits = self._submitted(files)
+        try:
+            for wait in waits:
+                self._interrupt.working = True
+                try:
+                    result = wait()
+                finally:
+                    self._interrupt.working = False
+                yield result
+        except KeyboardInterrupt:
+            return
+
+    def _submitted(self, files: Iterable[Path]) -> Iterator[Callable[[], FileResult]]:
+        """Keep ``jobs`` threads busy; decoding and the network let them run side by side."""
+        from concurrent.futures import Future, ThreadPoolExecutor
+
+        pool = ThreadPoolExecutor(self._jobs)
+        waiting: deque[Future[FileResult]] = deque()
+        try:
+            for path in files:
+                waiting.append(pool.submit(self._estimate, path))
+                if len(waiting) > 2 * self._jobs:
+                    yield waiting.popleft().result
+            while waiting:
+                yield waiting.popleft().result
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _estimate(self, path: Path) -> FileResult:
         from stonekey.results import FileResult, reason
 
         try:
-            self._interrupt.working = True
-            try:
-                return FileResult(path, self._estimator(path))
-            except Exception as error:  # one bad file must not end the run, whatever is wrong
-                return FileResult(path, None, reason(error))
-            finally:
-                self._interrupt.working = False
-        except KeyboardInterrupt:
-            return None
+            return FileResult(path, self._estimator(path))
+        except Exception as error:  # one bad file must not end the run, whatever is wrong
+            return FileResult(path, None, reason(error))
 
     def _told(self, result: FileResult) -> FileResult:
         if result.error is not None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from stonekey.checkpoint import write_atomically
 from stonekey.data.render.arrange import arrange
+from stonekey.data.render.compose import compose
 from stonekey.data.render.scores import ScoreEntry, read_score, safe_name
 from stonekey.data.render.sound import SAMPLE_RATE, RenderError, play, process, write_lossy
 
@@ -131,7 +132,11 @@ def render_one(
     """
     rng = np.random.default_rng([settings.seed, zlib.crc32(entry.name.encode()), version])
     soundfont = settings.soundfonts[int(rng.integers(len(settings.soundfonts)))]
-    arrangement = arrange(read_score(entry.path), rng, settings.seconds, settings.transpose)
+    if entry.composed is None:
+        score = read_score(entry.path)
+    else:
+        score = compose(entry.composed, 1.3 * settings.seconds)
+    arrangement = arrange(score, rng, settings.seconds, settings.transpose)
     samples = play(arrangement.music, soundfont, rng)
     samples = process(samples[: round(settings.seconds * SAMPLE_RATE)], rng)
     suffix = "mp3" if rng.random() < 0.5 else "ogg"

@@ -23,11 +23,15 @@ VALID, TEST = 10, 10
 
 @dataclass(frozen=True)
 class ScoreEntry:
-    """One score: its name in the collection, its file, and its key if that is known."""
+    """One score: its name in the collection, its file, and its key if that is known.
+
+    Without a file, ``composed`` is the seed of `stonekey.data.render.compose.compose`.
+    """
 
     name: str
     path: Path
     key: Key | None = None
+    composed: int | None = None
 
     @property
     def source(self) -> str:
@@ -79,6 +83,11 @@ def list_scores(source: Path) -> list[ScoreEntry]:
     if not entries:
         raise ValueError(f"{source}: no score ({', '.join((*MIDI, *MUSICXML))})")
     return entries
+
+
+def composed_songs(number: int) -> list[ScoreEntry]:
+    """Songs to compose; they have no one key."""
+    return [ScoreEntry(f"composed/{i:05d}.mid", Path(), None, i) for i in range(number)]
 
 
 def read_score(path: Path) -> PrettyMIDI:

@@ -1,0 +1,82 @@
+"""Parts of a file spread over its length, found by seeking, without decoding what lies between."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from stonekey.audio.errors import AudioError
+from stonekey.audio.mixing import Samples
+from stonekey.audio.stream import AudioStream
+
+
+@dataclass(frozen=True)
+class Excerpts:
+    """Parts of one recording.
+
+    Attributes:
+        rate: samples per second of the parts, the file's own.
+        seconds: length of the whole recording, as its header promises.
+        starts: where each part starts, in seconds.
+        parts: mono float32, (n,) each, equally long.
+    """
+
+    rate: float
+    seconds: float
+    starts: tuple[float, ...]
+    parts: tuple[Samples, ...]
+
+
+def spread(total: float, count: int, length: float) -> tuple[float, ...]:
+    """Starts of ``count`` parts, each in the middle of an equal share of ``total``.
+
+    Empty where the parts would touch: then they are no saving.
+    """
+    share = total / count
+    if share <= length:
+        return ()
+    return tuple((i + 0.5) * share - length / 2 for i in range(count))
+
+
+def read_excerpts(source: str | os.PathLike[str], count: int, length: float) -> Excerpts | None:
+    """Read ``count`` parts of ``length`` seconds.
+
+    Returns:
+        None for a file that has to be read from start to end: its header does not promise a
+        length, it is no longer than the parts, or not all of them are there (a damaged file).
+
+    Raises:
+        UnreadableError: missing, not to be read, a folder, or nothing that can be decoded.
+        NoAudioStreamError: understood, but holds no sound.
+    """
+    with AudioStream(source) as stream:
+        rate, total = stream.source_rate, stream.expected_seconds
+        starts = spread(total, count, length) if total else ()
+        if not starts or not rate or total is None:
+            return None
+        parts = []
+        try:
+            for start in starts:
+                part = _read(stream, start, round(length * rate), rate)
+                if part is None:
+                    return None
+                parts.append(part)
+        except AudioError:
+            return None
+    return Excerpts(rate, total, starts, tuple(parts))
+
+
+def _read(stream: AudioStream, start: float, samples: int, rate: int) -> Samples | None:
+    """``samples`` from ``start`` seconds on; None where they are not all there."""
+    held: list[Samples] = []
+    missing = samples
+    for block, block_rate in stream.blocks_from(start):
+        if block_rate != rate:
+            return None
+        held.append(block[:missing])
+        missing -= len(held[-1])
+        if missing == 0:
+            return np.concatenate(held)
+    return None

@@ -1,0 +1,157 @@
+"""``stonekey timeline``: the keys of a recording over time."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stonekey.cli.common import (
+    Device,
+    Force,
+    Model,
+    Threads,
+    Tune,
+    check_output,
+    fail,
+    say,
+    told_errors,
+)
+from stonekey.keys import NOTATIONS
+from stonekey.registry import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from stonekey.timeline import Timeline
+
+FORMATS = ("table", "json", "csv", "jams", "audacity", "sonic")
+SUFFIXES = {".json": "json", ".csv": "csv", ".jams": "jams", ".txt": "audacity"}
+
+
+def timeline(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")],
+    model: Model = DEFAULT_MODEL,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help=f"{', '.join(FORMATS)}. By default from the suffix of --output "
+            "(.json, .csv, .jams; .txt for audacity), else table.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write to this file.")
+    ] = None,
+    force: Force = False,
+    hop: Annotated[
+        float, typer.Option(help="Seconds from window to window, 1 to 15.", metavar="S")
+    ] = 2.0,
+    window: Annotated[
+        float | None,
+        typer.Option(help="Seconds that each window is long, 3 to 15; 8 by default.", metavar="S"),
+    ] = None,
+    notation: Annotated[
+        str, typer.Option("--notation", "-n", help=f"{', '.join(NOTATIONS)}.")
+    ] = "musical",
+    min_confidence: Annotated[
+        float, typer.Option(min=0, max=1, help="Write no key below this confidence.", metavar="P")
+    ] = 0.0,
+    tune: Tune = "auto",
+    device: Device = "cpu",
+    threads: Threads = None,
+) -> None:
+    """Print the keys of a recording over time, and its modulations.
+
+    Windows of some seconds are given to the model one after the other; a Viterbi search over the
+    keys, in which a near key is likelier to follow than a far one, turns their probabilities into
+    spans of one key. table lists spans and modulations; json has these and all probabilities; csv
+    has the probabilities, a row for each window; jams, audacity and sonic (Sonic Visualiser
+    regions) are the spans for other programs.
+
+    Exit code: 0, 1 when the file cannot be read, 2 for bad usage, 130 after Ctrl-C.
+
+    For example:
+
+      stonekey timeline sonata.flac
+
+      stonekey timeline sonata.flac --hop 1 --output sonata.jams
+
+      stonekey timeline sonata.flac --format audacity --output labels.txt
+    """
+    form = format or (SUFFIXES.get(output.suffix.lower()) if output else "table")
+    if form not in FORMATS:
+        if form is None:
+            fail(f"{output}: no format goes with this suffix; give --format")
+        fail(f"--format must be one of {', '.join(FORMATS)}, got '{form}'")
+    if notation not in NOTATIONS:
+        fail(f"--notation must be one of {', '.join(NOTATIONS)}, got '{notation}'")
+    check_output(output, force)
+    with told_errors():
+        from stonekey.audio.errors import display_name
+        from stonekey.timeline import confident, key_timeline, timeline_estimator
+        from stonekey.timeline_formats import WRITERS
+        from stonekey.tuning import checked_option
+
+        estimator = timeline_estimator(
+            model, hop, window, device=device, threads=threads, tune=checked_option(tune)
+        )
+        found = confident(key_timeline(file, estimator=estimator), min_confidence)
+        for warning in found.warnings:
+            say(f"stonekey: {file}: {warning}")
+        if form == "table":
+            _write(_table(found, notation, to_terminal=output is None), output)
+        else:
+            _write(WRITERS[form](found, display_name(file), notation), output)
+
+
+def _write(text: str, output: Path | None) -> None:
+    from stonekey.checkpoint import write_atomically
+
+    if output is not None:
+        write_atomically(
+            output, lambda temporary: temporary.write_text(text, encoding="utf-8") and None
+        )
+        return
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+
+
+def _table(timeline: Timeline, notation: str, to_terminal: bool) -> str:
+    """Spans, then modulations, for people."""
+    import io
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from stonekey.timeline_formats import NO_KEY, shown
+
+    spans = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("Start", "End", "Key", "Confidence"):
+        spans.add_column(name, justify="left" if name == "Key" else "right")
+    for span in timeline.spans:
+        cells = shown(span.label, notation), f"{span.confidence:.0%}"
+        spans.add_row(_clock(span.start), _clock(span.end), *cells)
+    colour = to_terminal and sys.stdout.isatty()
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=colour, width=100)
+    if timeline.spans:
+        console.print(spans)
+    else:
+        console.print(NO_KEY)
+    for change in timeline.modulations:
+        names = f"{shown(change.before, notation)} to {shown(change.after, notation)}"
+        console.print(f"{_clock(change.time)}  {names}, confidence {change.confidence:.0%}")
+    return text.getvalue()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"

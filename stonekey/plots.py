@@ -1,0 +1,286 @@
+"""One figure of a recording: its chroma, its keys over time, and the circle of fifths.
+
+Drawn with matplotlib without a display. Darkness alone carries the quantities, so the figure can
+be printed in grey; the one colour used besides, orange, marks answers and is told from the blue
+by colour-blind readers.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stonekey.estimate import KeyEstimate
+from stonekey.keys import ClassLabel, Key, KeySignature
+from stonekey.timeline import Timeline
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ORANGE = "#D55E00"  # of Okabe and Ito
+CMAP = "Blues"
+_LEGEND = (
+    "Darker: louder (pitch classes), likelier (keys).\n"
+    "Orange: the key, and the seven notes of its scale."
+)
+_COLUMNS = 900  # of the chroma, at most
+_PITCH_CLASSES = ("C", "D♭", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B")
+
+
+def plot_recording(
+    path: str | os.PathLike[str],
+    model: str | os.PathLike[str] | None = None,
+    *,
+    hop: float | None = None,
+    window: float | None = None,
+    notation: str = "short",
+    title: str | None = None,
+    **options: Any,
+) -> Figure:
+    """Analyse a file and draw it.
+
+    Args:
+        path: of the recording.
+        model: name or path of a model; None for the default.
+        hop: of the timeline, as in `stonekey.timeline.timeline_estimator`.
+        window: likewise.
+        notation: how keys are written (`stonekey.keys.NOTATIONS`).
+        title: above the figure; None for the file's name.
+        options: further settings of `stonekey.KeyEstimator`.
+
+    Raises:
+        AudioError: when the file cannot be read.
+        CheckpointError, ValueError: as `stonekey.KeyEstimator`.
+    """
+    from stonekey.audio import stream_audio
+    from stonekey.audio.errors import display_name
+    from stonekey.chroma import chroma
+    from stonekey.estimator import KeyEstimator
+    from stonekey.registry import DEFAULT_MODEL
+    from stonekey.results import printable
+    from stonekey.timeline import DEFAULT_HOP, key_timeline, timeline_estimator
+    from stonekey.tuning import Tuner
+
+    model = DEFAULT_MODEL if model is None else model
+    # Checked before the work is done.
+    windows = timeline_estimator(model, DEFAULT_HOP if hop is None else hop, window, **options)
+    estimate = KeyEstimator(model, **options)(path)
+    timeline = key_timeline(path, estimator=windows)
+    rate = windows.info.front_end.sample_rate
+    with stream_audio(path, rate, Tuner(windows.tune)) as stream:
+        energies = chroma(stream, rate)
+    name = printable(display_name(Path(path).name)) if title is None else title
+    return key_figure(estimate, timeline, energies, name, notation)
+
+
+def key_figure(
+    estimate: KeyEstimate,
+    timeline: Timeline,
+    energies: NDArray[np.float64],
+    title: str = "",
+    notation: str = "short",
+) -> Figure:
+    """Draw a recording.
+
+    Args:
+        estimate: of the whole recording: the circle.
+        timeline: of the same recording.
+        energies: its chroma from start to end, (12, frames), C first.
+        title: above the figure.
+        notation: how keys are written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10.5, 6.9), layout="constrained")
+    grid = figure.add_gridspec(2, 2, width_ratios=(1.6, 1), height_ratios=(1, 1.35))
+    upper = figure.add_subplot(grid[0, 0])
+    lower = figure.add_subplot(grid[1, 0], sharex=upper)
+    circle = figure.add_subplot(grid[:, 1], projection="polar")
+    centre = estimate.signature.fifths if estimate.signature else 0
+    _draw_chroma(upper, timeline, energies, centre)
+    _draw_keys(lower, timeline, centre, notation)
+    for change in timeline.modulations:
+        for axes in (upper, lower):
+            axes.axvline(change.time, color=ORANGE, linewidth=1, linestyle=(0, (4, 3)))
+    _name_spans(upper, timeline, notation)
+    _draw_circle(circle, estimate, timeline.class_table, notation)
+    figure.suptitle(
+        _shortened(title, 90), fontsize=13, fontweight="bold", x=0.01, ha="left", parse_math=False
+    )
+    return figure
+
+
+def _draw_chroma(
+    axes: Axes, timeline: Timeline, energies: NDArray[np.float64], centre: int
+) -> None:
+    """Pitch classes in fifths, so that a scale's seven are neighbours, and boxes round them."""
+    # The scale of the main key in the middle.
+    order = [(7 * (centre - 4 + row)) % 12 for row in range(12)]
+    # Between loudness and energy: a loud note's neighbours stay pale.
+    shown = _columns(energies[order] ** 0.7, _COLUMNS)
+    loudest = shown.max(axis=0, initial=0.0)
+    audible = loudest > 1e-3 * loudest.max(initial=0.0)
+    shown = np.where(audible, shown / np.where(audible, loudest, 1), 0)
+    axes.imshow(
+        shown, origin="lower", aspect="auto", cmap=CMAP, vmin=0, vmax=1, interpolation="nearest",
+        extent=(0, timeline.duration, -0.5, 11.5),
+    )  # fmt: skip
+    for span in timeline.spans:
+        if span.label is None:
+            continue
+        first = (span.label.signature.fifths - 1 - (centre - 4)) % 12
+        for low in (first, first - 12):  # the circle goes on at the other edge
+            _box(axes, span.start, span.end, max(low, 0) - 0.5, min(low + 7, 12) - 0.5)
+    axes.set_yticks(range(12), [_PITCH_CLASSES[i] for i in order], fontsize=9)
+    axes.set_ylabel("pitch class, in fifths")
+    axes.tick_params(length=0, labelbottom=False)
+    axes.set(xlim=(0, timeline.duration or 1), ylim=(-0.5, 11.5))
+
+
+def _box(axes: Axes, left: float, right: float, low: float, high: float) -> None:
+    from matplotlib.patches import Rectangle
+
+    if high > low:
+        axes.add_patch(
+            Rectangle((left, low), right - left, high - low, fill=False, edgecolor=ORANGE,
+                      linewidth=1.4)
+        )  # fmt: skip
+
+
+def _draw_keys(axes: Axes, timeline: Timeline, centre: int, notation: str) -> None:
+    """Probabilities of the windows, a key a row, and the smoothed keys as bars."""
+    table = timeline.class_table
+
+    def place(label: ClassLabel) -> tuple[int, int]:
+        minor = isinstance(label, Key) and label.mode == "minor"
+        return (label.signature.fifths - (centre - 6)) % 12, int(minor)
+
+    order = sorted(range(len(table)), key=lambda i: place(table[i]))
+    row = {table[i]: number for number, i in enumerate(order)}
+    if len(timeline.times):
+        middles = (timeline.times[1:] + timeline.times[:-1]) / 2
+        edges = np.array([0.0, *middles, timeline.duration])
+        axes.pcolormesh(
+            edges, np.arange(len(table) + 1) - 0.5, timeline.probabilities[:, order].T,
+            cmap=CMAP, vmin=0, vmax=1, rasterized=True,
+        )  # fmt: skip
+    for edge in range(2, len(table), 2):
+        axes.axhline(edge - 0.5, color="0.9", linewidth=0.5)
+    for span in timeline.spans:
+        if span.label is not None:
+            at = row[span.label]
+            _box(axes, span.start, span.end, at - 0.5, at + 0.5)
+    names = [_text(table[i], notation) for i in order]
+    axes.set_yticks(range(len(table)), names, fontsize=8)
+    axes.set_ylabel("key, on the circle of fifths")
+    axes.set_xlabel("time (minutes:seconds)")
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(-0.5, len(table) - 0.5)
+    ticks = _time_ticks(timeline.duration)
+    axes.set_xticks(ticks, [f"{int(t) // 60}:{int(t) % 60:02d}" for t in ticks])
+
+
+def _name_spans(axes: Axes, timeline: Timeline, notation: str) -> None:
+    """The keys above their spans, where there is room."""
+    for span in timeline.spans:
+        share = (span.end - span.start) / timeline.duration
+        name = "no key" if span.label is None else _text(span.label, notation)
+        if share >= 0.013 * len(name) + 0.01:
+            axes.annotate(
+                name, ((span.start + span.end) / 2, 11.5), (0, 4), textcoords="offset points",
+                ha="center", va="bottom", fontsize=10, color=ORANGE, fontweight="bold",
+                annotation_clip=False,
+            )  # fmt: skip
+
+
+def _draw_circle(
+    axes: Any, estimate: KeyEstimate, table: Sequence[ClassLabel], notation: str
+) -> None:
+    """Sectors clockwise in fifths: majors outside, minors inside; darker is likelier."""
+    from matplotlib import colormaps
+
+    axes.set_theta_zero_location("N")
+    axes.set_theta_direction(-1)
+    axes.set_axis_off()
+    axes.set_anchor((0.5, 0.8))
+    axes.set_ylim(0, 1)
+    cmap = colormaps[CMAP]
+    scale = max(estimate.probabilities.values(), default=1.0)
+    width = 2 * math.pi / 12
+    for label in table:
+        probability = estimate.probabilities.get(label, 0.0)
+        low, high = 0.34, 1.0
+        if isinstance(label, Key):
+            low, high = (0.68, 1.0) if label.mode == "major" else (0.36, 0.68)
+        angle = label.signature.fifths * width
+        best = label == estimate.label
+        axes.bar(
+            angle, high - low, width, bottom=low, color=cmap(0.95 * probability / scale),
+            edgecolor=ORANGE if best else "0.6", linewidth=3 if best else 0.8,
+            zorder=3 if best else 2, clip_on=False,
+        )  # fmt: skip
+        dark = probability / scale > 0.55
+        share = f"\n{100 * probability:.0f} %" if probability >= 0.015 else ""
+        axes.text(
+            angle, (low + high) / 2, _text(label, notation).replace("/", "\n") + share,
+            ha="center", va="center", fontsize=9, linespacing=1.15, zorder=4,
+            color="white" if dark else "0.1", fontweight="bold" if best else "normal",
+        )  # fmt: skip
+    answer = "no key" if estimate.label is None else _text(estimate.label, "musical", "\n")
+    axes.text(0, 0, answer, ha="center", va="center", fontsize=13, fontweight="bold")
+    facts = [_shortened(warning, 44) for warning in estimate.warnings[:2]]
+    if estimate.label is not None:
+        facts = [f"confidence {100 * estimate.confidence:.0f} %"]
+    if estimate.tuning is not None:
+        facts[-1] += f", {_tuning(estimate.tuning)}"
+    facts.append(f"model {_shortened(estimate.model, 40)}")
+    axes.set_title("\n".join(facts), fontsize=10, y=-0.06, va="top")
+    axes.text(0.5, -0.22, _LEGEND, transform=axes.transAxes, ha="center", va="top", fontsize=8,
+              color="0.35", linespacing=1.4)  # fmt: skip
+
+
+def _tuning(cents: float) -> str:
+    """How far the music lies from A = 440 Hz, in words."""
+    whole = round(cents)
+    if not whole:
+        return "in tune with A = 440 Hz"
+    return f"{abs(whole)} cents {'above' if whole > 0 else 'below'} A = 440 Hz"
+
+
+def _text(label: ClassLabel, notation: str, between: str = "/") -> str:
+    """A label for a figure, with real sharps and flats."""
+    names = [label.major, label.minor] if isinstance(label, KeySignature) else [label]
+    if isinstance(label, KeySignature) and notation in ("short", "musical"):
+        parts = label.format(notation).split(" / ")
+    else:
+        parts = [name.format(notation) for name in names]
+    if notation in ("camelot", "openkey"):
+        return between.join(parts)
+    return between.join(part[0] + part[1:].replace("b", "♭").replace("#", "♯") for part in parts)
+
+
+def _columns(values: NDArray[np.float64], most: int) -> NDArray[np.float64]:
+    """Neighbouring columns averaged, so that there are at most so many."""
+    count = values.shape[1]
+    if count <= most:
+        return values
+    starts = np.linspace(0, count, most, endpoint=False).astype(int)
+    sums = np.add.reduceat(values, starts, axis=1)
+    return np.asarray(sums / np.diff([*starts, count]))
+
+
+def _time_ticks(duration: float) -> list[int]:
+    steps = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
+    step = next((s for s in steps if duration / s <= 9), steps[-1])
+    return list(range(0, int(duration) + 1, step))
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 3]}..."

@@ -1,0 +1,165 @@
+"""A timeline as text: JSON, CSV, JAMS, and labels for Audacity and Sonic Visualiser."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+from stonekey.keys import ClassLabel, Key
+from stonekey.timeline import KeySpan, Timeline
+from stonekey.version import __version__
+
+NO_KEY = "no key"
+
+
+def shown(label: ClassLabel | None, notation: str) -> str:
+    """A label as text, ``no key`` for None."""
+    return NO_KEY if label is None else label.format(notation)
+
+
+def to_json(timeline: Timeline, file: str, notation: str = "musical") -> str:
+    """One object: spans, modulations, and the grid by columns. Times in seconds."""
+    record: dict[str, Any] = {
+        "file": file,
+        "duration": round(timeline.duration, 3),
+        "spans": [
+            {
+                "start": round(span.start, 3),
+                "end": round(span.end, 3),
+                "key": span.label and span.label.format(notation),
+                "confidence": round(span.confidence, 4),
+            }
+            for span in timeline.spans
+        ],
+        "modulations": [
+            {
+                "time": round(change.time, 3),
+                "from": change.before.format(notation),
+                "to": change.after.format(notation),
+                "confidence": round(change.confidence, 4),
+            }
+            for change in timeline.modulations
+        ],
+        "grid": {
+            "times": [round(float(time), 3) for time in timeline.times],
+            "keys": [label.format(notation) for label in timeline.labels],
+            "probabilities": {
+                label.format(notation): [round(float(p), 4) for p in column]
+                for label, column in zip(
+                    timeline.class_table, timeline.probabilities.T, strict=True
+                )
+            },
+        },
+        "hop": timeline.hop,
+        "window": timeline.window,
+        "tuning": None if timeline.tuning is None else round(timeline.tuning, 1),
+        "model": timeline.model,
+        "warnings": list(timeline.warnings),
+    }
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def to_csv(timeline: Timeline, file: str, notation: str = "musical") -> str:
+    """The grid: a row for each window with its time, smoothed key and all probabilities."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["time", "key", *(label.format(notation) for label in timeline.class_table)])
+    for time, label, row in zip(
+        timeline.times, timeline.labels, timeline.probabilities, strict=True
+    ):
+        cells = (f"{p:.4f}" for p in row)
+        rows.writerow([f"{time:.3f}", label.format(notation), *cells])
+    return text.getvalue()
+
+
+def to_jams(timeline: Timeline, file: str, notation: str = "musical") -> str:
+    """JAMS 0.3: namespace ``key_mode``, or ``tag_open`` for key signatures, which it lacks.
+
+    The notation is JAMS's own.
+    """
+    keys = all(isinstance(label, Key) for label in timeline.class_table)
+    record = {
+        "annotations": [
+            {
+                "annotation_metadata": {
+                    "curator": {"name": "", "email": ""},
+                    "annotator": {"model": timeline.model},
+                    "version": "",
+                    "corpus": "",
+                    "annotation_tools": f"stonekey {__version__}",
+                    "annotation_rules": "",
+                    "validation": "",
+                    "data_source": "program",
+                },
+                "namespace": "key_mode" if keys else "tag_open",
+                "data": [
+                    {
+                        "time": span.start,
+                        "duration": span.end - span.start,
+                        "value": _jams_value(span.label),
+                        "confidence": span.confidence,
+                    }
+                    for span in timeline.spans
+                ],
+                "sandbox": {},
+                "time": 0.0,
+                "duration": timeline.duration,
+            }
+        ],
+        "file_metadata": {
+            "title": file,
+            "artist": "",
+            "release": "",
+            "duration": timeline.duration,
+            "identifiers": {},
+            "jams_version": "0.3.4",
+        },
+        "sandbox": {},
+    }
+    return json.dumps(record, ensure_ascii=False, indent=2) + "\n"
+
+
+def _jams_value(label: ClassLabel | None) -> str:
+    if label is None:
+        return "N"
+    if isinstance(label, Key):
+        return label.format("musical").replace(" ", ":")
+    return label.format("musical")
+
+
+def to_audacity(timeline: Timeline, file: str, notation: str = "musical") -> str:
+    """An Audacity label track: start, end and key, tab-separated, a line for each span."""
+    return "".join(
+        f"{span.start:.6f}\t{span.end:.6f}\t{shown(span.label, notation)}\n"
+        for span in timeline.spans
+    )
+
+
+def to_sonic(timeline: Timeline, file: str, notation: str = "musical") -> str:
+    """A regions layer for Sonic Visualiser: time, value, duration, label, comma-separated.
+
+    The value, which places the region vertically, is the confidence in percent.
+    """
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    for span in timeline.spans:
+        rows.writerow(_sonic_row(span, notation))
+    return text.getvalue()
+
+
+def _sonic_row(span: KeySpan, notation: str) -> list[str]:
+    times = f"{span.start:.6f}", f"{span.end - span.start:.6f}"
+    label = shown(span.label, notation)
+    return [times[0], f"{100 * span.confidence:.1f}", times[1], label]
+
+
+WRITERS: dict[str, Callable[[Timeline, str, str], str]] = {
+    "json": to_json,
+    "csv": to_csv,
+    "jams": to_jams,
+    "audacity": to_audacity,
+    "sonic": to_sonic,
+}
