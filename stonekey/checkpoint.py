@@ -38,6 +38,7 @@ class ModelInfo:
     ``class_table`` labels the outputs in order; None when it is not known yet (a model
     trained without labels is calibrated afterwards). ``omega`` is the circle of the
     training loss: 7 fifths, 1 semitones. ``training`` is a free record of how it was made.
+    ``min_confidence``: an answer less sure than this is "no key" (`stonekey.confidence`).
     """
 
     name: str
@@ -47,6 +48,7 @@ class ModelInfo:
     omega: int | None = None
     licence: str = ""
     training: dict[str, Any] = field(default_factory=dict)
+    min_confidence: float = 0.0
 
     def to_metadata(self) -> dict[str, str]:
         """As strings, for safetensors or ONNX metadata."""
@@ -60,6 +62,7 @@ class ModelInfo:
             "omega": json.dumps(self.omega),
             "licence": self.licence,
             "training": json.dumps(self.training),
+            "min_confidence": json.dumps(self.min_confidence),
         }
 
     @classmethod
@@ -77,6 +80,7 @@ class ModelInfo:
             omega=json.loads(metadata["omega"]),
             licence=metadata["licence"],
             training=json.loads(metadata["training"]),
+            min_confidence=float(json.loads(metadata.get("min_confidence", "0"))),
         )
 
 

@@ -57,6 +57,8 @@ class KeyEstimator:
             auto is off: the published inference corrects nothing.
         segment_seconds: length of a segment; None for what the model was trained on, which is
             what it answers best on.
+        min_confidence: an answer less sure than this is "no key"; None for the model's own
+            limit, which is 0 for models that have none.
         fast: hear only a few segments spread over a recording, and of a file decode only those.
 
     Raises:
@@ -77,6 +79,7 @@ class KeyEstimator:
         tune: TuneOption = "auto",
         segment_seconds: float | None = None,
         fast: bool = False,
+        min_confidence: float | None = None,
     ) -> None:
         if not 0 <= overlap < 1:
             raise ValueError(f"overlap must be at least 0 and below 1, got {overlap}")
@@ -98,6 +101,9 @@ class KeyEstimator:
                 f"run: stonekey calibrate {os.fspath(model)}"
             )
         self.class_table: tuple[ClassLabel, ...] = self.info.class_table
+        self.min_confidence = self.info.min_confidence if min_confidence is None else min_confidence
+        if not 0 <= self.min_confidence <= 1:
+            raise ValueError(f"min_confidence must be 0 to 1, got {min_confidence}")
         self.tune = checked_option(tune)
         if published_segments and tune == "auto":
             self.tune = "off"
@@ -238,10 +244,14 @@ class KeyEstimator:
         mean = np.asarray(np.stack(counted).mean(axis=0, dtype=np.float64))
         best = int(mean.argmax())
         label = self.class_table[best]
+        confidence = float(mean[best])
+        clear = confidence >= self.min_confidence
+        if not clear:
+            found.append(f"no clear key: {label} with a confidence of only {confidence:.2g}")
         return KeyEstimate(
-            key=label if isinstance(label, Key) else None,
-            signature=label.signature,
-            confidence=float(mean[best]),
+            key=label if clear and isinstance(label, Key) else None,
+            signature=label.signature if clear else None,
+            confidence=confidence,
             probabilities={k: float(p) for k, p in zip(self.class_table, mean, strict=True)},
             segments=tuple(segments),
             duration=duration,

@@ -85,6 +85,10 @@ def predict(
         bool,
         typer.Option("--fast", help="Hear only a few segments of each file: 2 to 3 times faster."),
     ] = False,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(help='An answer less sure is "no key"; default: the model\'s own limit.'),
+    ] = None,
     progress: Annotated[
         bool | None,
         typer.Option(
@@ -130,6 +134,7 @@ def predict(
             published_segments=published_segments,
             fast=fast,
             tune=checked_option(tune),
+            min_confidence=min_confidence,
         )
         single = len(paths) == 1 and files == paths
         layout = Layout(estimator.info.name, estimator.class_table, notation, top, single)

@@ -1,0 +1,75 @@
+"""Temperature and the limit of "no key"."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stonekey.backends import load_backend
+from stonekey.checkpoint import ModelInfo
+from stonekey.confidence import fit_limit, fit_temperature, tempered
+from stonekey.estimator import KeyEstimator
+from stonekey.keys import Key
+from stonekey.registry import find_model
+from stonekey.synthesis import cadence
+
+
+def test_temperature_divides_logits() -> None:
+    logits = np.random.default_rng(0).normal(0, 2, (3, 24))
+    powers = np.exp(logits / 2.5)
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert np.allclose(tempered(p, 2.5), expected)
+    assert np.allclose(tempered(p, 1.0), p)
+    assert np.isfinite(tempered(np.eye(24), 3.0)).all()
+
+
+@pytest.mark.parametrize("sureness", [0.4, 1.0, 3.0])
+def test_a_wrong_temperature_is_found(sureness: float) -> None:
+    """Outputs whose logits are ``sureness`` times those that labels were drawn from."""
+    rng = np.random.default_rng(1)
+    logits = rng.normal(0, 2, (4000, 1, 12))
+    true = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+    labels = [int(rng.choice(12, p=p[0])) for p in true]
+    outputs = [tempered(p, 1 / sureness) for p in true]
+    assert fit_temperature(outputs, labels) == pytest.approx(sureness, rel=0.06)
+    with pytest.raises(ValueError, match="4000 recordings and 1 labels"):
+        fit_temperature(outputs, labels[:1])
+
+
+def test_limit_is_above_noise_and_spares_music() -> None:
+    music = np.linspace(0.1, 1, 1001)
+    limit = fit_limit([0.05, 0.11], music)
+    assert limit > 0.11
+    assert (music < limit).mean() <= 0.02
+    lost = fit_limit([0.05, 0.6], music, most_lost=0.02)
+    assert (music < lost).mean() == pytest.approx(0.02, abs=0.002)
+    with pytest.raises(ValueError, match="needs"):
+        fit_limit([], music)
+
+
+def test_the_limit_travels_with_the_model_and_can_be_set() -> None:
+    info = load_backend("template").info
+    stored = ModelInfo.from_metadata(replace(info, min_confidence=0.25).to_metadata())
+    assert stored.min_confidence == 0.25
+    old = info.to_metadata()
+    del old["min_confidence"]
+    assert ModelInfo.from_metadata(old).min_confidence == 0
+    audio = cadence(Key(2, "major"))
+    plain = KeyEstimator("template")(audio, 22050)
+    assert str(plain) == "D major"
+    strict = KeyEstimator("template", min_confidence=1.0)(audio, 22050)
+    assert strict.label is None
+    assert strict.confidence == plain.confidence
+    assert strict.probabilities == plain.probabilities
+    assert any("no clear key: D major" in text for text in strict.warnings)
+    with pytest.raises(ValueError, match="min_confidence"):
+        KeyEstimator("template", min_confidence=2)
+
+
+def test_templates_are_as_they_were_made(tmp_path: Path) -> None:
+    """A model without the field loads; its limit is 0."""
+    assert KeyEstimator(find_model("template")).min_confidence == 0
