@@ -1,11 +1,13 @@
-"""Find the audio files in folders."""
+"""Find the audio files in folders and playlists."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+from stonekey.playlists import PlaylistError, is_playlist, read_playlist
 
 logger = logging.getLogger(__name__)
 
@@ -71,10 +73,16 @@ VIDEO_EXTENSIONS = frozenset(
 PathLike = str | os.PathLike[str]
 
 
+def listing_problem(error: OSError) -> str:
+    """What to say of a folder or playlist for which `find_audio_files` reports this error."""
+    if isinstance(error, PlaylistError):
+        return error.reason
+    return f"cannot be listed: {error.strerror or error}"
+
+
 def _log_error(folder: Path, error: OSError) -> None:
-    logger.warning(
-        "%s: cannot be listed: %s", os.fsencode(folder).decode("utf-8", "replace"), error
-    )
+    name = os.fsencode(folder).decode("utf-8", "replace")
+    logger.warning("%s: %s", name, listing_problem(error))
 
 
 def find_audio_files(
@@ -85,13 +93,15 @@ def find_audio_files(
     """Return the audio files named by ``paths``, sorted, each path once.
 
     Args:
-        paths: files, kept whatever their extension (a missing one too: decoding will say so), and
-            folders, searched to any depth. Hidden files and folders inside them are left out;
-            links are followed, each real folder being listed once.
+        paths: files, kept whatever their extension (a missing one too: decoding will say so);
+            playlists (.m3u, .m3u8), which stand for their entries; and folders, searched to any
+            depth. Hidden files and folders inside them, and playlists, are left out; links are
+            followed, each real folder being listed once.
         extensions: the endings to look for in folders, with or without the dot, in any case
             (default: every known one of audio and video).
-        on_error: called with a folder that cannot be listed and the error; the search goes on.
-            By default the folder is logged as a warning.
+        on_error: called with a folder that cannot be listed, or a playlist that cannot be read
+            or an entry of which is no file, and the error (`listing_problem` words it); the
+            search goes on. By default it is logged as a warning.
     """
     if isinstance(paths, (str, os.PathLike)):
         paths = [paths]
@@ -104,13 +114,29 @@ def find_audio_files(
     )
     found: set[Path] = set()
     folders: list[Path] = []
-    for path in map(Path, paths):
+    for path in expanded(map(Path, paths), on_error):
         if path.is_dir():
             folders.append(path)
         else:
             found.add(path)
     _search(folders, wanted, found, on_error)
     return sorted(found, key=os.fsencode)
+
+
+def expanded(paths: Iterable[Path], on_error: Callable[[Path, OSError], None]) -> Iterator[Path]:
+    """The paths in their order, playlists replaced by their entries."""
+    for path in paths:
+        if not is_playlist(path) or path.is_dir():
+            yield path
+            continue
+        try:
+            playlist = read_playlist(path)
+        except PlaylistError as error:
+            on_error(path, error)
+            continue
+        for text, problem in playlist.skipped:
+            on_error(path, PlaylistError(path, f"{text}: {problem}"))
+        yield from playlist.entries
 
 
 def _search(

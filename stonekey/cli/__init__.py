@@ -24,15 +24,24 @@ if TYPE_CHECKING:
 COMMANDS = {
     "predict": "stonekey.cli.predict",
     "models": "stonekey.cli.models",
+    "scan": "stonekey.cli.scan",
+    "tag": "stonekey.cli.tag",
     "export": "stonekey.cli.export",
     "calibrate": "stonekey.cli.calibrate",
     "demo": "stonekey.cli.demo",
     "train": "stonekey.cli.train",
     "data": "stonekey.cli.data",
     "evaluate": "stonekey.cli.evaluate",
+    "timeline": "stonekey.cli.timeline",
+    "plot": "stonekey.cli.plot",
+    "mix": "stonekey.cli.mix",
+    "playlist": "stonekey.cli.playlist",
+    "completion": "stonekey.cli.completion",
 }
 DEFAULT_COMMAND = "predict"
 GROUP_OPTIONS = ("--help", "-h", "--version")
+# Set by the scripts of "stonekey completion" when a shell asks what could follow.
+COMPLETION_VARIABLE = "_STONEKEY_COMPLETE"
 
 _HELP = """The musical key of recordings.
 
@@ -61,6 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if given == ["--version"]:
             print(f"stonekey {__version__}")
             sys.exit(0)
+        if COMPLETION_VARIABLE in os.environ:
+            from stonekey.cli.completion import asked_commands
+
+            make_app(asked_commands(os.environ), completing=True)(args=[], prog_name="stonekey")
         given = with_command(given)
         names = [given[0]] if given and given[0] in COMMANDS else list(COMMANDS)
         make_app(names)(args=given, prog_name="stonekey")
@@ -90,12 +103,12 @@ def _like_a_path(word: str) -> bool:
     return bool(Path(word).suffix) or any(sign and sign in word for sign in (os.sep, os.altsep))
 
 
-def make_app(names: Sequence[str]) -> typer.Typer:
-    """The application with these commands."""
+def make_app(names: Sequence[str], completing: bool = False) -> typer.Typer:
+    """The application with these commands, to run one or to complete a line."""
     import typer
 
     app = typer.Typer(
-        add_completion=False,
+        add_completion=completing,
         pretty_exceptions_enable=False,
         no_args_is_help=True,
         rich_markup_mode=None,
@@ -115,5 +128,6 @@ def make_app(names: Sequence[str]) -> typer.Typer:
         if isinstance(command, typer.Typer):  # a group, such as "stonekey data"
             app.add_typer(command, name=name)
         else:
-            app.command(name, no_args_is_help=name in ("predict", "calibrate", "export"))(command)
+            helped = name in ("predict", "scan", "calibrate", "export", "mix", "completion")
+            app.command(name, no_args_is_help=helped)(command)
     return app

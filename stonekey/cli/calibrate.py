@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stonekey.cli.common import Force, check_output, fail, say, told_errors
+from stonekey.cli.common import AsJson, Force, check_output, complete_model, fail, say, told_errors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 def calibrate(
     checkpoint: Annotated[
-        str, typer.Argument(metavar="CHECKPOINT", help="Path or name of a model.")
+        str,
+        typer.Argument(
+            metavar="CHECKPOINT", help="Path or name of a model.", autocompletion=complete_model
+        ),
     ],
     recordings: Annotated[
         list[Path] | None,
@@ -34,6 +38,7 @@ def calibrate(
         typer.Option("--output", "-o", help="Write the labelled model, a .safetensors file."),
     ] = None,
     force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find out which output of a model is which key.
 
@@ -72,12 +77,16 @@ def calibrate(
             say(f"stonekey: {checkpoint}: cannot be calibrated: {error}")
             say(_heard(error.confusion))
             raise typer.Exit(1) from None
-        _print(found, backend.info.class_table)
+        if not as_json:
+            _print(found, backend.info.class_table)
         if output is not None:
             from stonekey.checkpoint import load_checkpoint, save_checkpoint
 
             save_checkpoint(load_checkpoint(path).with_class_table(found.class_table), output)
-            typer.echo(f"written: {output}")
+            if not as_json:
+                typer.echo(f"written: {output}")
+        if as_json:
+            typer.echo(json.dumps(_record(found, backend.info.class_table, output)))
 
 
 def _calibrate(backend: Backend, recordings: list[tuple[Key, Path]]) -> Calibration:
@@ -127,6 +136,16 @@ def _print(found: Calibration, known: tuple | None) -> None:
     if known is not None:
         same = "the same as" if known == table else "NOT the same as"
         typer.echo(f"{same} the table stored with the model")
+
+
+def _record(found: Calibration, known: tuple | None, output: Path | None) -> dict[str, Any]:
+    return {
+        "class_table": [str(label) for label in found.class_table],
+        "agreement": found.agreement,
+        "keys_heard": int(found.confusion.any(axis=1).sum()),
+        "same_as_stored": None if known is None else known == found.class_table,
+        "output": None if output is None else str(output),
+    }
 
 
 def _heard(confusion: np.ndarray) -> str:

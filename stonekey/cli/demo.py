@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import Force, Model, check_output, told_errors
+from stonekey.cli.common import AsJson, Force, Model, check_output, told_errors
 from stonekey.registry import DEFAULT_MODEL
 
 
@@ -20,6 +21,7 @@ def demo(
     seconds: Annotated[float, typer.Option(min=1.0, max=600.0, help="Length.")] = 30.0,
     seed: Annotated[int, typer.Option(min=0, help="Another number, another piece.")] = 0,
     force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Synthesise a short piece in a given key and estimate its key.
 
@@ -45,6 +47,11 @@ def demo(
             path = output or Path(folder) / "demo.wav"
             write_wav(path, piece(wanted, seconds=seconds, seed=seed))
             estimate = estimator(path)
+    if as_json:
+        written = None if output is None else str(output)
+        record = {"synthesised": str(wanted), "output": written, **estimate.as_dict()}
+        typer.echo(json.dumps(record, ensure_ascii=False))
+        return
     typer.echo(f"synthesised: {wanted}")
     typer.echo(f"estimated:   {estimate} (confidence {estimate.confidence:.0%}, {estimate.model})")
     if estimate.label not in (wanted, wanted.signature):

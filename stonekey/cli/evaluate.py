@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stonekey.cli.common import Device, Overlap, PublishedSegments, Threads, fail, say, told_errors
+from stonekey.cli.common import (
+    AsJson,
+    Device,
+    Overlap,
+    PublishedSegments,
+    Threads,
+    fail,
+    say,
+    told_errors,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,6 +89,7 @@ def evaluate(
             "--progress/--no-progress", help="Progress bar on standard error; default: a terminal."
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Score models and other tools' predictions side by side.
 
@@ -133,12 +144,16 @@ def evaluate(
             )
         except KeyboardInterrupt:
             fail("interrupted; the same command goes on where it stopped", 130)
-        show(report)
+        if as_json:
+            tell_failures(report)
+            typer.echo(json.dumps(report.as_dict(), ensure_ascii=False))
+        else:
+            show(report)
         if output is not None:
             from stonekey.evaluation.tables import write_report
 
             write_report(report, output)
-            typer.echo(f"written: {output / 'report.md'}")
+            typer.echo(f"written: {output / 'report.md'}", err=as_json)
     if report.failed:
         raise typer.Exit(1)
 
@@ -195,13 +210,18 @@ def progress_watch(wanted: bool | None) -> Watch:
     return unwatched
 
 
+def tell_failures(report: Report) -> None:
+    """Name on standard error what could not be read."""
+    for system in report.systems:
+        for track, error in system.failures:
+            say(f"stonekey: {system.name}: {track}: {error}")
+
+
 def show(report: Report) -> None:
     """Print a report's tables, and failures on standard error."""
     from stonekey.evaluation.tables import data_lines, group_rows, key_rows, signature_rows
 
-    for system in report.systems:
-        for track, error in system.failures:
-            say(f"stonekey: {system.name}: {track}: {error}")
+    tell_failures(report)
     for line in data_lines(report):
         typer.echo(line)
     if rows := key_rows(report):

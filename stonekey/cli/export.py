@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import Force, check_output, fail, told_errors
+from stonekey.cli.common import AsJson, Force, check_output, complete_model, fail, told_errors
 
 
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name or path of a model.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="Name or path of a model.", autocompletion=complete_model
+        ),
+    ],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="File to write; by default the model's name.onnx."),
     ] = None,
     force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a model as one ONNX file.
 
@@ -39,4 +46,8 @@ def export(
         from stonekey.export import export_onnx
 
         written = export_onnx(model, path, force)
-        typer.echo(f"{written}: {written.stat().st_size / 1024:.0f} KiB")
+        size = written.stat().st_size
+        if as_json:
+            typer.echo(json.dumps({"output": str(written), "bytes": size}))
+        else:
+            typer.echo(f"{written}: {size / 1024:.0f} KiB")

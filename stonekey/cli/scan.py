@@ -35,7 +35,7 @@ BAR = 40  # columns of the longest bar of the histogram
 def scan(
     sources: Annotated[
         list[Path],
-        typer.Argument(metavar="FOLDER|FILE", help="Folders are searched to any depth."),
+        typer.Argument(metavar="FOLDER|FILE|PLAYLIST", help="Folders are searched to any depth."),
     ],
     output: Annotated[
         Path,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stonekey.audio.files import find_audio_files
+from stonekey.audio.files import find_audio_files, listing_problem
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def find(sources: Iterable[str | os.PathLike[str]], extensions: Iterable[str] | 
     problems: list[tuple[Path, str]] = []
 
     def unlisted(folder: Path, error: OSError) -> None:
-        problems.append((folder, f"cannot be listed: {error.strerror or error}"))
+        problems.append((folder, listing_problem(error)))
 
     by_inode: dict[tuple[int, int], list[tuple[Path, os.stat_result]]] = {}
     for path in find_audio_files(expand(sources), extensions, unlisted):
@@ -68,7 +68,7 @@ def find(sources: Iterable[str | os.PathLike[str]], extensions: Iterable[str] | 
 
 
 def expand(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """Sources as absolute paths of folders and files; here playlists become their entries.
+    """Sources as absolute paths of folders and files; playlists stay.
 
     Raises:
         FileNotFoundError: when a source does not exist.

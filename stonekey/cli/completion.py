@@ -1,0 +1,64 @@
+"""``stonekey completion``: scripts that let shells complete commands, options and models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import MutableMapping
+from typing import Annotated
+
+import typer
+
+from stonekey.cli import COMMANDS, COMPLETION_VARIABLE, DEFAULT_COMMAND
+from stonekey.cli.common import fail
+
+SHELLS = ("bash", "zsh", "fish")
+_FIRST = re.compile(r"(\S+\s+)(\S*)(\s?)(.*)", re.DOTALL)
+
+
+def completion(
+    shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish", help="Kind of shell.")],
+) -> None:
+    """Print a script that lets your shell complete commands, options and names of models.
+
+    For example:
+
+      eval "$(stonekey completion bash)"    # in ~/.bashrc
+
+      eval "$(stonekey completion zsh)"    # in ~/.zshrc
+
+      stonekey completion fish > ~/.config/fish/completions/stonekey.fish
+    """
+    from typer.completion import get_completion_script  # type: ignore[attr-defined]
+
+    if shell not in SHELLS:
+        fail(f"the shell must be one of {', '.join(SHELLS)}, got '{shell}'")
+    typer.echo(
+        get_completion_script(prog_name="stonekey", complete_var=COMPLETION_VARIABLE, shell=shell)
+    )
+
+
+def asked_commands(environment: MutableMapping[str, str]) -> list[str]:
+    """The commands that are needed to complete the line that a shell has put there.
+
+    Where no command is named ``predict`` is put into the line, as when it is run; bash's "="
+    between an option and its value is taken out, since the parser expects two words.
+    """
+    bash = "COMP_WORDS" in environment
+    if bash:
+        words, place = environment["COMP_WORDS"].split("\n"), int(environment["COMP_CWORD"])
+        if place >= 2 and words[place - 1] == "=":
+            del words[place - 1]
+            environment.update(COMP_WORDS="\n".join(words), COMP_CWORD=str(place - 1))
+    name = "COMP_WORDS" if bash else "_TYPER_COMPLETE_ARGS"
+    line = _FIRST.match(environment.get(name, ""))
+    if line is None:
+        return list(COMMANDS)
+    program, first, space, rest = line.groups()
+    if space and first in COMMANDS:
+        return [first]
+    if not space and not first.startswith("-"):  # still being typed: any command, or a file
+        return list(COMMANDS)
+    environment[name] = f"{program}{DEFAULT_COMMAND} {first}{space}{rest}"
+    if bash:
+        environment["COMP_CWORD"] = str(int(environment["COMP_CWORD"]) + 1)
+    return [DEFAULT_COMMAND]

@@ -1,0 +1,180 @@
+"""``stonekey playlist``: a playlist sorted by key."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stonekey.cli.common import Force, Model, check_output, fail, say, told_errors
+from stonekey.cli.tracks import FORMATS, chosen_format, write_tracks
+from stonekey.keys import NOTATIONS
+from stonekey.registry import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from stonekey.library import Result
+
+ORDERS = ("key", "mix")
+COLUMNS = ("path", "key", "confidence", "error")
+
+
+def playlist(
+    sources: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PLAYLIST|FILE|FOLDER", help="Tracks to sort; default: the whole library."
+        ),
+    ] = None,
+    library: Annotated[
+        Path | None,
+        typer.Option(
+            "--library", "-l", help='An output of "stonekey scan"; without it tracks are analysed.'
+        ),
+    ] = None,
+    order: Annotated[
+        str,
+        typer.Option(help="key: around the circle of fifths, 1A to 12B; mix: each near the last."),
+    ] = "key",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write to this file.")
+    ] = None,
+    force: Force = False,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help=f"{', '.join(FORMATS)}. By default from the suffix of --output, else m3u.",
+        ),
+    ] = None,
+    min_confidence: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="A key below it counts as none.", metavar="X"),
+    ] = 0.0,
+    notation: Annotated[
+        str, typer.Option("--notation", "-n", help=f"{', '.join(NOTATIONS)}; not of m3u.")
+    ] = "musical",
+    model: Model = DEFAULT_MODEL,
+) -> None:
+    """Sort tracks by key, as a playlist.
+
+    Takes the tracks of playlists (m3u, m3u8), files and folders, or a whole library. No track
+    is lost: those without a key, or that cannot be read, come last in the order they had.
+
+    Exit code: 0 when every track could be looked at, 1 when some could not (each is named on
+    standard error), 2 for bad usage, 130 after Ctrl-C.
+
+    For example:
+
+      stonekey playlist set.m3u8 --output sorted.m3u8
+
+      stonekey playlist --library keys.csv --order mix --output evening.m3u8
+
+      stonekey playlist set.m3u -l keys.csv --format json
+    """
+    form = chosen_format(format, output, "m3u")
+    for option, given, choices in (("--order", order, ORDERS), ("--notation", notation, NOTATIONS)):
+        if given not in choices:
+            fail(f"{option} must be one of {', '.join(choices)}, got '{given}'")
+    if not sources and library is None:
+        fail("give playlists, files or folders, or --library FILE")
+    check_output(output, force)
+    with told_errors():
+        from stonekey.harmony import key_order, mix_order
+        from stonekey.library import read_results
+        from stonekey.library.result import path_text
+        from stonekey.playlists import Entry
+
+        known = {result.path: result for result in read_results(library)} if library else None
+        paths, lost = _tracks(sources) if sources else (list(known or ()), 0)
+        if not paths:
+            fail("no tracks", 1)
+        found = _analysed(paths, model) if known is None else _looked_up(paths, known)
+        results = [found[path] for path in paths]
+        results = [r.with_label(r.label, notation, min_confidence) for r in results]
+        arrange = mix_order if order == "mix" else key_order
+        results = [results[index] for index in arrange([r.label for r in results])]
+        records = [
+            {
+                "path": path_text(result.path),
+                "key": result.key,
+                "camelot": result.camelot,
+                "confidence": result.confidence,
+                "duration": result.duration,
+                "error": result.error,
+            }
+            for result in results
+        ]
+        entries = [Entry(result.path, result.duration) for result in results]
+        write_tracks(records, entries, COLUMNS, form, output)
+    if lost or (sources and any(result.error for result in results)):
+        raise typer.Exit(1)
+
+
+def _tracks(sources: Sequence[Path]) -> tuple[list[Path], int]:
+    """Absolute paths in the order given, and how many things could not be looked at."""
+    from stonekey.audio.files import expanded, find_audio_files, listing_problem
+    from stonekey.results import printable
+
+    problems: list[Path] = []
+
+    def note(path: Path, error: OSError) -> None:
+        problems.append(path)
+        say(f"stonekey: {_shown(path)}: {printable(listing_problem(error))}")
+
+    paths: list[Path] = []
+    for path in expanded(sources, note):
+        paths += find_audio_files([path], None, note) if path.is_dir() else [path]
+    return [Path(os.path.abspath(path)) for path in paths], len(problems)
+
+
+def _shown(path: Path) -> str:
+    from stonekey.library.result import path_text
+
+    return path_text(path)
+
+
+def _looked_up(paths: Sequence[Path], known: dict[Path, Result]) -> dict[Path, Result]:
+    from stonekey.library import Result
+
+    found: dict[Path, Result] = {}
+    for path in dict.fromkeys(paths):
+        found[path] = known.get(path) or Result(path, error="not in the library")
+        if path not in known:
+            say(f"stonekey: {_shown(path)}: not in the library")
+    return found
+
+
+def _analysed(paths: Sequence[Path], model: str) -> dict[Path, Result]:
+    from stonekey.cli.progress import tracked
+    from stonekey.estimator import KeyEstimator
+    from stonekey.library import Result
+    from stonekey.results import printable, reason
+
+    estimator = KeyEstimator(model)
+    different = list(dict.fromkeys(paths))
+
+    def one(path: Path) -> Result:
+        try:
+            estimate = estimator(path)
+        except Exception as error:  # one bad file must not end the run, whatever is wrong
+            say(f"stonekey: {_shown(path)}: {printable(reason(error))}")
+            return Result(path, error=reason(error))
+        result = Result(
+            path,
+            model=estimate.model,
+            confidence=round(estimate.confidence, 4),
+            duration=round(estimate.duration, 3),
+        )
+        return result.with_label(estimate.label, "musical")
+
+    with ExitStack() as stack:
+        ticking: Iterable[Path] = different
+        if len(different) > 1 and sys.stderr.isatty():
+            ticking = stack.enter_context(tracked(different))
+        return {path: one(path) for path in ticking}

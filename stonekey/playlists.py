@@ -1,0 +1,175 @@
+"""Playlists, M3U and M3U8: read with the oddities of their writers, and written.
+
+>>> from stonekey.playlists import read_playlist
+>>> playlist = read_playlist("set.m3u8")
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+SUFFIXES = (".m3u", ".m3u8")
+# The longest lists hold some 100 000 entries; what is larger is a film of that name.
+MAX_BYTES = 100_000_000
+_ADDRESS = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]+):(?=//)|(?i:file|mailto|data|spotify):")
+
+
+class PlaylistError(OSError):
+    """A playlist, or an entry of it, that cannot be used: ``path``, and ``reason`` why."""
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{os.fsencode(self.path).decode('utf-8', 'replace')}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Playlist:
+    """A playlist.
+
+    Attributes:
+        entries: files in the list's order, absolute where the list's own path is; also those
+            that do not exist, and one twice that is named twice.
+        skipped: entries that are no files, such as web radio, and why.
+    """
+
+    entries: tuple[Path, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line to write: a file; seconds and a title where they are known."""
+
+    path: Path
+    seconds: float | None = None
+    title: str | None = None
+
+
+def is_playlist(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is named like a playlist."""
+    return Path(path).suffix.lower() in SUFFIXES
+
+
+def read_playlist(path: str | os.PathLike[str]) -> Playlist:
+    """Read an M3U or M3U8 playlist.
+
+    Entries are paths, relative ones from the playlist's folder, or file:// URLs. Names are
+    UTF-8, or Latin-1 where they are not valid in UTF-8 or no such file exists; backslashes,
+    percent signs and decomposed accents are resolved where that finds the file.
+
+    Raises:
+        PlaylistError: when it cannot be read or is no text.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            contents = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise PlaylistError(path, error.strerror or str(error)) from error
+    if len(contents) > MAX_BYTES or b"\0" in contents[:4096]:
+        raise PlaylistError(path, "not a playlist")
+    entries: list[Path] = []
+    skipped: list[tuple[str, str]] = []
+    for line in re.split(rb"[\r\n]+", contents.removeprefix(codecs.BOM_UTF8)):
+        raw = line.strip(b" \t")
+        if not raw or raw.startswith(b"#"):  # #EXTINF and other remarks
+            continue
+        text = raw.decode("utf-8", "replace")
+        location, problem = _location(raw)
+        if problem is not None:
+            skipped.append((text, problem))
+            continue
+        found = _find(path.parent, location)
+        if is_playlist(found):
+            skipped.append((text, "a playlist inside a playlist"))
+        else:
+            entries.append(found)
+    return Playlist(tuple(entries), tuple(skipped))
+
+
+def _location(raw: bytes) -> tuple[bytes, str | None]:
+    """The bytes of a path in a line, or why there is none."""
+    address = _ADDRESS.match(raw)
+    if address is None:
+        return raw, None
+    scheme = address[0].rstrip(b":").lower()
+    if scheme != b"file":
+        return b"", "an address, not a file"
+    rest = raw[len(address[0]) :]
+    if rest.startswith(b"//"):
+        host, slash, rest = rest[2:].partition(b"/")
+        if host.lower() not in (b"", b"localhost"):
+            return b"", "a file on another machine"
+        rest = slash + rest
+    rest = unquote_to_bytes(rest)
+    if os.name == "nt" and re.match(rb"/[A-Za-z]:", rest):
+        rest = rest[1:]
+    return rest, None
+
+
+def _find(folder: Path, raw: bytes) -> Path:
+    """The file that a line means: the first reading that exists, else the first."""
+    readings = [folder / name for name in _readings(raw)]
+    return next((path for path in readings if os.path.lexists(path)), readings[0])
+
+
+def _readings(raw: bytes) -> Iterator[str]:
+    spellings = [raw]
+    if b"%" in raw:
+        spellings.append(unquote_to_bytes(raw))
+    for spelling in spellings:
+        names = [os.fsdecode(spelling), spelling.decode("cp1252", "replace")]
+        if os.name != "nt":
+            names += [name.replace("\\", "/") for name in names if "\\" in name]
+        for name in names:
+            yield name
+            for form in ("NFC", "NFD"):
+                yield unicodedata.normalize(form, name)
+
+
+def playlist_bytes(path: Path, entries: Iterable[Entry]) -> bytes:
+    """The contents of a playlist at ``path``: UTF-8, in `.m3u` too.
+
+    A file below the playlist's folder is written relative to it, any other as an absolute
+    path; one that would not be read back so (a line end in its name) as a file:// URL.
+    """
+    folder = os.path.abspath(path.parent)
+    lines = [b"#EXTM3U"]
+    for entry in entries:
+        file = os.path.abspath(entry.path)
+        title = " ".join((entry.title or entry.path.stem).split())
+        seconds = -1 if entry.seconds is None else round(entry.seconds)
+        lines.append(f"#EXTINF:{seconds},".encode() + os.fsencode(title))
+        lines.append(_line(file, folder))
+    return b"\n".join(lines) + b"\n"
+
+
+def _line(file: str, folder: str) -> bytes:
+    raw = os.fsencode(file.removeprefix(os.path.join(folder, "")))
+    misread = raw != raw.strip(b" \t") or raw.startswith(b"#") or _ADDRESS.match(raw)
+    if misread or b"\n" in raw or b"\r" in raw:
+        return Path(file).as_uri().encode()
+    return raw
+
+
+def write_playlist(path: str | os.PathLike[str], entries: Iterable[Entry]) -> None:
+    """Write a playlist, complete or not at all; an existing file is replaced.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
+    from stonekey.checkpoint import write_atomically
+
+    contents = playlist_bytes(Path(path), entries)
+    write_atomically(Path(path), lambda temporary: temporary.write_bytes(contents))
