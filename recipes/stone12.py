@@ -19,7 +19,9 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
-from stonekey.checkpoint import write_atomically
+from shipping import ship
+
+from stonekey.checkpoint import load_checkpoint, write_atomically
 from stonekey.data.manifest import KEYLESS, Track, read_manifest
 from stonekey.data.render.scores import ScoreEntry, composed_songs
 
@@ -95,6 +97,7 @@ def main() -> None:
     parser.add_argument("--circle-type", type=int, choices=(1, 7), default=7)
     parser.add_argument("--binding", action="append", default=[], help="a line of gin")
     parser.add_argument("--init", help="model to start from")
+    parser.add_argument("--output", type=Path, help="where to ship: stonekey/models")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if not (arguments.recordings or arguments.scores):
@@ -122,6 +125,10 @@ def main() -> None:
     )
     with progress(options.n_epochs * options.train_steps) as report:
         train(options, report)
+    best = options.models / "best.safetensors"
+    if arguments.output and (options.models / "best.onnx").exists():
+        record = {"recipe": "recipes/stone12.py", "tracks": len(tracks)}
+        print(ship(load_checkpoint(best), "stone12", record, arguments.output))
 
 
 if __name__ == "__main__":

@@ -18,9 +18,12 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
+from shipping import ship, with_confidence
 from stone12 import CONFIG, rendered, write_manifest
 
+from stonekey.data.keyless import write_keyless
 from stonekey.data.manifest import Track, read_manifest
+from stonekey.data.render.sound import find_soundfonts
 
 # Name -> share of labels in percent, and gin bindings.
 SELF = 'data.dataset_type_train = "selfsupervised"'
@@ -39,6 +42,7 @@ WAYS: dict[str, tuple[int, tuple[str, ...]]] = {
 
 
 KEYLESS_CLIPS = 300
+LIMIT_SEED = 500_000
 
 
 def with_labels(tracks: list[Track], share: int) -> list[Track]:
@@ -91,11 +95,7 @@ def train_one(
 
 def without_key(folder: Path) -> list[Track]:
     """Noise, drums, speech, applause and clicks, labelled as having no key."""
-    from stonekey.data.keyless import write_keyless
-    from stonekey.data.render.sound import find_soundfonts
-
-    fonts = find_soundfonts()
-    paths = write_keyless(folder, KEYLESS_CLIPS, 12.0, 0, fonts)
+    paths = write_keyless(folder, KEYLESS_CLIPS, 12.0, 0, find_soundfonts())
     return [
         Track(path.name, path, split="valid" if i % 10 == 9 else "train", keyless=True)
         for i, path in enumerate(paths)
@@ -139,6 +139,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="of 50 steps; default 8, to ship 24")
     parser.add_argument("--binding", action="append", default=[], help="a line of gin")
     parser.add_argument("--init", help="model to start from")
+    parser.add_argument("--output", type=Path, help="where to ship: stonekey/models")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     folder: Path = arguments.folder
@@ -159,6 +160,14 @@ def main() -> None:
         )
         for name, (share, bindings) in runs.items()
     }
+    if arguments.task == "ship":
+        best = models[arguments.name] / "best.safetensors"
+        unheard = write_keyless(folder / "keyless_limit", 100, 12.0, LIMIT_SEED, find_soundfonts())
+        valid = [t for t in pieces if t.split == "valid"]
+        music = [t.path for t in (*valid, *tracks[:100]) if t.path is not None]
+        finished = with_confidence(best, valid, unheard, music)
+        record = {"recipe": "recipes/stone24.py ship", "tracks": len(tracks)}
+        print(ship(finished, "stone24", record, arguments.output or models[arguments.name]))
     score(models, [t for t in pieces if t.split == "test"], "rendered scores, test split")
     if arguments.dev:
         score(models, list(read_manifest(arguments.dev).present), arguments.dev.parent.name)

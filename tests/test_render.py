@@ -224,6 +224,10 @@ def test_composed_songs_go_between_relative_keys(
     bass = next(p for p in song.instruments if p.name == "bass").notes
     phrases = [n.pitch % 12 for n in bass][::8]  # two notes a bar, four bars a phrase
     assert phrases == [9, 0, 9, 0] or phrases == [0, 9, 0, 9]
+    minor = compose(1, 30.0, Key(9, "minor"))
+    bass = next(p for p in minor.instruments if p.name == "bass").notes
+    assert {n.pitch % 12 for n in bass[::8]} == {9}
+    assert [str(e.key) for e in composed_songs(2, one_key=True)] == ["C major", "A minor"]
     report = render(composed_songs(1), tmp_path, RenderSettings(soundfonts[:1], seconds=5))
     with report.manifest.open(newline="") as stream:
         assert next(csv.DictReader(stream))["key"] == ""

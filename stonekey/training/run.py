@@ -64,7 +64,10 @@ def train(options: Options, report: Report | None = None) -> Path | None:
         compiled=options.compile,
     )
     if options.init is not None:
-        initialise(trainer.stone.chromanet, load_checkpoint(find_model(options.init)))
+        path = find_model(options.init)
+        if path.suffix == ".onnx":  # the weights lie beside it
+            path = path.with_suffix(".safetensors")
+        initialise(trainer.stone.chromanet, load_checkpoint(path))
     if options.resume:
         if trainer.resume():
             fabric.print(f"resumed at epoch {trainer.progress.epoch}, step {trainer.progress.step}")

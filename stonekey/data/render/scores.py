@@ -85,9 +85,12 @@ def list_scores(source: Path) -> list[ScoreEntry]:
     return entries
 
 
-def composed_songs(number: int) -> list[ScoreEntry]:
-    """Songs to compose; they have no one key."""
-    return [ScoreEntry(f"composed/{i:05d}.mid", Path(), None, i) for i in range(number)]
+def composed_songs(number: int, one_key: bool = False) -> list[ScoreEntry]:
+    """Songs to compose: between relative keys, or each in one of C major and A minor."""
+    if not one_key:
+        return [ScoreEntry(f"composed/{i:05d}.mid", Path(), None, i) for i in range(number)]
+    keys = (Key(0, "major"), Key(9, "minor"))
+    return [ScoreEntry(f"one_key/{i:05d}.mid", Path(), keys[i % 2], i) for i in range(number)]
 
 
 def read_score(path: Path) -> PrettyMIDI:
