@@ -32,7 +32,7 @@ def with_confidence(
 
     Args:
         model: checkpoint with a class table.
-        labelled: pieces of known key, for the temperature.
+        labelled: pieces of known key, for the temperature; none leaves it as it is.
         keyless: sounds without a key, for the limit.
         music: recordings, labelled or not, few of which may fall below the limit.
     """
@@ -43,7 +43,7 @@ def with_confidence(
     known = [t for t in labelled if t.key is not None and t.path is not None]
     outputs = segment_outputs(model, [t.path for t in known if t.path is not None])
     labels = [info.class_table.index(t.key) for t in known if t.key is not None]
-    temperature = fit_temperature(outputs, labels)
+    temperature = fit_temperature(outputs, labels) if known else 1.0
 
     def sure(paths: Sequence[Path]) -> list[float]:
         return [

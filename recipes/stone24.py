@@ -1,14 +1,16 @@
 r"""The shipped stone24, and all the ways to train one, on the same music and budget.
 
-    python recipes/stone24.py compare --recordings ../shared/audio/train \
-        --scores ../shared/symbolic/keys.csv --dev ../shared/audio/dev/manifest.csv
-    python recipes/stone24.py ship --recordings ... --scores ... --init stone12
+    python recipes/stone24.py ship --recordings ../shared/audio/train \
+        --scores ../shared/symbolic/keys.csv --init stone12
+    python recipes/stone24.py compare --recordings ... --scores ... --init stone12 \
+        --dev ../shared/audio/dev/manifest.csv
 
-``compare`` trains 24-STONE and S-KEY (no labels), Semi-TONE (`mix`) and Sup-TONE with 1, 10 and
-100 % of the labels, which are those of the rendered scores, and scores each on the test split of
-the renderings and, where given, on recordings. ``ship`` trains the model that the package has,
-longer, from stone12's weights, and with sounds that have no key; fits its temperature and the limit
-of "no key" on pieces held out. Stopped and started again, both go on where they were.
+``ship`` adds to stone12, whose network stays as it is, a mode head (`stonekey.mode_head`) learnt
+from the rendered scores' labels, and finds the temperature and the limit of "no key" on pieces
+held out. ``compare`` trains 24-STONE and S-KEY (no labels), Semi-TONE (`mix`) and Sup-TONE with 1,
+10 and 100 % of the labels, with ``--init`` all from the same weights and the mode heads beside
+them, and scores each on the test split of the renderings and, where given, on recordings. Stopped
+and started again, both go on where they were.
 """
 
 from __future__ import annotations
@@ -19,11 +21,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from shipping import ship, with_confidence
-from stone12 import CONFIG, rendered, write_manifest
+from stone12 import CONFIG, LIMIT_SEED, rendered, run, write_manifest
 
+from stonekey.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from stonekey.data.cache import build_cache
 from stonekey.data.keyless import write_keyless
 from stonekey.data.manifest import Track, read_manifest
 from stonekey.data.render.sound import find_soundfonts
+from stonekey.estimator import KeyEstimator
+from stonekey.evaluation import score_keys, score_signatures
+from stonekey.registry import find_model
+from stonekey.training.mode_fit import with_mode_head
+from stonekey.training.options import Options
 
 # Name -> share of labels in percent, and gin bindings.
 SELF = 'data.dataset_type_train = "selfsupervised"'
@@ -39,10 +48,6 @@ WAYS: dict[str, tuple[int, tuple[str, ...]]] = {
     "skey": (0, (SELF, 'loss.objective = "skey"')),
     "stone24": (0, (SELF,)),
 }
-
-
-KEYLESS_CLIPS = 300
-LIMIT_SEED = 500_000
 
 
 def with_labels(tracks: list[Track], share: int) -> list[Track]:
@@ -70,12 +75,9 @@ def train_one(
     epochs: int,
     seed: int,
     init: str | None = None,
+    learning_rate: float = 1e-3,
 ) -> Path:
     """Train one way; returns the folder of its models."""
-    from stonekey.cli.train import progress
-    from stonekey.training.options import Options
-    from stonekey.training.run import train
-
     options = Options(
         exp_name=name,
         train_type="ks_mode",
@@ -85,42 +87,37 @@ def train_one(
         gin_file=str(CONFIG / "stone24.gin"),
         bindings=bindings,
         data=write_manifest(folder / f"{name}.csv", with_labels(tracks, share)),
+        learning_rate=learning_rate,
         seed=seed,
         init=init,
     )
-    with progress(options.n_epochs * options.train_steps) as report:
-        train(options, report)
+    run(options)
     return options.models
 
 
-def without_key(folder: Path) -> list[Track]:
-    """Noise, drums, speech, applause and clicks, labelled as having no key."""
-    paths = write_keyless(folder, KEYLESS_CLIPS, 12.0, 0, find_soundfonts())
-    return [
-        Track(path.name, path, split="valid" if i % 10 == 9 else "train", keyless=True)
-        for i, path in enumerate(paths)
-    ]
+def head_of(signatures: Path, share: int, tracks: list[Track], folder: Path) -> Checkpoint:
+    """A 12-signature model with a mode head learnt from ``share`` percent of the labels."""
+    twelve = load_checkpoint(signatures)
+    known = [t for t in with_labels(tracks, share) if t.split != "valid"]
+    built = build_cache([t for t in known if t.key is not None], folder, twelve.info.front_end)
+    print(f"mode head: {len(built.tracks)} labelled pieces")
+    return with_mode_head(twelve, built.tracks)
 
 
 def score(models: dict[str, Path], tracks: list[Track], title: str) -> None:
     """Print MIREX score and KSEA of each model, with intervals."""
-    from stonekey.estimator import KeyEstimator
-    from stonekey.evaluation import score_keys, score_signatures
-
     tracks = [t for t in tracks if t.key is not None]
-    keys = [t.key for t in tracks]
+    keys = [t.key for t in tracks if t.key is not None]
     print(f"\n{title}, N = {len(tracks)}; MIREX score with both fifths, KSEA, 95 % intervals")
-    for name, folder in models.items():
-        path = folder / "best.onnx"
+    for name, path in models.items():
         if not path.exists():
             print(f"{name:9} not calibrated: its two rows of outputs fit no table of 24 keys")
             continue
         estimator = KeyEstimator(path)
         answers = [estimator(t.path) for t in tracks if t.path is not None]
         mirex = score_keys(keys, [a.key for a in answers]).mirex
-        ksea = score_signatures(
-            [k.signature for k in keys if k is not None], [a.signature for a in answers]
-        ).ksea
+        signatures = [key.signature for key in keys]
+        ksea = score_signatures(signatures, [a.signature for a in answers]).ksea
         print(f"{name:9} {mirex.percent()}  {ksea.percent()}", flush=True)
 
 
@@ -135,10 +132,10 @@ def main() -> None:
     parser.add_argument("--dev", type=Path, help="labelled recordings to score with")
     parser.add_argument("--folder", type=Path, default=Path("runs/stone24"))
     parser.add_argument("--only", action="append", choices=sorted(WAYS), help="ways to compare")
-    parser.add_argument("--name", default="ship")
-    parser.add_argument("--epochs", type=int, help="of 50 steps; default 8, to ship 24")
+    parser.add_argument("--epochs", type=int, default=5, help="of 50 steps")
     parser.add_argument("--binding", action="append", default=[], help="a line of gin")
-    parser.add_argument("--init", help="model to start from")
+    parser.add_argument("--init", help="model to start from: stone12")
+    parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument("--output", type=Path, help="where to ship: stonekey/models")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -146,31 +143,42 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pieces = rendered(arguments.scores, folder / "rendered")
     tracks = [*read_manifest(arguments.recordings).present, *pieces]
-    extra = tuple(arguments.binding)
+    init = find_model(arguments.init).with_suffix(".safetensors") if arguments.init else None
+    models: dict[str, Path] = {}
     if arguments.task == "ship":
-        tracks += without_key(folder / "keyless")
-        runs = {arguments.name: (100, MIX)}
-        epochs = arguments.epochs or 24
+        if init is None:
+            parser.error("ship needs --init, a 12-signature model")
+        finished = make_stone24(init, tracks, pieces, folder)
+        record = {"mode_head": "recipes/stone24.py ship"}
+        models["stone24"] = ship(finished, "stone24", record, arguments.output or folder)
     else:
-        runs = {name: WAYS[name] for name in arguments.only or WAYS}
-        epochs = arguments.epochs or 8
-    models = {
-        name: train_one(
-            name, share, bindings + extra, tracks, folder, epochs, arguments.seed, arguments.init
-        )
-        for name, (share, bindings) in runs.items()
-    }
-    if arguments.task == "ship":
-        best = models[arguments.name] / "best.safetensors"
-        unheard = write_keyless(folder / "keyless_limit", 100, 12.0, LIMIT_SEED, find_soundfonts())
-        valid = [t for t in pieces if t.split == "valid"]
-        music = [t.path for t in (*valid, *tracks[:100]) if t.path is not None]
-        finished = with_confidence(best, valid, unheard, music)
-        record = {"recipe": "recipes/stone24.py ship", "tracks": len(tracks)}
-        print(ship(finished, "stone24", record, arguments.output or models[arguments.name]))
+        epochs = arguments.epochs
+        for name in arguments.only or WAYS:
+            share, bindings = WAYS[name]
+            trained = train_one(
+                name, share, bindings + tuple(arguments.binding), tracks, folder, epochs,
+                arguments.seed, arguments.init, arguments.learning_rate,
+            )  # fmt: skip
+            models[name] = trained / "best.onnx"
+        for share in (1, 10, 100):
+            if init is None:
+                break
+            path = folder / f"head{share}.safetensors"
+            save_checkpoint(head_of(init, share, tracks, folder / "cache"), path)
+            models[path.stem] = path
     score(models, [t for t in pieces if t.split == "test"], "rendered scores, test split")
     if arguments.dev:
         score(models, list(read_manifest(arguments.dev).present), arguments.dev.parent.name)
+
+
+def make_stone24(init: Path, tracks: list[Track], pieces: list[Track], folder: Path) -> Checkpoint:
+    """The model that ships: stone12, a mode head, temperature and limit."""
+    model = folder / "head.safetensors"
+    save_checkpoint(head_of(init, 100, tracks, folder / "cache"), model)
+    unheard = write_keyless(folder / "keyless_limit", 100, 12.0, LIMIT_SEED, find_soundfonts())
+    valid = [t for t in pieces if t.split == "valid"]
+    music = [t.path for t in (*valid, *tracks[:100]) if t.path is not None]
+    return with_confidence(model, valid, unheard, music)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from stonekey.depthwise import depthwise
 from stonekey.mlp import pointwise_mlp
+from stonekey.mode_head import ModeHead
 from stonekey.settings import Architecture, Norm
 
 PITCH_CLASSES = 12
@@ -205,6 +206,7 @@ class ChromaNet(nn.Module):
         )
         self.classifier = nn.Conv2d(arch.channels[-1], arch.rows, kernel_size=1)
         self.batch_norm = RowBatchNorm(arch.rows) if arch.rows == 2 else nn.Identity()
+        self.mode_head = ModeHead() if arch.mode_head else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Score the classes.
@@ -219,7 +221,8 @@ class ChromaNet(nn.Module):
         Raises:
             ValueError: when the shape is not as above.
         """
-        return self.classify(self.pool(self.features(x)))
+        logits = self.classify(self.pool(self.features(x)))
+        return logits if self.mode_head is None else self.mode_head.split(logits, x)
 
     def features(self, x: Tensor) -> Tensor:
         """Seven stages: (batch, 1, bins, frames) -> (batch, channels, bins, frames / 128)."""
@@ -239,7 +242,7 @@ class ChromaNet(nn.Module):
         return octaves.mean(dim=2).mean(dim=-1, keepdim=True)
 
     def classify(self, pooled: Tensor) -> Tensor:
-        """Pooled features (batch, channels, 12, 1) -> logits (batch, outputs)."""
+        """Pooled features (batch, channels, 12, 1) -> logits (batch, 12 * rows)."""
         logits: Tensor = self.batch_norm(self.classifier(pooled))
         return logits.flatten(1)
 
