@@ -17,53 +17,53 @@ from stonekey.export import export_onnx
 PACKAGE = Path(__file__).resolve().parents[1] / "stonekey" / "models"
 
 
-def segment_outputs(model: Path, paths: Sequence[Path]) -> list[np.ndarray]:
-    """Probabilities (segments, classes) of each recording, silent segments left out."""
+def means(model: Path, paths: Sequence[Path]) -> list[np.ndarray]:
+    """Mean probabilities (classes,) over each recording's segments."""
     estimator = KeyEstimator(model, min_confidence=0)
     return [
-        np.stack([s.probabilities for s in estimator(path).segments if s.counted]) for path in paths
+        np.mean([s.probabilities for s in estimator(path).segments if s.counted], axis=0)
+        for path in paths
     ]
 
 
 def with_confidence(
-    model: Path, labelled: Sequence[Track], keyless: Sequence[Path], music: Sequence[Path]
+    model: Path,
+    labelled: Sequence[Track],
+    keyless: Sequence[Path],
+    music: Sequence[Path],
+    limit: float | None = None,
 ) -> Checkpoint:
     """The model with temperature and limit of "no key" found on recordings held out.
 
     Args:
-        model: checkpoint with a class table.
+        model: checkpoint with a class table and no temperature yet.
         labelled: pieces of known key, for the temperature; none leaves it as it is.
         keyless: sounds without a key, for the limit.
         music: recordings, labelled or not, few of which may fall below the limit.
+        limit: given instead of found; the shares are printed all the same.
     """
     checkpoint = load_checkpoint(model)
-    info = checkpoint.info
-    assert info.class_table is not None
-    assert info.architecture is not None
-    known = [t for t in labelled if t.key is not None and t.path is not None]
-    outputs = segment_outputs(model, [t.path for t in known if t.path is not None])
-    labels = [info.class_table.index(t.key) for t in known if t.key is not None]
-    temperature = fit_temperature(outputs, labels) if known else 1.0
+    table = checkpoint.info.class_table
+    assert table is not None
+    known = [(t.key, t.path) for t in labelled if t.key is not None and t.path is not None]
+    temperature = 1.0
+    if known:
+        labels = [table.index(key) for key, _ in known]
+        temperature = round(fit_temperature(means(model, [p for _, p in known]), labels), 4)
 
     def sure(paths: Sequence[Path]) -> list[float]:
-        return [
-            float(tempered(p, temperature).mean(axis=0).max())
-            for p in segment_outputs(model, paths)
-        ]
+        return [float(tempered(mean, temperature).max()) for mean in means(model, paths)]
 
     of_keyless, of_music = sure(keyless), sure(music)
-    limit = fit_limit(of_keyless, of_music) if keyless else 0.0
+    if limit is None:
+        limit = round(fit_limit(of_keyless, of_music), 4)
     print(
-        f"temperature {temperature:.3f} on {len(known)} pieces; limit {limit:.3f}: below it "
+        f"temperature {temperature} from {len(known)} pieces; limit {limit}: below it "
         f"{np.mean(np.less(of_keyless, limit)):.1%} of {len(keyless)} sounds without a key and "
         f"{np.mean(np.less(of_music, limit)):.1%} of {len(music)} recordings"
     )
-    architecture = replace(
-        info.architecture, temperature=round(info.architecture.temperature * temperature, 4)
-    )
-    return replace(
-        checkpoint, info=replace(info, architecture=architecture, min_confidence=round(limit, 4))
-    )
+    info = replace(checkpoint.info, temperature=temperature, min_confidence=limit)
+    return replace(checkpoint, info=info)
 
 
 def ship(checkpoint: Checkpoint, name: str, training: dict, folder: Path = PACKAGE) -> Path:

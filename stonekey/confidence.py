@@ -21,33 +21,32 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
-def fit_temperature(outputs: Sequence[np.ndarray], labels: Sequence[int]) -> float:
-    """The temperature under which recordings' answers are as sure as they are right.
+def fit_temperature(means: Sequence[np.ndarray], labels: Sequence[int]) -> float:
+    """The temperature under which recordings' answers are as sure as they are right on the whole.
 
-    A recording's answer is the mean over its segments, as in `stonekey.estimator`; what is
-    minimised is its negative log likelihood (Guo et al., ICML 2017, there for single outputs).
+    Of the mean over a recording's segments, which says in how much of the music a key is heard, not
+    how sure it is that the whole is in that key. The mean confidence is made equal to the accuracy;
+    a likelihood would be ruled by the few pieces whose label is wrong.
 
     Args:
-        outputs: for each recording (segments, n) probabilities.
+        means: for each recording (n,) mean probabilities.
         labels: the output that is right for each.
 
     Returns:
-        The factor for the model's temperature: above 1 for a model that is too sure.
+        The temperature of `tempered`: below 1 where the means are too modest.
 
     Raises:
         ValueError: when there are no recordings, or not one label for each.
     """
-    if not outputs or len(outputs) != len(labels):
-        raise ValueError(f"{len(outputs)} recordings and {len(labels)} labels")
+    if not len(means) or len(means) != len(labels):
+        raise ValueError(f"{len(means)} recordings and {len(labels)} labels")
+    stacked = np.stack(means)
+    accuracy = (stacked.argmax(axis=1) == np.asarray(labels)).mean()
 
-    def loss(temperature: float) -> float:
-        right = [
-            tempered(segments, temperature).mean(axis=0)[label]
-            for segments, label in zip(outputs, labels, strict=True)
-        ]
-        return -float(np.log(np.maximum(right, _SMALLEST)).mean())
+    def gap(temperature: float) -> float:
+        return abs(float(tempered(stacked, temperature).max(axis=1).mean() - accuracy))
 
-    return float(min(TEMPERATURES, key=loss))
+    return float(min(TEMPERATURES, key=gap))
 
 
 def fit_limit(keyless: Sequence[float], music: Sequence[float], most_lost: float = 0.02) -> float:

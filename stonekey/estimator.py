@@ -11,6 +11,7 @@ import numpy as np
 
 from stonekey.backends import BackendName, load_backend
 from stonekey.checkpoint import CheckpointError
+from stonekey.confidence import tempered
 from stonekey.estimate import KeyEstimate, SegmentEstimate
 from stonekey.keys import ClassLabel, Key
 from stonekey.registry import DEFAULT_MODEL
@@ -31,8 +32,8 @@ PAUSE = 1e-3
 # Less sound than this in a whole recording (a click, a beep) says nothing of a key.
 MIN_SIGNAL_SECONDS = 0.5
 ACTIVITY_FRAME_SECONDS = 0.05
-# Of a fast estimate: more say little more (docs/speed.md).
-FAST_SEGMENTS = 5
+# Seconds that a fast estimate hears: more say little more (docs/results.md).
+FAST_SECONDS = 75.0
 # Correcting the pitch by a semitone takes this much more sound.
 FAST_MARGIN = 1.06
 # Hz. Below it there is no music, but a rate in kHz or a mistake that would fill the memory.
@@ -112,6 +113,10 @@ class KeyEstimator:
         if not self.segment_seconds * front_end.sample_rate >= 1:
             raise ValueError(f"segment_seconds must be positive, got {segment_seconds}")
 
+    @property
+    def _fast_segments(self) -> int:
+        return max(1, round(FAST_SECONDS / self.segment_seconds))
+
     @overload
     def __call__(
         self, recording: str | os.PathLike[str] | Samples, sample_rate: float | None = None
@@ -163,7 +168,7 @@ class KeyEstimator:
             from stonekey.audio.excerpts import read_excerpts
 
             length = FAST_MARGIN * self.segment_seconds
-            if excerpts := read_excerpts(path, FAST_SEGMENTS, length):
+            if excerpts := read_excerpts(path, self._fast_segments, length):
                 return self._from_excerpts(excerpts)
         tuner = Tuner(self.tune)
         with stream_audio(path, self.info.front_end.sample_rate, tuner) as stream:
@@ -174,7 +179,7 @@ class KeyEstimator:
         from stonekey.audio.excerpts import Excerpts, spread
 
         length = FAST_MARGIN * self.segment_seconds
-        starts = spread(len(mono) / rate, FAST_SEGMENTS, length)
+        starts = spread(len(mono) / rate, self._fast_segments, length)
         parts = [mono[round(s * rate) :][: round(length * rate)] for s in starts]
         return Excerpts(rate, len(mono) / rate, starts, tuple(parts)) if parts else None
 
@@ -242,6 +247,8 @@ class KeyEstimator:
                 tuple(found), None if no_signal else tuner.cents,
             )  # fmt: skip
         mean = np.asarray(np.stack(counted).mean(axis=0, dtype=np.float64))
+        if self.info.temperature != 1:
+            mean = tempered(mean, self.info.temperature)
         best = int(mean.argmax())
         label = self.class_table[best]
         confidence = float(mean[best])

@@ -11,7 +11,7 @@ from pathlib import Path
 from stonekey.checkpoint import CheckpointError, sha256
 from stonekey.published import PUBLISHED, PublishedModel
 
-DEFAULT_MODEL = "template"
+DEFAULT_MODEL = "stone24"
 SUFFIXES = (".onnx", ".safetensors", ".pt")
 
 
@@ -35,6 +35,20 @@ class EmbeddedModel:
 
 
 EMBEDDED = (
+    EmbeddedModel(
+        "stone24",
+        "stone24.onnx",
+        24,
+        "for most uses: major and minor keys, calibrated confidence, no key for drums and speech; "
+        "stone12, and a mode learnt from labelled scores",
+    ),
+    EmbeddedModel(
+        "stone12",
+        "stone12.onnx",
+        12,
+        "key signatures, where the mode does not matter or must not be guessed; learnt without "
+        "any key label",
+    ),
     EmbeddedModel(
         "template",
         "template.onnx",

@@ -59,8 +59,8 @@ def test_one_file_gives_one_json_object(album: Path) -> None:
     assert tuple(record) == FIELDS
     expected = {
         "file": str(album / "b.wav"), "key": "F# minor", "tonic": "F#", "mode": "minor",
-        "signature": "A major / F# minor", "camelot": "11A", "open_key": "4m", "segments": 2,
-        "model": "template", "warnings": [], "error": None,
+        "signature": "A major / F# minor", "camelot": "11A", "open_key": "4m", "segments": 3,
+        "model": "stone24", "warnings": [], "error": None,
     }  # fmt: skip
     assert {name: record[name] for name in expected} == expected
     assert record["duration"] == pytest.approx(16, abs=0.01)
@@ -93,7 +93,7 @@ def test_jsonl_and_csv_hold_the_same(album: Path) -> None:
 
 def test_npz_through_a_pipe(album: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "stonekey", str(album), "--format", "npz"],
+        [sys.executable, "-m", "stonekey", str(album), "--format", "npz", "--model", "template"],
         cwd=ROOT, capture_output=True, timeout=60, check=True,
     )  # fmt: skip
     arrays = np.load(io.BytesIO(done.stdout))
@@ -131,7 +131,7 @@ def test_bad_files_are_named_and_the_others_reported(spoilt: Path) -> None:
     bad, good, lost, silent = [json.loads(line) for line in done.stdout.splitlines()]
     assert good["key"] == "G minor"
     assert good["error"] is None
-    assert (bad["key"], bad["top"], bad["model"]) == (None, [], "template")
+    assert (bad["key"], bad["top"], bad["model"]) == (None, [], "stone24")
     assert bad["error"]
     assert "No such file" in lost["error"]
     assert tuple(bad) == FIELDS

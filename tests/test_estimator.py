@@ -27,7 +27,7 @@ KEY = Key(3, "minor")
 
 @pytest.fixture(scope="module")
 def estimator() -> KeyEstimator:
-    return KeyEstimator(threads=1)
+    return KeyEstimator("template", threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_as_dict(estimator: KeyEstimator, music: np.ndarray) -> None:
 def test_the_whole_track_is_covered(seconds: float, overlap: float) -> None:
     samples = round(seconds * RATE)
     audio = np.random.default_rng(0).standard_normal(samples).astype(np.float32)
-    result = KeyEstimator(overlap=overlap, threads=1)(audio, RATE)
+    result = KeyEstimator("template", overlap=overlap, threads=1)(audio, RATE)
     times = [(s.start, s.end) for s in result.segments]
     assert times[0][0] == 0
     assert times[-1][1] == pytest.approx(seconds, abs=1 / RATE)
@@ -109,7 +109,7 @@ def test_the_end_counts(estimator: KeyEstimator) -> None:
     """A change in the last 5 s, which cutting by whole segments drops, is heard."""
     audio = np.concatenate([cadence(Key(0, "major"), seconds=15.0)] * 2)
     changed = np.concatenate([audio, cadence(Key(6, "major"), seconds=5.0)])
-    same = KeyEstimator(published_segments=True, threads=1)
+    same = KeyEstimator("template", published_segments=True, threads=1)
     assert_same(same(audio, RATE), same(changed, RATE), atol=1e-6)
     assert np.abs(vector(estimator(audio, RATE)) - vector(estimator(changed, RATE))).max() > 0.01
 
@@ -118,7 +118,7 @@ def test_overlap_cuts_as_the_array_would(estimator: KeyEstimator) -> None:
     """Each segment's output is that of the segment alone."""
     audio = np.concatenate([cadence(Key(i, "major"), seconds=9.0) for i in (0, 4, 7)])
     audio /= np.abs(audio).max()
-    result = KeyEstimator(overlap=0.5, threads=1)(audio, RATE)
+    result = KeyEstimator("template", overlap=0.5, threads=1)(audio, RATE)
     assert len(result.segments) == 3
     for segment in result.segments:
         start = round(segment.start * RATE)
@@ -129,8 +129,8 @@ def test_overlap_cuts_as_the_array_would(estimator: KeyEstimator) -> None:
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 16])
 def test_batch_size_does_not_matter(batch_size: int) -> None:
     audio = np.concatenate([cadence(Key(i, "minor"), seconds=12.0) for i in range(6)])
-    want = KeyEstimator(threads=1)(audio, RATE)
-    got = KeyEstimator(threads=1, batch_size=batch_size)(audio, RATE)
+    want = KeyEstimator("template", threads=1)(audio, RATE)
+    got = KeyEstimator("template", threads=1, batch_size=batch_size)(audio, RATE)
     assert len(got.segments) == 5
     assert_same(want, got)
 
@@ -294,7 +294,7 @@ def test_what_cannot_run_says_so() -> None:
     with pytest.raises(CheckpointError, match="did you mean template"):
         KeyEstimator("tempalte")
     with pytest.raises(CheckpointError, match="torch"):
-        KeyEstimator(device="cuda", backend="onnx")
+        KeyEstimator("template", device="cuda", backend="onnx")
 
 
 # Too little to tell
@@ -324,7 +324,7 @@ NOT_ENOUGH: dict[str, tuple[Callable[[], np.ndarray], str]] = {
 @pytest.mark.parametrize("published", [False, True])
 def test_no_key(name: str, published: bool) -> None:
     make, why = NOT_ENOUGH[name]
-    result = KeyEstimator(threads=1, published_segments=published)(make(), RATE)
+    result = KeyEstimator("template", threads=1, published_segments=published)(make(), RATE)
     assert (result.key, result.signature, result.label) == (None, None, None)
     assert result.confidence == 0
     assert result.probabilities == {}
@@ -361,7 +361,7 @@ def test_pauses_have_no_say(estimator: KeyEstimator, music: np.ndarray) -> None:
         result = estimator(samples, RATE)
         assert [s.counted for s in result.segments] == [True, False, False]
         np.testing.assert_allclose(vector(result), result.segments[0].probabilities, atol=1e-7)
-    published = KeyEstimator(published_segments=True, threads=1)(audio, RATE)
+    published = KeyEstimator("template", published_segments=True, threads=1)(audio, RATE)
     assert all(s.counted for s in published.segments)
 
 
@@ -392,7 +392,7 @@ def test_a_file_is_its_samples(estimator: KeyEstimator, music: np.ndarray, tmp_p
 
 def test_threads_do_not_matter() -> None:
     audio = np.concatenate([cadence(Key(i, "minor"), seconds=16.0) for i in range(3)])
-    one, two = (KeyEstimator(threads=n)(audio, RATE) for n in (1, 2))
+    one, two = (KeyEstimator("template", threads=n)(audio, RATE) for n in (1, 2))
     assert_same(one, two)
 
 
@@ -401,7 +401,7 @@ import sys
 import stonekey
 heavy = {"torch", "numpy", "onnx", "onnxruntime", "soundfile", "av", "soxr"} & set(sys.modules)
 assert not heavy, heavy
-result = stonekey.KeyEstimator(threads=1)(sys.argv[1])
+result = stonekey.KeyEstimator("template", threads=1)(sys.argv[1])
 import numpy as np
 again = stonekey.KeyEstimator("template12", threads=1)(np.zeros((100_000, 2), "int16"), 44100)
 assert again.label is None

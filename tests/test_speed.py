@@ -15,7 +15,7 @@ from stonekey import KeyEstimator
 from stonekey.audio import UnreadableError, load_audio
 from stonekey.audio.excerpts import read_excerpts, spread
 from stonekey.backends import OnnxBackend
-from stonekey.estimator import FAST_SEGMENTS
+from stonekey.estimator import FAST_SECONDS
 from stonekey.keys import Key
 from stonekey.registry import find_model
 from stonekey.synthesis import piece
@@ -59,8 +59,8 @@ def test_threads_and_batches_change_nothing() -> None:
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_batch_size_changes_nothing(batch_size: int) -> None:
     audio = changing(50.0)
-    expected = KeyEstimator(threads=1)(audio, RATE)
-    found = KeyEstimator(threads=2, batch_size=batch_size)(audio, RATE)
+    expected = KeyEstimator("template", threads=1)(audio, RATE)
+    found = KeyEstimator("template", threads=2, batch_size=batch_size)(audio, RATE)
     assert found.probabilities == expected.probabilities
 
 
@@ -91,10 +91,10 @@ def test_excerpts_are_what_is_there(songs: dict[str, Path], suffix: str) -> None
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_fast_hears_a_few_segments_of_the_whole(songs: dict[str, Path], suffix: str) -> None:
-    estimate = KeyEstimator(threads=1, fast=True)(songs[suffix])
+    estimate = KeyEstimator("template", threads=1, fast=True)(songs[suffix])
     assert estimate.key == Key.parse("F# minor")
     assert estimate.duration == pytest.approx(200.0, abs=0.1)
-    assert len(estimate.segments) == FAST_SEGMENTS
+    assert len(estimate.segments) == round(FAST_SECONDS / 15)
     assert all(s.end - s.start == pytest.approx(15, abs=0.01) for s in estimate.segments)
     assert estimate.segments[0].start < 40
     assert estimate.segments[-1].end > 160
@@ -103,10 +103,10 @@ def test_fast_hears_a_few_segments_of_the_whole(songs: dict[str, Path], suffix: 
 
 def test_fast_from_a_file_and_from_samples(songs: dict[str, Path]) -> None:
     samples, _ = soundfile.read(songs["wav"], dtype="float32")
-    fast = KeyEstimator(threads=1, fast=True)
+    fast = KeyEstimator("template", threads=1, fast=True)
     from_file, from_samples = fast(songs["wav"]), fast(samples, RATE)
     assert from_file.key == from_samples.key
-    assert len(from_samples.segments) == FAST_SEGMENTS
+    assert len(from_samples.segments) == round(FAST_SECONDS / 15)
     for a, b in zip(from_file.segments, from_samples.segments, strict=True):
         assert a.start == pytest.approx(b.start, abs=1e-3)
         assert np.abs(a.probabilities - b.probabilities).max() < 1e-5
@@ -115,7 +115,7 @@ def test_fast_from_a_file_and_from_samples(songs: dict[str, Path]) -> None:
 def test_fast_corrects_the_pitch() -> None:
     """Played 40 cents too high: the same segments, the same key, the deviation told."""
     higher = 2 ** (40 / 1200)
-    plain = KeyEstimator(threads=1, fast=True)
+    plain = KeyEstimator("template", threads=1, fast=True)
     level, high = plain(changing(), RATE), plain(changing(), round(RATE * higher))
     assert high.key == level.key == Key.parse("F# minor")
     assert high.tuning is not None
@@ -126,7 +126,10 @@ def test_fast_corrects_the_pitch() -> None:
 
 def test_fast_hears_all_of_a_short_file(tmp_path: Path) -> None:
     short = music(tmp_path / "short.wav", "D major", seconds=40.0)
-    usual, fast = KeyEstimator(threads=1)(short), KeyEstimator(threads=1, fast=True)(short)
+    usual, fast = (
+        KeyEstimator("template", threads=1)(short),
+        KeyEstimator("template", threads=1, fast=True)(short),
+    )
     assert fast.probabilities == usual.probabilities
     assert len(fast.segments) == len(usual.segments) == 3
 
@@ -135,7 +138,10 @@ def test_fast_hears_all_of_a_cut_file(songs: dict[str, Path], tmp_path: Path) ->
     """Its header promises more than there is: as without fast, warning included."""
     cut = tmp_path / "cut.flac"
     cut.write_bytes(songs["flac"].read_bytes()[: songs["flac"].stat().st_size // 2])
-    usual, fast = KeyEstimator(threads=1)(cut), KeyEstimator(threads=1, fast=True)(cut)
+    usual, fast = (
+        KeyEstimator("template", threads=1)(cut),
+        KeyEstimator("template", threads=1, fast=True)(cut),
+    )
     assert fast.probabilities == usual.probabilities
     assert fast.warnings == usual.warnings
     assert "truncated" in fast.warnings[0]
@@ -143,17 +149,19 @@ def test_fast_hears_all_of_a_cut_file(songs: dict[str, Path], tmp_path: Path) ->
 
 def test_fast_errors(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="fast"):
-        KeyEstimator(fast=True, overlap=0.5)
+        KeyEstimator("template", fast=True, overlap=0.5)
     with pytest.raises(ValueError, match="fast"):
-        KeyEstimator(fast=True, published_segments=True)
+        KeyEstimator("template", fast=True, published_segments=True)
     bad = tmp_path / "bad.mp3"
     bad.write_bytes(b"no music here" * 100)
     with pytest.raises(UnreadableError):
-        KeyEstimator(fast=True)(bad)
+        KeyEstimator("template", fast=True)(bad)
 
 
 def test_silence_has_no_key_in_fast_mode() -> None:
-    estimate = KeyEstimator(threads=1, fast=True)(np.zeros(200 * RATE, np.float32), RATE)
+    estimate = KeyEstimator("template", threads=1, fast=True)(
+        np.zeros(200 * RATE, np.float32), RATE
+    )
     assert estimate.key is None
     assert estimate.duration == pytest.approx(200.0)
     assert "silence" in estimate.warnings
@@ -174,7 +182,7 @@ def test_files_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_the_fast_option(songs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert call("predict", songs["wav"], "--fast", "--format", "json") == 0
-    assert f'"segments": {FAST_SEGMENTS}' in capsys.readouterr().out
+    assert f'"segments": {round(FAST_SECONDS / 6)}' in capsys.readouterr().out
     assert call("predict", songs["wav"], "--fast", "--overlap", "0.5") == 2
     assert "fast places its own segments" in capsys.readouterr().err
 
@@ -198,7 +206,7 @@ import numpy as np
 from pathlib import Path
 from stonekey import KeyEstimator
 
-estimator = KeyEstimator(threads=2)
+estimator = KeyEstimator("template", threads=2)
 rng = np.random.default_rng(0)
 block = (0.1 * rng.standard_normal(1 << 18)).astype(np.float32)
 blocks = (block for _ in range(3600 * 22050 // len(block)))

@@ -21,12 +21,12 @@ KEY = Key.parse("Eb major")
 
 @pytest.fixture(scope="module")
 def auto() -> KeyEstimator:
-    return KeyEstimator(threads=1)
+    return KeyEstimator("template", threads=1)
 
 
 @pytest.fixture(scope="module")
 def off() -> KeyEstimator:
-    return KeyEstimator(threads=1, tune="off")
+    return KeyEstimator("template", threads=1, tune="off")
 
 
 def vector(estimate: KeyEstimate) -> np.ndarray:
@@ -97,12 +97,12 @@ def test_music_in_tune_is_left_as_it_is(auto: KeyEstimator, off: KeyEstimator) -
 
 def test_a_number_is_corrected_whatever_is_heard(auto: KeyEstimator) -> None:
     music = piece(KEY, 20.0, seed=3)
-    semitone = KeyEstimator(threads=1, tune=100)(music, RATE)
+    semitone = KeyEstimator("template", threads=1, tune=100)(music, RATE)
     assert semitone.label == KEY.transpose(-1)
     assert semitone.tuning == auto(music, RATE).tuning
     assert semitone.duration == pytest.approx(20, abs=1e-3)
     sharp = piece(KEY, 20.0, seed=3, cents=35)
-    by_hand = KeyEstimator(threads=1, tune=35)(sharp, RATE)
+    by_hand = KeyEstimator("template", threads=1, tune=35)(sharp, RATE)
     np.testing.assert_allclose(vector(by_hand), vector(auto(music, RATE)), atol=0.03)
 
 
@@ -122,7 +122,7 @@ def test_files_and_samples_agree(tmp_path: Path, auto: KeyEstimator) -> None:
 
 def test_a_fast_estimate_is_tuned_too() -> None:
     music = np.tile(cadence(KEY, seconds=10.0, seed=1, cents=-38), 15)
-    found = KeyEstimator(threads=1, fast=True)(music, RATE)
+    found = KeyEstimator("template", threads=1, fast=True)(music, RATE)
     assert len(found.segments) < 10
     assert found.tuning == pytest.approx(-38, abs=1)
     assert found.label == KEY
@@ -130,7 +130,7 @@ def test_a_fast_estimate_is_tuned_too() -> None:
 
 def test_the_published_cut_corrects_nothing(off: KeyEstimator) -> None:
     music = cadence(KEY, seconds=30.0, seed=1, cents=-38)
-    published = KeyEstimator(threads=1, published_segments=True)
+    published = KeyEstimator("template", threads=1, published_segments=True)
     found = published(music, RATE)
     assert found.tuning == pytest.approx(-38, abs=1)
     np.testing.assert_array_equal(vector(found), vector(off(music, RATE)))
@@ -152,7 +152,7 @@ def test_the_option() -> None:
         with pytest.raises(ValueError, match="tune must be"):
             checked_option(wrong)
         with pytest.raises(ValueError, match="tune must be"):
-            KeyEstimator(tune=wrong)  # type: ignore[arg-type]
+            KeyEstimator("template", tune=wrong)  # type: ignore[arg-type]
 
 
 def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from stonekey.keys import ClassLabel, parse_class_table
 from stonekey.version import __version__
 
 # Raise it when the same model and version come to give other answers.
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 
 # Name of the system and tracks still to be done -> the tracks, each taken when it is begun.
 Watch = Callable[[str, Sequence[Track]], AbstractContextManager[Iterator[Track]]]
@@ -221,7 +221,10 @@ def predict_tracks(
                     if track.path is None:
                         raise FileNotFoundError(f"{track.id}: no audio")
                     file = file_identity(track.path)
-                    output = list(estimator(track.path).probabilities.values()) or None
+                    estimate = estimator(track.path)
+                    # Below the model's limit there is no answer, whatever is most probable.
+                    told = estimate.label is not None
+                    output = list(estimate.probabilities.values()) if told else None
                 except Exception as error:  # one bad file must not end the run, whatever is wrong
                     answers[track.id] = Answer(None, None, reason(error))
                     continue
