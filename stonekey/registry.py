@@ -63,6 +63,17 @@ EMBEDDED = (
     ),
 )
 
+# On 84 recordings (docs/results.md): MIREX score with both fifths, KSEA of 12 signatures; percent.
+SCORES = {
+    "stone24": "MIREX 88.2, KSEA 91.1",
+    "stone12": "KSEA 89.9",
+    "template": "MIREX 78.3, KSEA 80.4",
+    "template12": "KSEA 80.4",
+    "deezer/stone12": "KSEA 87.5",
+    "deezer/stone24": "MIREX 88.7, KSEA 93.5",
+    "deezer/skey": "MIREX 95.2, KSEA 96.4",
+}
+
 
 def model_names() -> list[str]:
     """Every name that `find_model` knows."""

@@ -58,7 +58,7 @@ def test_demo_as_json(tmp_path: Path, capsys: Capture) -> None:
     song = tmp_path / "demo.wav"
     found = printed(capsys, "demo", "--key", "Eb", "--seconds", "15", "--output", song)
     assert (found["synthesised"], found["output"], found["model"]) == (
-        "Eb major", str(song), "template",
+        "Eb major", str(song), "stone24",
     )  # fmt: skip
     assert found["key"] == "Eb major"
 

@@ -210,7 +210,7 @@ def test_names_are_unique() -> None:
 @pytest.mark.parametrize(
     ("name", "hint"),
     [("templete", "did you mean template?"), ("deezer/stone-12", "did you mean deezer/stone12?"),
-     ("deezer/sky", "did you mean deezer/skey?"), ("zzz", "known names: template, template12")],
+     ("deezer/sky", "did you mean deezer/skey?"), ("zzz", "known names: stone24, stone12")],
 )  # fmt: skip
 def test_unknown_names(name: str, hint: str) -> None:
     with pytest.raises(ModelNotFoundError) as caught:

@@ -75,7 +75,7 @@ def test_results_summary_and_exit_code(album: Path, tmp_path: Path) -> None:
     b = found["b.wav"]
     assert (b.tonic, b.mode, b.camelot, b.open_key) == ("F#", "minor", "11A", "4m")
     assert b.tuning == pytest.approx(0, abs=5)
-    assert (b.model, b.signature) == ("template", "A major / F# minor")
+    assert (b.model, b.signature) == ("stone24", "A major / F# minor")
     assert found["bad.mp3"].key is None
     assert "not readable" in (found["bad.mp3"].error or "")
     with (tmp_path / "keys.csv").open(newline="", encoding="utf-8") as stream:

@@ -107,7 +107,7 @@ def test_existing_keys(library: Path, capsys: Capture) -> None:
 def test_least_confidence_and_modification_time(library: Path, capsys: Capture) -> None:
     path = library / "v23.mp3"
     os.utime(path, ns=(10**18, 10**18 + 7))
-    assert call("tag", path, "--write", "--min-confidence", "0.999") == 0
+    assert call("tag", path, "--write", "--min-confidence", "1") == 0
     assert capsys.readouterr().out.endswith("\tunsure\n")
     assert read_key(path) is None
     assert call("tag", path, "--write", "--keep-mtime", "--also", "comment") == 0

@@ -56,7 +56,7 @@ def test_json_and_csv_hold_the_same_grid(
     (change,) = record["modulations"]
     assert (change["from"], change["to"]) == ("Bb major", "F# minor")
     assert change["time"] == record["spans"][1]["start"] == pytest.approx(24, abs=5)
-    assert (record["hop"], record["window"], record["model"]) == (1, 8, "template")
+    assert (record["hop"], record["window"], record["model"]) == (1, 8, "stone24")
     assert written(capsys, sonata, "--hop", "1", "-o", tmp_path / "grid.csv") == ""
     rows = list(csv.DictReader(io.StringIO((tmp_path / "grid.csv").read_text())))
     grid = record["grid"]

@@ -160,7 +160,8 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     write_wav(tmp_path / "nothing.wav", np.zeros(220500, np.float32))
     keys = {}
     for tune in ("auto", "off", "-42"):
-        assert call("predict", tmp_path / "flat.wav", "--format", "json", "--tune", tune) == 0
+        given = ["--format", "json", "--tune", tune, "--model", "template"]
+        assert call("predict", tmp_path / "flat.wav", *given) == 0
         record = json.loads(capsys.readouterr().out)
         keys[tune] = record["key"]
         assert record["tuning"] == pytest.approx(-42, abs=1)

@@ -32,13 +32,13 @@ Model = Annotated[
     ),
 ]
 Overlap = Annotated[
-    float, typer.Option(help="Share of a 15 s segment that the next repeats, 0 to below 1.")
+    float, typer.Option(help="Share of a segment that the next repeats, 0 to below 1.")
 ]
 PublishedSegments = Annotated[
     bool,
     typer.Option(
         "--published-segments",
-        help="Cut as the published inference does: drop what follows the last whole 15 s.",
+        help="Cut as the published inference does: drop what follows the last whole segment.",
     ),
 ]
 Device = Annotated[str, typer.Option(help="cpu, or a torch device such as cuda.")]

@@ -23,6 +23,9 @@ def models(
 ) -> None:
     """List the models: those in the package and the published ones.
 
+    Scores are those on 84 recordings (docs/results.md), in percent; S-KEY is one of the systems
+    behind their labels.
+
     A published model is fetched from its authors' repository when it is first used, and kept
     in the user's cache folder ($STONEKEY_HOME overrides). The path of a model file works
     wherever a name does.
@@ -51,7 +54,7 @@ def list_models() -> list[dict[str, Any]]:
     """One record a model; nothing is fetched."""
     from stonekey.checkpoint import sha256
     from stonekey.published import PUBLISHED
-    from stonekey.registry import DEFAULT_MODEL, EMBEDDED, cache_folder
+    from stonekey.registry import DEFAULT_MODEL, EMBEDDED, SCORES, cache_folder
 
     rows: list[dict[str, Any]] = [
         {
@@ -63,6 +66,7 @@ def list_models() -> list[dict[str, Any]]:
             "path": str(model.path),
             "licence": getattr(model, "licence", "MIT"),
             "description": model.description,
+            "scores": SCORES[model.name],
         }
         for model in EMBEDDED
     ]
@@ -79,6 +83,7 @@ def list_models() -> list[dict[str, Any]]:
                 "path": str(path),
                 "licence": published.licence,
                 "description": f"published by its authors; trained on {published.trained_on}",
+                "scores": SCORES[published.name],
             }
         )
     return rows
@@ -90,7 +95,7 @@ def _line(row: dict[str, Any]) -> list[str]:
     else:
         where = row["source"]
     name = row["name"] + (" (default)" if row["default"] else "")
-    return [name, str(row["classes"]), where, row["licence"], row["description"]]
+    return [name, str(row["classes"]), where, row["licence"], row["scores"], row["description"]]
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
@@ -100,7 +105,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("Model", no_wrap=True)
-    for title in ("Classes", "Where", "Licence", "Description"):
+    for title in ("Classes", "Where", "Licence", "Scores", "Description"):
         table.add_column(title, justify="right" if title == "Classes" else "left")
     for row in rows:
         table.add_row(*_line(row), style="bold" if row["default"] else None)
