@@ -100,7 +100,7 @@ def main() -> None:
     arguments = parser.parse_args()
     estimator = KeyEstimator(arguments.model)
     check_cadences(estimator)
-    if estimator.min_confidence > 0:
+    if estimator.min_clarity > 0:
         check_no_key(estimator, arguments.folder / "keyless")
     if arguments.dev:
         tracks = list(read_manifest(arguments.dev).usable)

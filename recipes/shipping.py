@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from stonekey.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from stonekey.confidence import fit_limit, fit_temperature, tempered
+from stonekey.confidence import clarity, fit_limit, fit_temperature
 from stonekey.data.manifest import Track
 from stonekey.estimator import KeyEstimator
 from stonekey.export import export_onnx
@@ -17,21 +17,16 @@ from stonekey.export import export_onnx
 PACKAGE = Path(__file__).resolve().parents[1] / "stonekey" / "models"
 
 
-def means(model: Path, paths: Sequence[Path]) -> list[np.ndarray]:
-    """Mean probabilities (classes,) over each recording's segments."""
-    estimator = KeyEstimator(model, min_confidence=0)
+def segments(model: Path, paths: Sequence[Path]) -> list[np.ndarray]:
+    """Probabilities (segments, classes) of each recording, silent segments left out."""
+    estimator = KeyEstimator(model, min_clarity=0)
     return [
-        np.mean([s.probabilities for s in estimator(path).segments if s.counted], axis=0)
-        for path in paths
+        np.stack([s.probabilities for s in estimator(path).segments if s.counted]) for path in paths
     ]
 
 
 def with_confidence(
-    model: Path,
-    labelled: Sequence[Track],
-    keyless: Sequence[Path],
-    music: Sequence[Path],
-    limit: float | None = None,
+    model: Path, labelled: Sequence[Track], keyless: Sequence[Path], music: Sequence[Path]
 ) -> Checkpoint:
     """The model with temperature and limit of "no key" found on recordings held out.
 
@@ -40,7 +35,6 @@ def with_confidence(
         labelled: pieces of known key, for the temperature; none leaves it as it is.
         keyless: sounds without a key, for the limit.
         music: recordings, labelled or not, few of which may fall below the limit.
-        limit: given instead of found; the shares are printed all the same.
     """
     checkpoint = load_checkpoint(model)
     table = checkpoint.info.class_table
@@ -48,21 +42,18 @@ def with_confidence(
     known = [(t.key, t.path) for t in labelled if t.key is not None and t.path is not None]
     temperature = 1.0
     if known:
-        labels = [table.index(key) for key, _ in known]
-        temperature = round(fit_temperature(means(model, [p for _, p in known]), labels), 4)
+        means = [p.mean(axis=0) for p in segments(model, [path for _, path in known])]
+        temperature = round(fit_temperature(means, [table.index(key) for key, _ in known]), 4)
 
-    def sure(paths: Sequence[Path]) -> list[float]:
-        return [float(tempered(mean, temperature).max()) for mean in means(model, paths)]
-
-    of_keyless, of_music = sure(keyless), sure(music)
-    if limit is None:
-        limit = round(fit_limit(of_keyless, of_music), 4)
+    of_keyless = [clarity(list(p), table) for p in segments(model, keyless)]
+    of_music = [clarity(list(p), table) for p in segments(model, music)]
+    limit = round(fit_limit(of_keyless, of_music), 4)
     print(
         f"temperature {temperature} from {len(known)} pieces; limit {limit}: below it "
         f"{np.mean(np.less(of_keyless, limit)):.1%} of {len(keyless)} sounds without a key and "
         f"{np.mean(np.less(of_music, limit)):.1%} of {len(music)} recordings"
     )
-    info = replace(checkpoint.info, temperature=temperature, min_confidence=limit)
+    info = replace(checkpoint.info, temperature=temperature, min_clarity=limit)
     return replace(checkpoint, info=info)
 
 

@@ -38,8 +38,8 @@ class ModelInfo:
     ``class_table`` labels the outputs in order; None when it is not known yet (a model
     trained without labels is calibrated afterwards). ``omega`` is the circle of the
     training loss: 7 fifths, 1 semitones. ``training`` is a free record of how it was made.
-    ``temperature``: of a recording's mean probabilities, and ``min_confidence``: an answer less
-    sure than this is "no key" (both: `stonekey.confidence`).
+    ``temperature``: of a recording's mean probabilities, and ``min_clarity``: a recording less
+    clear than this has no key (both: `stonekey.confidence`).
     """
 
     name: str
@@ -50,7 +50,7 @@ class ModelInfo:
     licence: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     temperature: float = 1.0
-    min_confidence: float = 0.0
+    min_clarity: float = 0.0
 
     def to_metadata(self) -> dict[str, str]:
         """As strings, for safetensors or ONNX metadata."""
@@ -65,7 +65,7 @@ class ModelInfo:
             "licence": self.licence,
             "training": json.dumps(self.training),
             "temperature": json.dumps(self.temperature),
-            "min_confidence": json.dumps(self.min_confidence),
+            "min_clarity": json.dumps(self.min_clarity),
         }
 
     @classmethod
@@ -84,7 +84,7 @@ class ModelInfo:
             licence=metadata["licence"],
             training=json.loads(metadata["training"]),
             temperature=float(json.loads(metadata.get("temperature", "1"))),
-            min_confidence=float(json.loads(metadata.get("min_confidence", "0"))),
+            min_clarity=float(json.loads(metadata.get("min_clarity", "0"))),
         )
 
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from stonekey.keys import ClassLabel
+
 # Where the temperature is sought. A model ten times too sure or too modest has other faults.
 TEMPERATURES = np.geomspace(0.1, 10, 401)
 _SMALLEST = 1e-12
@@ -49,16 +51,37 @@ def fit_temperature(means: Sequence[np.ndarray], labels: Sequence[int]) -> float
     return float(min(TEMPERATURES, key=gap))
 
 
-def fit_limit(keyless: Sequence[float], music: Sequence[float], most_lost: float = 0.02) -> float:
-    """The confidence below which an answer is "no key".
+def clarity(segments: Sequence[np.ndarray], table: Sequence[ClassLabel]) -> float:
+    """How clear the segments' signatures are: the mean of each one's largest, 1/12 to 1.
 
-    As high as need be to be above all ``keyless`` confidences, but not so high that more than
-    a share of ``most_lost`` of the ``music`` falls below it.
+    Unlike the confidence of the answer it is high for music that goes from key to key, or stays
+    between a major key and its relative minor, and low for what has no key at any time.
+
+    Args:
+        segments: (classes,) probabilities of each segment, of one recording.
+        table: labels of the classes.
+    """
+    tonics = np.array([label.signature.tonic for label in table])
+    of_signatures = (tonics[:, None] == np.arange(12)).astype(np.float64)
+    return float((np.stack(segments) @ of_signatures).max(axis=1).mean())
+
+
+def fit_limit(
+    keyless: Sequence[float],
+    music: Sequence[float],
+    refused: float = 0.97,
+    most_lost: float = 0.02,
+) -> float:
+    """The clarity below which there is no key.
+
+    Args:
+        keyless: clarities of sounds without a key, a share ``refused`` of which is to fall below.
+        music: clarities of music, of which at most a share of ``most_lost`` may.
 
     Raises:
         ValueError: when either is empty.
     """
     if not len(keyless) or not len(music):
-        raise ValueError("needs confidences of sounds without a key and of music")
-    wanted = float(np.nextafter(max(keyless), 1.0))
-    return min(wanted, float(np.quantile(np.asarray(music), most_lost)))
+        raise ValueError("needs clarities of sounds without a key and of music")
+    wanted = np.quantile(np.asarray(keyless), refused)
+    return float(min(wanted, np.quantile(np.asarray(music), most_lost)))

@@ -11,7 +11,7 @@ import numpy as np
 
 from stonekey.backends import BackendName, load_backend
 from stonekey.checkpoint import CheckpointError
-from stonekey.confidence import tempered
+from stonekey.confidence import clarity, tempered
 from stonekey.estimate import KeyEstimate, SegmentEstimate
 from stonekey.keys import ClassLabel, Key
 from stonekey.registry import DEFAULT_MODEL
@@ -58,8 +58,9 @@ class KeyEstimator:
             auto is off: the published inference corrects nothing.
         segment_seconds: length of a segment; None for what the model was trained on, which is
             what it answers best on.
-        min_confidence: an answer less sure than this is "no key"; None for the model's own
-            limit, which is 0 for models that have none.
+        min_confidence: an answer less sure than this is "no key".
+        min_clarity: a recording less clear than this (`stonekey.confidence.clarity`) has "no
+            key"; None for the model's own limit, which is 0 for models that have none.
         fast: hear only a few segments spread over a recording, and of a file decode only those.
 
     Raises:
@@ -80,7 +81,8 @@ class KeyEstimator:
         tune: TuneOption = "auto",
         segment_seconds: float | None = None,
         fast: bool = False,
-        min_confidence: float | None = None,
+        min_confidence: float = 0.0,
+        min_clarity: float | None = None,
     ) -> None:
         if not 0 <= overlap < 1:
             raise ValueError(f"overlap must be at least 0 and below 1, got {overlap}")
@@ -102,9 +104,11 @@ class KeyEstimator:
                 f"run: stonekey calibrate {os.fspath(model)}"
             )
         self.class_table: tuple[ClassLabel, ...] = self.info.class_table
-        self.min_confidence = self.info.min_confidence if min_confidence is None else min_confidence
-        if not 0 <= self.min_confidence <= 1:
-            raise ValueError(f"min_confidence must be 0 to 1, got {min_confidence}")
+        self.min_confidence = min_confidence
+        self.min_clarity = self.info.min_clarity if min_clarity is None else min_clarity
+        for name, value in (("confidence", min_confidence), ("clarity", self.min_clarity)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"min_{name} must be 0 to 1, got {value}")
         self.tune = checked_option(tune)
         if published_segments and tune == "auto":
             self.tune = "off"
@@ -252,8 +256,11 @@ class KeyEstimator:
         best = int(mean.argmax())
         label = self.class_table[best]
         confidence = float(mean[best])
-        clear = confidence >= self.min_confidence
+        clear = clarity(counted, self.class_table) >= self.min_clarity
         if not clear:
+            found.append("no clear key: noise, speech or drums?")
+        elif confidence < self.min_confidence:
+            clear = False
             found.append(f"no clear key: {label} with a confidence of only {confidence:.2g}")
         return KeyEstimate(
             key=label if clear and isinstance(label, Key) else None,

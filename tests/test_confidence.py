@@ -10,7 +10,7 @@ import pytest
 
 from stonekey.backends import load_backend
 from stonekey.checkpoint import ModelInfo
-from stonekey.confidence import fit_limit, fit_temperature, tempered
+from stonekey.confidence import clarity, fit_limit, fit_temperature, tempered
 from stonekey.estimator import KeyEstimator
 from stonekey.keys import Key
 from stonekey.registry import find_model
@@ -42,9 +42,10 @@ def test_a_wrong_temperature_is_found(sureness: float) -> None:
 
 def test_limit_is_above_noise_and_spares_music() -> None:
     music = np.linspace(0.1, 1, 1001)
-    limit = fit_limit([0.05, 0.102], music)
-    assert limit > 0.102
-    assert (music < limit).mean() <= 0.02
+    noise = np.linspace(0.05, 0.11, 101)
+    limit = fit_limit(noise, music)
+    assert (noise < limit).mean() == pytest.approx(0.97, abs=0.01)
+    assert (music < limit).mean() < 0.02
     lost = fit_limit([0.05, 0.6], music, most_lost=0.03)
     assert (music < lost).mean() == pytest.approx(0.03, abs=0.002)
     with pytest.raises(ValueError, match="needs"):
@@ -53,10 +54,10 @@ def test_limit_is_above_noise_and_spares_music() -> None:
 
 def test_the_limit_travels_with_the_model_and_can_be_set() -> None:
     info = load_backend("template").info
-    changed = replace(info, min_confidence=0.25, temperature=0.5)
+    changed = replace(info, min_clarity=0.25, temperature=0.5)
     assert ModelInfo.from_metadata(changed.to_metadata()) == changed
     old = info.to_metadata()
-    del old["min_confidence"], old["temperature"]
+    del old["min_clarity"], old["temperature"]
     assert ModelInfo.from_metadata(old) == info
     audio = cadence(Key(2, "major"))
     plain = KeyEstimator("template")(audio, 22050)
@@ -72,4 +73,19 @@ def test_the_limit_travels_with_the_model_and_can_be_set() -> None:
 
 def test_templates_are_as_they_were_made(tmp_path: Path) -> None:
     """A model without the field loads; its limit is 0."""
-    assert KeyEstimator(find_model("template")).min_confidence == 0
+    assert KeyEstimator(find_model("template")).min_clarity == 0
+
+
+def test_clarity_is_of_signatures_at_each_time() -> None:
+    keys = [Key.from_index(i) for i in range(24)]
+    between = np.zeros(24)
+    between[[Key.parse("C major").index, Key.parse("A minor").index]] = 0.5
+    away = np.eye(24)[Key.parse("F# major").index]
+    assert clarity([between, away], keys) == pytest.approx(1.0)
+    assert clarity([np.full(24, 1 / 24)], keys) == pytest.approx(1 / 12)
+    signatures = [key.signature for key in keys[:12]]
+    assert clarity([np.eye(12)[3], np.full(12, 1 / 12)], signatures) == pytest.approx(13 / 24)
+    audio = cadence(Key(2, "major"))
+    unclear = KeyEstimator("template", min_clarity=1.0)(audio, 22050)
+    assert unclear.label is None
+    assert any("noise" in text for text in unclear.warnings)

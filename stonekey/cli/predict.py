@@ -86,8 +86,13 @@ def predict(
         typer.Option("--fast", help="Hear only a few segments of each file: 2 to 3 times faster."),
     ] = False,
     min_confidence: Annotated[
+        float, typer.Option(help='An answer less sure than this is "no key".')
+    ] = 0.0,
+    min_clarity: Annotated[
         float | None,
-        typer.Option(help='An answer less sure is "no key"; default: the model\'s own limit.'),
+        typer.Option(
+            help='What is less clear has "no key"; 0: always answer; default: the model\'s.'
+        ),
     ] = None,
     progress: Annotated[
         bool | None,
@@ -135,6 +140,7 @@ def predict(
             fast=fast,
             tune=checked_option(tune),
             min_confidence=min_confidence,
+            min_clarity=min_clarity,
         )
         single = len(paths) == 1 and files == paths
         layout = Layout(estimator.info.name, estimator.class_table, notation, top, single)
