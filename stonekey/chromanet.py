@@ -15,6 +15,10 @@ from stonekey.settings import Architecture, Norm
 
 PITCH_CLASSES = 12
 EPS = 1e-5
+# In training on a CPU long segments go through the stages so many at a time: what all of a batch
+# leave for the backward pass is otherwise memory that the system hands out page by page anew.
+PART = 16
+LONG_FRAMES = 400
 
 
 # Arrays go from module to module as (batch, channels, bins, frames), but lie in memory as
@@ -221,7 +225,11 @@ class ChromaNet(nn.Module):
         Raises:
             ValueError: when the shape is not as above.
         """
-        logits = self.classify(self.pool(self.features(x)))
+        parts = [x]
+        by_parts = self.training and x.device.type == "cpu" and not torch.compiler.is_compiling()
+        if by_parts and x.shape[3] >= LONG_FRAMES:
+            parts = list(x.split(PART))
+        logits = self.classify(torch.cat([self.pool(self.features(part)) for part in parts]))
         return logits if self.mode_head is None else self.mode_head.split(logits, x)
 
     def features(self, x: Tensor) -> Tensor:

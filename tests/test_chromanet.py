@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 
 from random_models import random_stone  # noqa: E402
 
-from stonekey.chromanet import ChromaNet, ConvNeXtBlock, TimeDownsampling  # noqa: E402
+from stonekey.chromanet import LONG_FRAMES, PART, ChromaNet, ConvNeXtBlock, TimeDownsampling  # noqa: E402
 from stonekey.settings import Architecture  # noqa: E402
 from stonekey.stone import Stone  # noqa: E402
 
@@ -277,3 +277,15 @@ def test_stone_is_front_end_then_network() -> None:
         x = stone.log_vqt(waveform)[:, :, :84]
         expected = torch.softmax(stone.chromanet(x), dim=1)
         assert torch.allclose(stone(waveform), expected, atol=1e-6)
+
+
+def test_long_batches_in_parts_have_the_gradients_of_the_whole() -> None:
+    torch.manual_seed(0)
+    net = ChromaNet(Architecture(outputs=12, norm="joint", drop_path=0.0)).train()
+    x = torch.rand(PART + 2, 1, 84, LONG_FRAMES)
+    whole = net.classify(net.pool(net.features(x)))
+    (expected,) = torch.autograd.grad(whole.square().sum(), [net.classifier.weight])
+    parts = net(x)
+    (found,) = torch.autograd.grad(parts.square().sum(), [net.classifier.weight])
+    assert torch.allclose(parts, whole, atol=1e-5)
+    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-5)
