@@ -44,13 +44,12 @@ class Recipe:
     labelled: int  # every how manieth piece has a label; 0 for none
     epochs: int
     wandering: bool = False  # whether pieces visit the relative key
-    learning_rate: float = 1e-3
 
 
 RECIPES = {
     "stone12": Recipe("ks", ('ChromaNet.norm = "joint"',), 0, 8, wandering=True),
     "mix": Recipe("ks_mode", ('data.dataset_type_train = "mix"',), 10, 8, wandering=True),
-    "skey": Recipe("ks_mode", ('loss.objective = "skey"',), 0, 8, True, 3e-4),
+    "skey": Recipe("ks_mode", ('loss.objective = "skey"',), 0, 8, True),
 }
 
 
@@ -146,7 +145,6 @@ def learn(
             *recipe.bindings,
         ),
         init=init,
-        learning_rate=recipe.learning_rate,
         seed=seed,
     )
     train(options, _report)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from stonekey.checkpoint import load_checkpoint
+from stonekey.calibration import CalibrationError
+from stonekey.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from stonekey.data.keyless import keyless
 from stonekey.data.manifest import read_manifest
 from stonekey.estimator import KeyEstimator
@@ -97,3 +99,29 @@ def test_scores_on_recordings(name: str, estimator: KeyEstimator, shared: Path) 
     if mirex is not None:
         assert score_keys(keys, [a.key for a in answers]).mirex.value >= mirex
         assert np.mean([a.label is None for a in answers]) <= 0.03
+
+
+def test_the_best_epoch_that_can_be_calibrated_is_taken(tmp_path: Path) -> None:
+    pytest.importorskip("lightning_fabric")
+    from random_models import random_stone
+
+    from stonekey.training.scores import finish
+
+    trained = load_checkpoint(find_model("stone12").with_suffix(".safetensors"))
+    trained = replace(trained, info=replace(trained.info, class_table=None))
+
+    def save(checkpoint: Checkpoint, name: str, loss: float) -> None:
+        info = replace(checkpoint.info, training={"validation": {"total": loss}})
+        save_checkpoint(replace(checkpoint, info=info), tmp_path / f"{name}.safetensors")
+
+    untrained = Checkpoint.from_stone(random_stone("joint", outputs=12), "untrained")
+    untrained = replace(untrained, info=replace(untrained.info, class_table=None))
+    save(untrained, "best", 0.1)
+    save(untrained, "epoch_1", 0.1)
+    with pytest.raises(CalibrationError):
+        finish(tmp_path, False)
+    save(trained, "epoch_2", 0.2)
+    path = finish(tmp_path, False)
+    audio = cadence(Key(9, "minor"))
+    assert KeyEstimator(path)(audio, 22050).signature == Key(0, "major").signature
+    assert load_checkpoint(tmp_path / "best.safetensors").info.name == "stone12"

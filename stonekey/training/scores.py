@@ -93,14 +93,27 @@ class Scorer:
 def finish(folder: Path, supervised: bool) -> Path:
     """Calibrate the best model of a run and export it, so that it can be used at once.
 
+    Where the best by validation loss answers no table of keys, the best of the epochs kept that
+    does takes its place: calibration hears synthesised cadences and needs no label.
+
     Returns:
         ``best.onnx``.
 
     Raises:
-        CalibrationError: when it cannot be calibrated; ``best.safetensors`` stays as it is.
+        CalibrationError: when none can be calibrated; ``best.safetensors`` stays as it is.
     """
     from stonekey.export import export_onnx
 
     path = folder / "best.safetensors"
-    save_checkpoint(calibrated(load_checkpoint(path), supervised), path)
-    return export_onnx(path, folder / "best.onnx", force=True)
+    kept = [load_checkpoint(epoch) for epoch in folder.glob("epoch_*.safetensors")]
+    kept.sort(key=lambda checkpoint: checkpoint.info.training["validation"].get("total", np.inf))
+    refused: CalibrationError | None = None
+    for checkpoint in (load_checkpoint(path), *kept):
+        try:
+            save_checkpoint(calibrated(checkpoint, supervised), path)
+        except CalibrationError as error:
+            refused = refused or error
+            continue
+        return export_onnx(path, folder / "best.onnx", force=True)
+    assert refused is not None
+    raise refused
