@@ -14,6 +14,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from stonekey.keys import NOTATIONS
+
 
 def complete_model(incomplete: str) -> list[str]:
     """Names of models that begin so, for shell completion."""
@@ -50,6 +52,28 @@ Tune = Annotated[
         "--published-segments); off; or the cents by which it is too high."
     ),
 ]
+Notation = Annotated[str, typer.Option("--notation", "-n", help=f"{', '.join(NOTATIONS)}.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.")]
+Extension = Annotated[
+    list[str] | None,
+    typer.Option("--extension", "-e", help="In folders take only these, such as mp3."),
+]
+Hop = Annotated[float, typer.Option(help="Seconds from window to window, 1 to 15.", metavar="S")]
+Window = Annotated[
+    float | None,
+    typer.Option(help="Seconds that each window is long, 3 to 15; 8 by default.", metavar="S"),
+]
+ShowProgress = Annotated[
+    bool | None,
+    typer.Option(
+        "--progress/--no-progress",
+        help="Progress bar on standard error; by default on a terminal.",
+    ),
+]
+WriteConfidence = Annotated[
+    float, typer.Option(help="Write no key of a lower confidence, 0 to 1.", metavar="X")
+]
+Backend = Annotated[str, typer.Option(help="auto, onnx or torch.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as a JSON object.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
 

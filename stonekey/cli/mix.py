@@ -8,7 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from stonekey.cli.common import Force, Model, check_output, fail, say, told_errors
+from stonekey.cli.common import (
+    Force,
+    Model,
+    Notation,
+    Output,
+    check_output,
+    fail,
+    say,
+    told_errors,
+)
 from stonekey.cli.tracks import FORMATS, chosen_format, write_tracks
 from stonekey.keys import NOTATIONS, ClassLabel, Key, KeySignature
 from stonekey.registry import DEFAULT_MODEL
@@ -37,9 +46,7 @@ def mix(
         float,
         typer.Option(min=0, max=1, help="Leave out keys of a lower confidence.", metavar="X"),
     ] = 0.0,
-    notation: Annotated[
-        str, typer.Option("--notation", "-n", help=f"{', '.join(NOTATIONS)}.")
-    ] = "musical",
+    notation: Notation = "musical",
     format: Annotated[
         str | None,
         typer.Option(
@@ -48,9 +55,7 @@ def mix(
             help=f"{', '.join(FORMATS)}. By default from the suffix of --output, else text.",
         ),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write to this file.")
-    ] = None,
+    output: Output = None,
     force: Force = False,
     model: Model = DEFAULT_MODEL,
 ) -> None:

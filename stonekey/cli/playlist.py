@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stonekey.cli.common import Force, Model, check_output, fail, say, told_errors
+from stonekey.cli.common import (
+    Force,
+    Model,
+    Output,
+    check_output,
+    fail,
+    say,
+    told_errors,
+)
 from stonekey.cli.tracks import FORMATS, chosen_format, write_tracks
 from stonekey.keys import NOTATIONS
 from stonekey.registry import DEFAULT_MODEL
@@ -40,9 +48,7 @@ def playlist(
         str,
         typer.Option(help="key: around the circle of fifths, 1A to 12B; mix: each near the last."),
     ] = "key",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write to this file.")
-    ] = None,
+    output: Output = None,
     force: Force = False,
     format: Annotated[
         str | None,

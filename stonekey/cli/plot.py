@@ -10,9 +10,12 @@ import typer
 from stonekey.cli.common import (
     Device,
     Force,
+    Hop,
     Model,
+    Notation,
     Threads,
     Tune,
+    Window,
     check_output,
     fail,
     told_errors,
@@ -30,16 +33,9 @@ def plot(
     ],
     model: Model = DEFAULT_MODEL,
     force: Force = False,
-    hop: Annotated[
-        float, typer.Option(help="Seconds from window to window, 1 to 15.", metavar="S")
-    ] = 2.0,
-    window: Annotated[
-        float | None,
-        typer.Option(help="Seconds that each window is long, 3 to 15; 8 by default.", metavar="S"),
-    ] = None,
-    notation: Annotated[
-        str, typer.Option("--notation", "-n", help=f"{', '.join(NOTATIONS)}.")
-    ] = "short",
+    hop: Hop = 2.0,
+    window: Window = None,
+    notation: Notation = "short",
     title: Annotated[
         str | None, typer.Option(help="Above the picture; the file's name by default.")
     ] = None,

@@ -14,10 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from stonekey.cli.common import (
+    Backend,
     Device,
+    Extension,
     Force,
     Interrupt,
     Model,
+    Notation,
+    Output,
     Overlap,
     PublishedSegments,
     Threads,
@@ -56,26 +60,19 @@ def predict(
             "a terminal and tsv otherwise.",
         ),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write to this file.")
-    ] = None,
+    output: Output = None,
     force: Force = False,
-    notation: Annotated[
-        str, typer.Option("--notation", "-n", help=f"{', '.join(NOTATIONS)}.")
-    ] = "musical",
+    notation: Notation = "musical",
     top: Annotated[
         int | None,
         typer.Option("--top", min=1, help="List the K most probable keys.", metavar="K"),
     ] = None,
-    extension: Annotated[
-        list[str] | None,
-        typer.Option("--extension", "-e", help="In folders take only these, such as mp3."),
-    ] = None,
+    extension: Extension = None,
     overlap: Overlap = 0.0,
     published_segments: PublishedSegments = False,
     tune: Tune = "auto",
     device: Device = "cpu",
-    backend: Annotated[str, typer.Option(help="auto, onnx or torch.")] = "auto",
+    backend: Backend = "auto",
     threads: Threads = None,
     jobs: Annotated[
         int,

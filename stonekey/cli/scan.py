@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stonekey.cli.common import (
+    Backend,
     Device,
+    Extension,
     Interrupt,
     Model,
+    Notation,
     Overlap,
     PublishedSegments,
+    ShowProgress,
     Tune,
+    WriteConfidence,
     fail,
     say,
     told_errors,
@@ -60,21 +65,14 @@ def scan(
     skip_tagged: Annotated[
         bool, typer.Option("--skip-tagged", help="Leave out files with a key in their tags.")
     ] = False,
-    min_confidence: Annotated[
-        float, typer.Option(help="Write no key of a lower confidence, 0 to 1.", metavar="X")
-    ] = 0.0,
-    notation: Annotated[
-        str, typer.Option("--notation", "-n", help=f"{', '.join(NOTATIONS)}.")
-    ] = "musical",
-    extension: Annotated[
-        list[str] | None,
-        typer.Option("--extension", "-e", help="In folders take only these, such as mp3."),
-    ] = None,
+    min_confidence: WriteConfidence = 0.0,
+    notation: Notation = "musical",
+    extension: Extension = None,
     overlap: Overlap = 0.0,
     published_segments: PublishedSegments = False,
     tune: Tune = "auto",
     device: Device = "cpu",
-    backend: Annotated[str, typer.Option(help="auto, onnx or torch.")] = "auto",
+    backend: Backend = "auto",
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try unchanged files again that have failed.")
     ] = False,
@@ -85,13 +83,7 @@ def scan(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as a JSON object.")
     ] = False,
-    progress: Annotated[
-        bool | None,
-        typer.Option(
-            "--progress/--no-progress",
-            help="Progress bar on standard error; by default on a terminal.",
-        ),
-    ] = None,
+    progress: ShowProgress = None,
 ) -> None:
     """Write the keys of a music library to a file, going on where an earlier run stopped.
 

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stonekey.cli.common import Device, Interrupt, Model, fail, say, told_errors
+from stonekey.cli.common import (
+    Device,
+    Extension,
+    Interrupt,
+    Model,
+    ShowProgress,
+    WriteConfidence,
+    fail,
+    say,
+    told_errors,
+)
 from stonekey.keys import NOTATIONS, Key
 from stonekey.registry import DEFAULT_MODEL
 
@@ -60,26 +70,15 @@ def tag(
             "The key field itself is always written as its standard says (short).",
         ),
     ] = "short",
-    min_confidence: Annotated[
-        float, typer.Option(help="Write no key of a lower confidence, 0 to 1.", metavar="X")
-    ] = 0.0,
+    min_confidence: WriteConfidence = 0.0,
     keep_mtime: Annotated[
         bool, typer.Option("--keep-mtime", help="Files keep their modification time.")
     ] = False,
     model: Model = DEFAULT_MODEL,
-    extension: Annotated[
-        list[str] | None,
-        typer.Option("--extension", "-e", help="In folders take only these, such as mp3."),
-    ] = None,
+    extension: Extension = None,
     device: Device = "cpu",
     format: Annotated[str, typer.Option("--format", "-f", help=f"{', '.join(FORMATS)}.")] = "text",
-    progress: Annotated[
-        bool | None,
-        typer.Option(
-            "--progress/--no-progress",
-            help="Progress bar on standard error; by default on a terminal.",
-        ),
-    ] = None,
+    progress: ShowProgress = None,
 ) -> None:
     """Write the key into the tags of recordings. Without --write nothing is changed.
 

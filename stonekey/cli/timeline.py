@@ -12,9 +12,13 @@ import typer
 from stonekey.cli.common import (
     Device,
     Force,
+    Hop,
     Model,
+    Notation,
+    Output,
     Threads,
     Tune,
+    Window,
     check_output,
     fail,
     say,
@@ -42,20 +46,11 @@ def timeline(
             "(.json, .csv, .jams; .txt for audacity), else table.",
         ),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write to this file.")
-    ] = None,
+    output: Output = None,
     force: Force = False,
-    hop: Annotated[
-        float, typer.Option(help="Seconds from window to window, 1 to 15.", metavar="S")
-    ] = 2.0,
-    window: Annotated[
-        float | None,
-        typer.Option(help="Seconds that each window is long, 3 to 15; 8 by default.", metavar="S"),
-    ] = None,
-    notation: Annotated[
-        str, typer.Option("--notation", "-n", help=f"{', '.join(NOTATIONS)}.")
-    ] = "musical",
+    hop: Hop = 2.0,
+    window: Window = None,
+    notation: Notation = "musical",
     min_confidence: Annotated[
         float, typer.Option(min=0, max=1, help="Write no key below this confidence.", metavar="P")
     ] = 0.0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -105,10 +105,8 @@ def finish(folder: Path, supervised: bool) -> Path:
     from stonekey.export import export_onnx
 
     path = folder / "best.safetensors"
-    kept = [load_checkpoint(epoch) for epoch in folder.glob("epoch_*.safetensors")]
-    kept.sort(key=lambda checkpoint: checkpoint.info.training["validation"].get("total", np.inf))
     refused: CalibrationError | None = None
-    for checkpoint in (load_checkpoint(path), *kept):
+    for checkpoint in _candidates(folder, path):
         try:
             save_checkpoint(calibrated(checkpoint, supervised), path)
         except CalibrationError as error:
@@ -117,3 +115,11 @@ def finish(folder: Path, supervised: bool) -> Path:
         return export_onnx(path, folder / "best.onnx", force=True)
     assert refused is not None
     raise refused
+
+
+def _candidates(folder: Path, best: Path) -> Iterator[Checkpoint]:
+    """The best model and, read only if it will not do, the epochs kept, the best first."""
+    yield load_checkpoint(best)
+    kept = [load_checkpoint(epoch) for epoch in folder.glob("epoch_*.safetensors")]
+    kept.sort(key=lambda checkpoint: checkpoint.info.training["validation"].get("total", np.inf))
+    yield from kept
