@@ -90,6 +90,16 @@ def test_segments_are_of_one_track_and_disjoint(cached: list[CachedTrack]) -> No
     assert seen == {t.path for t in cached if t.samples >= SHORT.segment_samples}
 
 
+def test_segments_within_a_window(cached: list[CachedTrack]) -> None:
+    plain = CachedLoader(cached, batch_size=6, front_end=SHORT)
+    near = CachedLoader(
+        cached, batch_size=6, front_end=SHORT, window_seconds=2 * SHORT.segment_seconds
+    )
+    assert not torch.equal(take(plain, 1)[0]["b"], take(near, 1)[0]["b"])
+    with pytest.raises(ValueError, match="another run"):
+        near.load_state_dict(plain.state_dict())
+
+
 def test_segments_for_a_gpu_travel_in_half_precision(cached: list[CachedTrack]) -> None:
     # What the thread makes for a device other than the CPU, finished here by hand.
     raw = CachedLoader(cached, batch_size=4, front_end=SHORT, device="meta").make(0)

@@ -8,7 +8,14 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from stonekey.data.segments import TrackStream, draw_one, draw_two, n_starts, segment_frames
+from stonekey.data.segments import (
+    TrackStream,
+    draw_one,
+    draw_two,
+    n_starts,
+    segment_frames,
+    window_frames,
+)
 from stonekey.settings import FrontEnd
 
 
@@ -47,6 +54,27 @@ def test_short_tracks_give_the_first_and_the_last_segment(starts: int) -> None:
     generator = np.random.default_rng(0)
     seen = {draw_two(starts, 5, generator) for _ in range(50)}
     assert seen == {(0, starts - 1), (starts - 1, 0)}
+
+
+def test_two_segments_within_a_window() -> None:
+    starts, length, window = 100, 5, 12
+    generator = np.random.default_rng(0)
+    pairs = [draw_two(starts, length, generator, window) for _ in range(5000)]
+    assert {abs(p - q) for p, q in pairs} == {5, 6, 7}
+    assert min(map(min, pairs)) == 0
+    assert max(map(max, pairs)) == starts - 1
+    # A window as long as the track, or longer, leaves the draws as they are.
+    whole = [draw_two(9, 5, np.random.default_rng(i)) for i in range(20)]
+    for size in (13, 14, 1000):
+        assert [draw_two(9, 5, np.random.default_rng(i), size) for i in range(20)] == whole
+
+
+def test_window_in_seconds() -> None:
+    front_end = FrontEnd()
+    assert window_frames(None, front_end) is None
+    assert window_frames(30.0, front_end) == front_end.frames(2 * front_end.segment_samples)
+    with pytest.raises(ValueError, match="29 s does not hold two segments of 15 s"):
+        window_frames(29.0, front_end)
 
 
 def test_too_short_is_an_error() -> None:

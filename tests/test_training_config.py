@@ -128,6 +128,8 @@ def test_files_may_include_others(tmp_path: Path) -> None:
         ("data.dataset_type_train = 'both'", "'both'"),
         ("data.sample_rate = 8000", "sample rate"),
         ("data.duration = 2.5", "data.duration"),
+        ("data.window_seconds = 20", "two segments of 15 s"),
+        ("data.window_seconds = 'x'", "data.window_seconds"),
         ("optimizer.betas = 3", "optimizer.betas"),
         ("optimizer.clip = 'x'", "optimizer.clip"),
         ("loss.objective = 'other'", "loss.objective"),
@@ -147,6 +149,17 @@ def test_mistakes_are_named(binding: str, named: str) -> None:
     with pytest.raises(ConfigError) as error:
         load_config(None, "ks", [binding])
     assert named in str(error.value)
+
+
+def test_a_file_includes_one_beside_it_without_a_log_of_errors(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "first.gin").write_text("data.batch_size = 2\n")
+    second = tmp_path / "second.gin"
+    second.write_text('include "first.gin"\ndata.window_seconds = 40\n')
+    config = load_config(str(second), "ks")
+    assert (config.data.batch_size, config.data.window_seconds) == (2, 40)
+    assert not caplog.records
 
 
 def test_a_file_with_an_unknown_name_is_named_with_its_place(tmp_path: Path) -> None:

@@ -14,7 +14,14 @@ import torch
 from stonekey.audio import AudioError, load_audio
 from stonekey.data.augment import WAVEFORM, check_names
 from stonekey.data.batch_loader import AHEAD, Batch, BatchLoader, Mode
-from stonekey.data.segments import Draw, draw_one, draw_two, n_starts, segment_frames
+from stonekey.data.segments import (
+    Draw,
+    draw_one,
+    draw_two,
+    n_starts,
+    segment_frames,
+    window_frames,
+)
 from stonekey.keys import Key
 from stonekey.settings import FrontEnd
 
@@ -63,11 +70,12 @@ class AudioLoader(BatchLoader):
         front_end: for the sample rate and the length of a segment.
         augment: names of augmentations (`stonekey.data.augment`). Detuning is the same for both
             segments of a track; the others are drawn for each.
+        window_seconds: as for `CachedLoader`.
         workers: threads that decode.
 
     Raises:
         DataError: no tracks, or no labelled ones where labels are needed.
-        ValueError: unknown mode or augmentation.
+        ValueError: unknown mode or augmentation, or a window too short for two segments.
     """
 
     def __init__(
@@ -81,12 +89,14 @@ class AudioLoader(BatchLoader):
         rank: int = 0,
         world: int = 1,
         augment: Sequence[str] = (),
+        window_seconds: float | None = None,
         workers: int = 2,
         ahead: int = AHEAD,
     ) -> None:
         self.front_end = front_end or FrontEnd()
         self.failed: dict[str, str] = {}
         self._augment = check_names(augment)
+        self._window = window_frames(window_seconds, self.front_end)
         everything, labelled = list(tracks), [t for t in tracks if t.key is not None]
         self._tracks = {False: everything, True: labelled}
         self._pool = ThreadPoolExecutor(workers, "decode")
@@ -98,7 +108,9 @@ class AudioLoader(BatchLoader):
             rank,
             world,
             None,
-            [f"{t.path}\n{t.key}" for t in tracks] + list(self._augment),
+            [f"{t.path}\n{t.key}" for t in tracks]
+            + list(self._augment)
+            + ([f"window {self._window}"] if self._window else []),
             ahead,
         )
 
@@ -143,7 +155,7 @@ class AudioLoader(BatchLoader):
         if supervised:
             pair: tuple[int, ...] = (draw_one(starts, generator),)
         else:
-            pair = draw_two(starts, segment_frames(self.front_end), generator)
+            pair = draw_two(starts, segment_frames(self.front_end), generator, self._window)
         cuts = []
         for start in pair:
             first = start * self.front_end.hop

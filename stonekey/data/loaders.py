@@ -24,7 +24,14 @@ from stonekey.data.batch_loader import (
     Mode,
 )
 from stonekey.data.cache import CachedTrack, read_frames
-from stonekey.data.segments import check_share, draw_one, draw_two, n_starts, segment_frames
+from stonekey.data.segments import (
+    check_share,
+    draw_one,
+    draw_two,
+    n_starts,
+    segment_frames,
+    window_frames,
+)
 from stonekey.settings import FrontEnd
 
 __all__ = [
@@ -79,13 +86,14 @@ class CachedLoader(BatchLoader):
         device: where the batches are wanted. For a GPU, half precision is transferred and
             scaled there.
         shuffle_by_file: read the tracks of a few files at a time: for shards on a slow disk.
+        window_seconds: both segments of a track lie within so many seconds; None for anywhere.
 
     Attributes:
         skipped_short: recordings left out because they are shorter than a segment.
 
     Raises:
         DataError: when no track is long enough, or none labelled where labels are needed.
-        ValueError: unknown mode or augmentation.
+        ValueError: unknown mode or augmentation, or a window too short for two segments.
     """
 
     def __init__(
@@ -101,6 +109,7 @@ class CachedLoader(BatchLoader):
         augment: Sequence[str] = (),
         device: torch.device | str = "cpu",
         shuffle_by_file: bool = False,
+        window_seconds: float | None = None,
         ahead: int = AHEAD,
     ) -> None:
         self.front_end = front_end or FrontEnd()
@@ -112,6 +121,7 @@ class CachedLoader(BatchLoader):
         self._augment = [LOG_VQT[name] for name in names if name in LOG_VQT]
         self.device = torch.device(device)
         self._frames = segment_frames(self.front_end)
+        self._window = window_frames(window_seconds, self.front_end)
         groups = None
         if shuffle_by_file:
             number: dict[str, int] = {}
@@ -128,7 +138,8 @@ class CachedLoader(BatchLoader):
             world,
             groups,
             [f"{t.path}\n{t.samples}\n{t.cents}\n{t.key}\n{t.keyless}" for t in tracks]
-            + list(names),
+            + list(names)
+            + ([f"window {self._window}"] if self._window else []),
             ahead,
         )
 
@@ -144,7 +155,8 @@ class CachedLoader(BatchLoader):
             if plan.supervised:
                 chosen.append((track, (draw_one(starts, draw.generator),)))
             else:
-                chosen.append((track, draw_two(starts, self._frames, draw.generator)))
+                two = draw_two(starts, self._frames, draw.generator, self._window)
+                chosen.append((track, two))
         # (segments, batch, ...): the first segments of all tracks, then the second ones.
         cuts = [
             (track, starts[i], draw.generator)

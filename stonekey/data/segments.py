@@ -127,7 +127,25 @@ def draw_one(starts: int, generator: np.random.Generator) -> int:
     return int(generator.integers(starts))
 
 
-def draw_two(starts: int, length: int, generator: np.random.Generator) -> tuple[int, int]:
+def window_frames(seconds: float | None, front_end: FrontEnd) -> int | None:
+    """Frames of a window of ``seconds`` that two segments are to lie in; None for the whole.
+
+    Raises:
+        ValueError: when two segments do not fit.
+    """
+    if seconds is None:
+        return None
+    if seconds < 2 * front_end.segment_seconds:
+        raise ValueError(
+            f"a window of {seconds:g} s does not hold two segments of "
+            f"{front_end.segment_seconds:g} s"
+        )
+    return front_end.frames(round(seconds * front_end.sample_rate))
+
+
+def draw_two(
+    starts: int, length: int, generator: np.random.Generator, window: int | None = None
+) -> tuple[int, int]:
     """Starts of two segments of one recording, in frames.
 
     Where two disjoint segments fit, every ordered pair of starts (p, q) with
@@ -141,12 +159,18 @@ def draw_two(starts: int, length: int, generator: np.random.Generator) -> tuple[
         starts: from `n_starts`.
         length: frames of a segment.
         generator: of the item.
+        window: from `window_frames`: draw a place for a window of so many frames, then both
+            segments within it.
 
     Raises:
         ValueError: when the recording is shorter than a segment.
     """
     if starts < 1:
         raise ValueError("the recording is shorter than a segment")
+    if window is not None and starts > (within := window - length + 1):
+        first = int(generator.integers(starts - within + 1))
+        i, j = draw_two(within, length, generator)
+        return first + i, first + j
     room = starts - length
     if room < 1:
         pair = (0, starts - 1)

@@ -7,13 +7,16 @@ default here; a name or parameter that does not exist is an error.
 from __future__ import annotations
 
 import inspect
+import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import gin
 
+from stonekey.data.segments import window_frames
 from stonekey.settings import Architecture, FrontEnd, Norm
 
 TrainType = Literal["ks", "ks_mode"]
@@ -42,6 +45,7 @@ class DataConfig:
     holdout_percent: float
     augment: tuple[str, ...]
     detune_variants: int
+    window_seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,7 @@ def _data(
     holdout_percent: float = 3.0,
     augment: Sequence[str] = (),
     detune_variants: int = 1,
+    window_seconds: float | None = None,
 ) -> dict[str, Any]:
     return locals()
 
@@ -174,7 +179,8 @@ def load_config(
     if gin_file:  # so that a file may include one beside it
         gin.add_config_file_search_path(os.path.dirname(os.path.abspath(gin_file)))
     try:
-        gin.parse_config_files_and_bindings([gin_file] if gin_file else [], list(bindings))
+        with _quiet():
+            gin.parse_config_files_and_bindings([gin_file] if gin_file else [], list(bindings))
         values = {name: section() for name, section in _SECTIONS.items()}
     except ConfigError:
         raise
@@ -205,6 +211,10 @@ def load_config(
         )
     except (ValueError, TypeError) as error:
         raise ConfigError(str(error)) from error
+    try:
+        window_frames(data["window_seconds"], front_end)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"data.window_seconds: {error}") from error
     frames = front_end.frames(front_end.segment_samples)
     if frames < architecture.min_frames:
         raise ConfigError(
@@ -221,6 +231,16 @@ def load_config(
         OptimizerConfig(**optimizer),
         text,
     )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep gin from logging an error for each folder where an included file is not."""
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _check_types(section: str, values: dict[str, Any]) -> None:
@@ -257,6 +277,7 @@ def _data_config(values: dict[str, Any]) -> DataConfig:
         holdout_percent=values["holdout_percent"],
         augment=tuple(values["augment"]),
         detune_variants=values["detune_variants"],
+        window_seconds=values["window_seconds"],
     )
 
 

@@ -181,6 +181,7 @@ def train_loader(config: Config, options: Options, data: Data | None, fabric: Fa
         "rank": fabric.global_rank,
         "world": fabric.world_size,
         "augment": settings.augment,
+        "window_seconds": settings.window_seconds,
     }
     if isinstance(data.train[0], ShardTrack):
         return AudioLoader(data.train, **shared)
