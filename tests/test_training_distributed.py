@@ -153,26 +153,33 @@ def test_a_run_on_two_processes_has_one_writer(music: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to find the other process")
-@pytest.mark.parametrize("how", ["rank 1 killed", "rank 0 killed", "Ctrl-C"])
+@pytest.mark.parametrize("how", ["rank 1 killed", "rank 0 killed", "Ctrl-C", "Ctrl-C in a wait"])
 def test_a_run_ends_when_a_process_dies(how: str, music: Path, tmp_path: Path) -> None:
-    process = start_two(music, tmp_path, "-e", "1000", "-ts", "3")
-    try:
-        wait_for(process.stderr, "step 30/")
-        (other,) = children(process.pid)
-        if how == "Ctrl-C":
-            os.killpg(process.pid, signal.SIGINT)
-        else:
-            os.kill(other if "1" in how else process.pid, signal.SIGKILL)
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode != 0
-        if how == "Ctrl-C":
-            assert process.returncode == 130
-            assert "the same command goes on" in errors
-            assert "Traceback" not in errors
-        until = time.monotonic() + 30
-        while Path(f"/proc/{other}").exists() and time.monotonic() < until:
-            time.sleep(0.1)
-        assert not Path(f"/proc/{other}").exists()
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+    with start_two(music, tmp_path, "-e", "1000", "-ts", "3") as process:
+        try:
+            wait_for(process.stderr, "step 30/")
+            (other,) = children(process.pid)
+            if how == "Ctrl-C in a wait":
+                os.kill(other, signal.SIGSTOP)
+                time.sleep(3)  # the first process waits for the other within a few steps
+                os.kill(process.pid, signal.SIGINT)
+            elif how == "Ctrl-C":
+                os.killpg(process.pid, signal.SIGINT)
+            else:
+                os.kill(other if "1" in how else process.pid, signal.SIGKILL)
+            if how == "Ctrl-C in a wait":
+                process.wait(timeout=60)
+                os.kill(other, signal.SIGKILL)  # it has the pipes open
+            _, errors = process.communicate(timeout=60)
+            assert process.returncode != 0
+            if "Ctrl-C" in how:
+                assert process.returncode == 130
+                assert "the same command goes on" in errors
+                assert "Traceback" not in errors
+            until = time.monotonic() + 30
+            while Path(f"/proc/{other}").exists() and time.monotonic() < until:
+                time.sleep(0.1)
+            assert not Path(f"/proc/{other}").exists()
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stonekey.cli.common import fail, told_errors
+from stonekey.cli.common import fail, say, told_errors
+from stonekey.cli.interrupt import surely_interrupted
 
 if TYPE_CHECKING:
     from stonekey.training.loop import Progress as RunProgress
@@ -127,16 +128,22 @@ def train(
             seed=seed,
             resume=resume,
         )
-        with progress(options.n_epochs * options.train_steps) as report:
-            try:
+        total = options.n_epochs * options.train_steps
+        try:
+            with surely_interrupted(_stopped), progress(total) as report:
                 run(options, report)
-            except (DivergedError, CacheError) as error:
-                fail(str(error), 1)
-            except KeyboardInterrupt:
-                if int(os.environ.get("LOCAL_RANK", "0")) > 0:
-                    # The first process speaks; it is killed if this one ends with a failure.
-                    raise typer.Exit(0) from None
-                fail("stopped; the same command goes on from the last checkpoint", 130)
+        except (DivergedError, CacheError) as error:
+            fail(str(error), 1)
+        except KeyboardInterrupt:
+            raise typer.Exit(_stopped()) from None
+
+
+def _stopped() -> int:
+    """Say that the run was stopped; returns the exit code."""
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+        return 0  # The first process speaks; it is killed if this one ends with a failure.
+    say("stonekey: stopped; the same command goes on from the last checkpoint")
+    return 130
 
 
 @contextmanager
