@@ -20,8 +20,9 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
+from open_music import CONFIG, LIMIT_SEED, rendered, write_manifest
 from shipping import ship, with_confidence
-from stone12 import CONFIG, LIMIT_SEED, rendered, run, write_manifest
+from stone12 import run
 
 from stonekey.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from stonekey.data.cache import build_cache

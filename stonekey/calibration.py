@@ -24,11 +24,19 @@ Predict = Callable[[np.ndarray], np.ndarray]
 
 
 class CalibrationError(Exception):
-    """The model's answers fit no table; ``confusion`` (24, outputs) is what was seen."""
+    """The model's answers fit no table.
 
-    def __init__(self, message: str, confusion: np.ndarray) -> None:
+    Attributes:
+        confusion: (24, outputs), what was seen.
+        best: the table that fits best, though too badly to be used; None where there is none.
+    """
+
+    def __init__(
+        self, message: str, confusion: np.ndarray, best: Calibration | None = None
+    ) -> None:
         super().__init__(message)
         self.confusion = confusion
+        self.best = best
 
 
 @dataclass(frozen=True)
@@ -169,10 +177,12 @@ def _checked(table: tuple[ClassLabel, ...], confusion: np.ndarray) -> Calibratio
     heard = confusion.any(axis=1)
     right = (confusion.argmax(axis=1) == _columns(table))[heard]
     agreement = float(right.mean())
+    found = Calibration(table, confusion, agreement)
     if agreement < MIN_AGREEMENT:
         raise CalibrationError(
             f"the best table explains {right.sum()} of {right.size} keys heard, "
             f"fewer than {MIN_AGREEMENT:.0%}",
             confusion,
+            found,
         )
-    return Calibration(table, confusion, agreement)
+    return found

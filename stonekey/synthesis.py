@@ -7,7 +7,8 @@ lie above, G to B below the music in C, which keeps every key in the same regist
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,6 +22,7 @@ _CHORDS: dict[str, tuple[int, ...]] = {
     "V7": (7, 11, 2, 5), "vi": (9, 0, 4),
     "i": (0, 3, 7), "III": (3, 7, 10), "iv": (5, 8, 0), "v": (7, 10, 2), "VI": (8, 0, 3),
     "VII": (10, 2, 5),
+    "bII": (1, 5, 8), "II": (2, 6, 9), "bIII": (3, 7, 10), "bVI": (8, 0, 3), "bVII": (10, 2, 5),
 }  # fmt: skip
 # Four bars each. Cadences leave no doubt of the key; loops are what songs are made of.
 _CADENCES = {
@@ -31,7 +33,21 @@ _LOOPS = {
     "major": ("I V vi IV", "I vi IV V", "I IV I V", "I iii IV V", "I ii IV I"),
     "minor": ("i VI iv V", "i VII VI V", "i iv VII i", "i v VI i", "i VI III V"),
 }
+# Chords borrowed from other modes of the same tonic, as in much popular and film music.
+_BORROWING = {
+    "major": (
+        "I bVII IV I", "I v IV I", "I bVII I IV", "I IV iv I", "I bVI bVII I", "I bIII IV I",
+        "I II IV I",
+    ),
+    "minor": ("i IV i VII", "i IV VII i", "i v IV i", "i bII i v", "i ii v i", "i IV VI V"),
+}  # fmt: skip
 _SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
+_PENTATONIC = {"major": (0, 2, 4, 7, 9), "minor": (0, 3, 5, 7, 10)}
+# Which degree of the scale gives way to a note that is not in it.
+_DISPLACED = {
+    "major": {1: 2, 3: 4, 6: 5, 8: 9, 10: 11},
+    "minor": {1: 2, 4: 3, 6: 5, 9: 8, 11: 10},
+}
 # Over a chord with the leading note the minor scale rises through both raised degrees.
 _MELODIC_MINOR = (0, 2, 3, 5, 7, 9, 11)
 
@@ -128,7 +144,11 @@ class _Score:
 
 @dataclass(frozen=True)
 class _Style:
-    """How bars are played: timbres, beats of the chords and notes of the melody in a bar."""
+    """How bars are played: timbres, beats of the chords and notes of the melody in a bar.
+
+    ``scale`` is what the melody walks on, ``fifths`` leaves the thirds out of the chords, ``pedal``
+    keeps the bass on the tonic.
+    """
 
     bass: str
     harmony: str
@@ -136,6 +156,9 @@ class _Style:
     beats: int
     arpeggio: bool
     notes: int
+    scale: tuple[int, ...] | None = None
+    fifths: bool = False
+    pedal: bool = False
 
 
 def _shift(key: Key, cents: float, transposed: int) -> float:
@@ -171,10 +194,14 @@ def _add_phrase(
     for number, name in enumerate(names):
         chord = _CHORDS[name]
         start = at + number * bar
-        scale = _MELODIC_MINOR if mode == "minor" and 11 in chord else _SCALES[mode]
-        score.add(36 + chord[0], start, bar, style.bass, 0.5)
-        score.add(48 + chord[0], start, bar, style.bass, 0.3)
-        voicing = sorted((tone - 7) % 12 + 55 for tone in chord)  # closed, around middle C
+        scale = style.scale or _SCALES[mode]
+        if mode == "minor" and 11 in chord:
+            scale = _MELODIC_MINOR
+        root = 0 if style.pedal else chord[0]
+        score.add(36 + root, start, bar, style.bass, 0.5)
+        score.add(48 + root, start, bar, style.bass, 0.3)
+        played = (chord[0], chord[2]) if style.fifths else chord
+        voicing = sorted((tone - 7) % 12 + 55 for tone in played)  # closed, around middle C
         beat = bar / style.beats
         for i in range(style.beats):
             for pitch in [voicing[i % len(voicing)]] if style.arpeggio else voicing:
@@ -313,7 +340,18 @@ class _Notes:
         self.notes.append(Note(timbre, pitch + self.shift, at, seconds, round(64 + 80 * gain)))
 
 
-def write_phrases(key: Key, rng: np.random.Generator, at: float, bar: float) -> list[Note]:
+def _coloured(mode: str, progression: str) -> tuple[int, ...]:
+    """The scale with the notes that a progression borrows in place of those they displace."""
+    notes = {tone for name in progression.split() for tone in _CHORDS[name]}
+    scale = set(_SCALES[mode])
+    for tone in notes - scale:
+        scale = scale - {_DISPLACED[mode][tone]} | {tone}
+    return tuple(sorted(scale))
+
+
+def write_phrases(
+    key: Key, rng: np.random.Generator, at: float, bar: float, borrowing: float = 0.0
+) -> list[Note]:
     """Four bars of `piece` as notes for the parts "bass", "harmony" and "melody".
 
     Args:
@@ -321,13 +359,22 @@ def write_phrases(key: Key, rng: np.random.Generator, at: float, bar: float) -> 
         rng: chooses the progression and how it is played.
         at: where it begins, in seconds.
         bar: length of a bar in seconds.
+        borrowing: share of phrases with chords of other modes of the tonic (C mixolydian or C minor
+            in C major; A dorian or A phrygian in A minor). Above 0, phrases also have
+            pentatonic melodies, chords without thirds and bass notes held, at times.
     """
     score = _Notes(_shift(key, 0.0, 0))
-    choices = (_LOOPS if rng.random() < 0.5 else _CADENCES)[key.mode]
+    choices: Sequence[str] = (_LOOPS if rng.random() < 0.5 else _CADENCES)[key.mode]
+    if borrowing > 0 and rng.random() < borrowing:
+        choices = _BORROWING[key.mode]
     progression = choices[int(rng.integers(len(choices)))]
     beats, notes = int(rng.choice([1, 2, 4, 8])), int(rng.choice([2, 4, 8]))
     arpeggio = beats >= 4 and bool(rng.integers(2))
     style = _Style("bass", "harmony", "melody", beats, arpeggio, notes)
+    if borrowing > 0:
+        pentatonic, fifths, pedal = rng.random(3) < (0.25, 0.15, 0.15)
+        scale = _PENTATONIC[key.mode] if pentatonic else _coloured(key.mode, progression)
+        style = replace(style, scale=scale, fifths=bool(fifths), pedal=bool(pedal))
     _add_phrase(score, rng, key.mode, progression, at, bar, style)
     return score.notes
 

@@ -160,6 +160,9 @@ def test_constant_outputs_are_refused(outputs: int) -> None:
     with pytest.raises(CalibrationError, match="explains") as caught:
         calibrate(constant)
     np.testing.assert_array_equal(caught.value.confusion, constant)
+    assert caught.value.best is not None
+    assert len(caught.value.best.class_table) == outputs
+    assert caught.value.best.agreement < 0.1
     collapsed = np.tile(one_hot(5, outputs), (24, 1))
     with pytest.raises(CalibrationError, match=r"explains [12] of 24"):
         calibrate(collapsed)

@@ -6,6 +6,7 @@ import csv
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,29 @@ def test_musicxml_is_read(tmp_path: Path) -> None:
     assert pitch_classes(read_score(path)) == {0, 4, 7}
 
 
+TUNE = """<score-partwise version="4.0">
+<part-list><score-part id="P1"><part-name>p</part-name></score-part></part-list>
+<part id="P1"><measure number="1"><attributes><divisions>1</divisions>
+<time><beats>3</beats><beat-type>4</beat-type></time></attributes>
+<direction><direction-type><words>Allegro</words></direction-type><sound tempo="90"/></direction>
+<direction><direction-type><words>D.S. al Coda</words></direction-type></direction>
+<harmony><root><root-step>D.I</root-step></root><kind>major</kind></harmony>
+NOTES<barline location="right"><ending number="2" type="stop"/><repeat direction="backward"/>
+</barline></measure></part></score-partwise>"""
+NOTE = "<note><pitch><step>{}</step><octave>4</octave></pitch><duration>1</duration></note>"
+
+
+def test_musicxml_with_analysis_and_odd_repeats_is_read(tmp_path: Path) -> None:
+    pytest.importorskip("music21", reason="needs the render extra")
+    container = '<container><rootfiles><rootfile full-path="a.xml"/></rootfiles></container>'
+    with zipfile.ZipFile(tmp_path / "tune.mxl", "w") as archive:
+        archive.writestr("META-INF/container.xml", container)
+        archive.writestr("a.xml", TUNE.replace("NOTES", "".join(map(NOTE.format, "DFA"))))
+    score = read_score(tmp_path / "tune.mxl")
+    assert pitch_classes(score) == {2, 5, 9}  # nothing of the chord symbol
+    assert score.get_end_time() == pytest.approx(2.0)  # once, at the tempo given
+
+
 def test_bad_scores_are_named(tmp_path: Path) -> None:
     (tmp_path / "bad.mid").write_bytes(b"not a score")
     pretty_midi.PrettyMIDI().write(str(tmp_path / "empty.mid"))
@@ -231,3 +255,16 @@ def test_composed_songs_go_between_relative_keys(
     report = render(composed_songs(1), tmp_path, RenderSettings(soundfonts[:1], seconds=5))
     with report.manifest.open(newline="") as stream:
         assert next(csv.DictReader(stream))["key"] == ""
+
+
+def test_composed_songs_borrow_chords() -> None:
+    plain, coloured = (compose(5, 200.0, Key(0, "major"), share) for share in (0.0, 0.5))
+    assert pitch_classes(plain) == {0, 2, 4, 5, 7, 9, 11}
+    assert pitch_classes(coloured) > pitch_classes(plain)
+    # Half of the phrases only, and on the same tonic: the scale's own notes still prevail.
+    counts = np.bincount(
+        [n.pitch % 12 for p in coloured.instruments for n in p.notes], minlength=12
+    )
+    assert counts[[0, 2, 4, 5, 7, 9, 11]].sum() > 0.7 * counts.sum()
+    assert counts.argmax() in (0, 7)
+    assert composed_songs(1, borrowing=0.5)[0].borrowing == 0.5

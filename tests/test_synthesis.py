@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stonekey.keys import Key
-from stonekey.synthesis import TIMBRES, cadence, piece, write_wav
+from stonekey.synthesis import TIMBRES, cadence, piece, write_phrases, write_wav
 
 KEYS = [Key.from_index(i) for i in range(24)]
 RATE = 22050
@@ -125,6 +125,22 @@ def test_pieces_stay_in_key(mode: str) -> None:
         assert 0 in np.argsort(energy)[-3:]
         seen.add(tuple(np.round(energy, 2)))
     assert len(seen) == 6
+
+
+@pytest.mark.parametrize("mode", ["major", "minor"])
+def test_phrases_borrow_from_other_modes(mode: str) -> None:
+    key = Key(0, mode)  # type: ignore[arg-type]
+    foreign = []
+    for seed in range(60):
+        notes = write_phrases(key, np.random.default_rng(seed), 0.0, 2.0, borrowing=1.0)
+        heard = {n.pitch % 12 for n in notes}
+        foreign.append(heard - set(SCALES[mode]))
+        assert min(notes, key=lambda n: (n.at, n.pitch)).pitch % 12 == 0
+    assert sum(map(bool, foreign)) > 50  # not where the thirds that would tell are left out
+    assert len(set.union(*foreign)) >= 3
+    plain = [write_phrases(key, np.random.default_rng(s), 0.0, 2.0) for s in range(60)]
+    leading = {9, 11} if mode == "minor" else set()
+    assert all({n.pitch % 12 for n in p} <= set(SCALES[mode]) | leading for p in plain)
 
 
 def test_drums_leave_the_music_as_it_is() -> None:

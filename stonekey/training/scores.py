@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stonekey.calibration import CalibrationError, calibrate, hear_cadences
+from stonekey.calibration import Calibration, CalibrationError, calibrate, hear_cadences
 from stonekey.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from stonekey.data.manifest import Track
 from stonekey.training.objective import natural_table
@@ -30,14 +30,22 @@ def calibrated(checkpoint: Checkpoint, supervised: bool) -> Checkpoint:
     if supervised:
         table = natural_table(info.front_end, info.architecture.outputs)
         return checkpoint.with_class_table(table)
-    stone = checkpoint.to_stone()
+    return checkpoint.with_class_table(calibration_of(checkpoint).class_table)
+
+
+def calibration_of(checkpoint: Checkpoint) -> Calibration:
+    """What the model answers to cadences synthesised in all 24 keys.
+
+    Raises:
+        CalibrationError: when the answers fit no class table.
+    """
+    front_end, stone = checkpoint.info.front_end, checkpoint.to_stone()
 
     def predict(audio: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             return np.asarray(stone(torch.from_numpy(audio)).numpy())
 
-    heard = hear_cadences(predict, info.front_end.sample_rate, info.front_end.segment_seconds)
-    return checkpoint.with_class_table(calibrate(heard).class_table)
+    return calibrate(hear_cadences(predict, front_end.sample_rate, front_end.segment_seconds))
 
 
 class Scorer:

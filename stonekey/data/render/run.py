@@ -135,7 +135,7 @@ def render_one(
     if entry.composed is None:
         score = read_score(entry.path)
     else:
-        score = compose(entry.composed, 1.3 * settings.seconds, entry.key)
+        score = compose(entry.composed, 1.3 * settings.seconds, entry.key, entry.borrowing)
     arrangement = arrange(score, rng, settings.seconds, settings.transpose)
     samples = play(arrangement.music, soundfont, rng)
     samples = process(samples[: round(settings.seconds * SAMPLE_RATE)], rng)

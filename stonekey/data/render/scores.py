@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import re
 import warnings
+import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 from stonekey.keys import Key
 
@@ -25,13 +27,15 @@ VALID, TEST = 10, 10
 class ScoreEntry:
     """One score: its name in the collection, its file, and its key if that is known.
 
-    Without a file, ``composed`` is the seed of `stonekey.data.render.compose.compose`.
+    Without a file, ``composed`` is the seed and ``borrowing`` the share of coloured phrases of
+    `stonekey.data.render.compose.compose`.
     """
 
     name: str
     path: Path
     key: Key | None = None
     composed: int | None = None
+    borrowing: float = 0.0
 
     @property
     def source(self) -> str:
@@ -85,12 +89,16 @@ def list_scores(source: Path) -> list[ScoreEntry]:
     return entries
 
 
-def composed_songs(number: int, one_key: bool = False) -> list[ScoreEntry]:
-    """Songs to compose: between relative keys, or each in one of C major and A minor."""
-    if not one_key:
-        return [ScoreEntry(f"composed/{i:05d}.mid", Path(), None, i) for i in range(number)]
-    keys = (Key(0, "major"), Key(9, "minor"))
-    return [ScoreEntry(f"one_key/{i:05d}.mid", Path(), keys[i % 2], i) for i in range(number)]
+def composed_songs(number: int, one_key: bool = False, borrowing: float = 0.0) -> list[ScoreEntry]:
+    """Songs to compose: between relative keys, or each in one of C major and A minor.
+
+    ``borrowing`` is the share of phrases with chords of other modes.
+    """
+    folder, keys = ("one_key", (Key(0, "major"), Key(9, "minor"))) if one_key else ("composed", ())
+    return [
+        ScoreEntry(f"{folder}/{i:05d}.mid", Path(), keys[i % 2] if keys else None, i, borrowing)
+        for i in range(number)
+    ]
 
 
 def read_score(path: Path) -> PrettyMIDI:
@@ -124,11 +132,37 @@ def _from_musicxml(path: Path) -> PrettyMIDI:
     import music21
     import pretty_midi
 
+    # The default, 10080, makes a long movement more ticks than pretty_midi takes.
+    music21.defaults.ticksPerQuarter = 960
     with tempfile.TemporaryDirectory() as folder:
         midi = Path(folder) / "score.mid"
-        parsed: Any = music21.converter.parse(path, forceSource=True, storePickle=False)
+        parsed: Any = music21.converter.parseData(_notes_of(path), format="musicxml")
         parsed.write("midi", midi)
         return pretty_midi.PrettyMIDI(str(midi))
+
+
+def _notes_of(path: Path) -> str:
+    """The XML of a score without its chord symbols and repeats, over which the parser stumbles.
+
+    Chord symbols make no sound, and analyses are written into them that are not chords at all;
+    repeats are at times badly formed, and make a piece longer, not different.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            container = ElementTree.fromstring(archive.read("META-INF/container.xml"))
+            (first, *_) = (e for e in container.iter() if e.tag.endswith("rootfile"))
+            root = ElementTree.fromstring(archive.read(first.attrib["full-path"]))
+    else:
+        root = ElementTree.fromstring(path.read_bytes())
+    for measure in root.iter("measure"):
+        for left_out in (*measure.findall("harmony"), *measure.findall("barline")):
+            measure.remove(left_out)
+        for direction in measure.findall("direction"):
+            tempo = any("tempo" in sound.attrib for sound in direction.iter("sound"))
+            jumps = any(e.tag in ("words", "segno", "coda") for e in direction.iter())
+            if jumps and not tempo:  # "Da capo" and the like
+                measure.remove(direction)
+    return ElementTree.tostring(root, encoding="unicode")
 
 
 def safe_name(name: str) -> str:

@@ -1,0 +1,104 @@
+"""The music that the shipped models are trained on: recordings, rendered scores, composed songs.
+
+Everything is found again where an earlier run left it. Which tracks validate follows from their
+file names, so every run on every machine holds out the same.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from stonekey.checkpoint import write_atomically
+from stonekey.cli.progress import counted
+from stonekey.data.keyless import write_keyless
+from stonekey.data.manifest import KEYLESS, Track, read_manifest
+from stonekey.data.render.run import RenderSettings, render
+from stonekey.data.render.scores import ScoreEntry, composed_songs, list_scores
+from stonekey.data.render.sound import find_soundfonts
+
+CONFIG = Path(__file__).resolve().parents[1] / "config"
+SECONDS = 30.0
+PIECES = 1000
+# Songs that go between relative keys: without them the model finds two conventions, one for
+# major and one for minor keys, a fifth apart.
+COMPOSED = 700
+# Of their phrases, how many borrow chords from other modes of the tonic.
+BORROWING = 0.4
+KEYLESS_CLIPS = 300
+LIMIT_SEED = 500_000  # of clips that training does not hear
+VALID_PERCENT = 5
+
+PARTS = ("recordings", "scores", "composed", "plain")
+
+
+def rendered(scores: Path, folder: Path) -> list[Track]:
+    """Renderings of a thousand scores, with keys and splits."""
+    entries = list_scores(scores)
+    # A thousand folk tunes for one melody and chords each would outweigh everything else.
+    entries = [e for i, e in enumerate(entries) if e.source != "nottingham" or i % 3 == 0]
+    random.Random(0).shuffle(entries)
+    return play(entries[:PIECES], folder)
+
+
+def play(entries: list[ScoreEntry], folder: Path) -> list[Track]:
+    """Render scores into a folder, or find them there."""
+    settings = RenderSettings(tuple(find_soundfonts()), seconds=SECONDS)
+    with counted(f"rendering {folder.name}") as watch:
+        report = render(entries, folder, settings, os.cpu_count() or 1, watch)
+    for name, reason in report.failed:
+        print(f"{name}: {reason}")
+    return list(read_manifest(report.manifest).present)
+
+
+def music(
+    part: str, recordings: Path | None, scores: Path | None, folder: Path, songs: int = COMPOSED
+) -> list[Track]:
+    """The tracks of one of `PARTS`; none where its source is not given.
+
+    ``plain`` are the composed songs without borrowed chords.
+    """
+    if part == "recordings":
+        return list(read_manifest(recordings).present) if recordings else []
+    if part == "scores":
+        return rendered(scores, folder / "rendered") if scores else []
+    borrowing = BORROWING if part == "composed" else 0.0
+    return play(composed_songs(songs, borrowing=borrowing), folder / part) if songs else []
+
+
+def unlabelled(tracks: Iterable[Track]) -> list[Track]:
+    """The same music without its keys; what is set apart for tests is left out."""
+
+    def split(track: Track) -> str:
+        assert track.path is not None
+        held_out = zlib.crc32(track.path.name.encode()) % 100 < VALID_PERCENT
+        return "valid" if held_out else "train"
+
+    return [replace(t, key=None, split=split(t)) for t in tracks if t.split != "test"]
+
+
+def without_key(folder: Path) -> list[Track]:
+    """Noise, drums, speech, applause and clicks, labelled as having no key."""
+    paths = write_keyless(folder, KEYLESS_CLIPS, 12.0, 0, find_soundfonts())
+    return [Track(path.name, path, split="train", keyless=True) for path in paths]
+
+
+def write_manifest(path: Path, tracks: Sequence[Track]) -> Path:
+    """Write tracks as path, key and split."""
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(("path", "key", "split"))
+            for track in tracks:
+                assert track.path is not None
+                key = KEYLESS if track.keyless else str(track.key or "")
+                writer.writerow((track.path.resolve(), key, track.split or ""))
+
+    write_atomically(path, write)
+    return path
