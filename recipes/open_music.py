@@ -30,8 +30,9 @@ PIECES = 1000
 COMPOSED = 700
 # Of their phrases, how many borrow chords from other modes of the tonic.
 BORROWING = 0.4
+KNOWN = 100
 KEYLESS_CLIPS = 300
-LIMIT_SEED = 500_000  # of clips that training does not hear
+LIMIT_CLIPS, LIMIT_SEED = 100, 500_000
 VALID_PERCENT = 5
 
 PARTS = ("recordings", "scores", "composed", "plain")
@@ -57,7 +58,7 @@ def play(entries: list[ScoreEntry], folder: Path) -> list[Track]:
 
 
 def music(
-    part: str, recordings: Path | None, scores: Path | None, folder: Path, songs: int = COMPOSED
+    part: str, recordings: Path | None, scores: Path | None, folder: Path, songs: int
 ) -> list[Track]:
     """The tracks of one of `PARTS`; none where its source is not given.
 
@@ -67,8 +68,17 @@ def music(
         return list(read_manifest(recordings).present) if recordings else []
     if part == "scores":
         return rendered(scores, folder / "rendered") if scores else []
+    if not songs:
+        return []
     borrowing = BORROWING if part == "composed" else 0.0
-    return play(composed_songs(songs, borrowing=borrowing), folder / part) if songs else []
+    tracks = play(composed_songs(songs, borrowing=borrowing), folder / part)
+    return [replace(track, split=None) for track in tracks]  # no test needs any set apart
+
+
+def of_known_key(folder: Path) -> list[Track]:
+    """Composed songs in one key each, known without anybody's label: for the temperature."""
+    entries = composed_songs(KNOWN, one_key=True, borrowing=BORROWING)
+    return play(entries, folder / "one_key")
 
 
 def unlabelled(tracks: Iterable[Track]) -> list[Track]:
@@ -86,6 +96,11 @@ def without_key(folder: Path) -> list[Track]:
     """Noise, drums, speech, applause and clicks, labelled as having no key."""
     paths = write_keyless(folder, KEYLESS_CLIPS, 12.0, 0, find_soundfonts())
     return [Track(path.name, path, split="train", keyless=True) for path in paths]
+
+
+def keyless_unheard(folder: Path) -> list[Path]:
+    """Other such clips, that training does not hear: for the limit of "no key"."""
+    return write_keyless(folder / "keyless_limit", LIMIT_CLIPS, 12.0, LIMIT_SEED, find_soundfonts())
 
 
 def write_manifest(path: Path, tracks: Sequence[Track]) -> Path:

@@ -32,7 +32,7 @@ def with_confidence(
 
     Args:
         model: checkpoint with a class table and no temperature yet.
-        labelled: pieces of known key, for the temperature; none leaves it as it is.
+        labelled: pieces of known key, for the temperature.
         keyless: sounds without a key, for the limit.
         music: recordings, labelled or not, few of which may fall below the limit.
     """
@@ -40,10 +40,9 @@ def with_confidence(
     table = checkpoint.info.class_table
     assert table is not None
     known = [(t.key, t.path) for t in labelled if t.key is not None and t.path is not None]
-    temperature = 1.0
-    if known:
-        means = [p.mean(axis=0) for p in segments(model, [path for _, path in known])]
-        temperature = round(fit_temperature(means, [table.index(key) for key, _ in known]), 4)
+    means = [p.mean(axis=0) for p in segments(model, [path for _, path in known])]
+    right = [table.index(key if key in table else key.signature) for key, _ in known]
+    temperature = round(fit_temperature(means, right), 4)
 
     of_keyless = [clarity(list(p), table) for p in segments(model, keyless)]
     of_music = [clarity(list(p), table) for p in segments(model, music)]

@@ -15,14 +15,16 @@ which the recipe was found.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from open_music import (
     COMPOSED,
     CONFIG,
-    LIMIT_SEED,
+    keyless_unheard,
     music,
+    of_known_key,
     unlabelled,
     without_key,
     write_manifest,
@@ -31,8 +33,6 @@ from shipping import ship, with_confidence
 
 from stonekey.checkpoint import load_checkpoint, save_checkpoint
 from stonekey.cli.train import progress
-from stonekey.data.keyless import write_keyless
-from stonekey.data.render.sound import find_soundfonts
 from stonekey.training.options import Options
 from stonekey.training.run import train
 from stonekey.training.scores import calibrated
@@ -48,8 +48,8 @@ def run(options: Options) -> None:
         train(options, report)
 
 
-def main() -> None:
-    """Read the command line and train."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read the command line, train and ship."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--output", type=Path, help="where to ship: stonekey/models")
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     if not (arguments.recordings or arguments.scores):
         parser.error("give --recordings, --scores or both")
     folder: Path = arguments.folder
@@ -100,9 +100,8 @@ def main() -> None:
     last = load_checkpoint(second.models / f"epoch_{KEYLESS_EPOCHS}.safetensors")
     model = folder / f"{arguments.name}.safetensors"
     save_checkpoint(calibrated(last, supervised=False), model)
-    unheard = write_keyless(folder / "keyless_limit", 100, 12.0, LIMIT_SEED, find_soundfonts())
     held_out = [t.path for t in tracks if t.path is not None and t.split == "valid"]
-    finished = with_confidence(model, [], unheard, held_out)
+    finished = with_confidence(model, of_known_key(folder), keyless_unheard(folder), held_out)
     record = {"recipe": "recipes/stone12.py", "tracks": len(tracks)}
     print(ship(finished, "stone12", record, arguments.output or folder))
 

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from open_music import CONFIG, PARTS, music, unlabelled, write_manifest
+from open_music import COMPOSED, CONFIG, PARTS, music, unlabelled, write_manifest
 from stone12 import STEPS, run
 
 from stonekey.calibration import Calibration, CalibrationError
@@ -130,7 +131,7 @@ def print_table(folder: Path) -> None:
         )
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Read the command line, train and score."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -138,10 +139,11 @@ def main() -> None:
     parser.add_argument("--recordings", type=Path, required=True, help="folder or manifest")
     parser.add_argument("--scores", type=Path, required=True, help="folder or CSV of scores")
     parser.add_argument("--dev", type=Path, required=True, help="labelled recordings")
+    parser.add_argument("--composed", type=int, default=COMPOSED, help="songs to compose")
     parser.add_argument("--folder", type=Path, default=Path("runs/stone12"))
     parser.add_argument("--only", action="append", choices=RUNS, help="runs to make")
     parser.add_argument("--table", action="store_true", help="only print the runs made so far")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
     names = [] if arguments.table else arguments.only or list(RUNS)
@@ -149,7 +151,7 @@ def main() -> None:
     if names:
         torch.set_num_threads(1)
         wanted = [p for p in PARTS if any(p in (*VALIDATE_ON, *RUNS[n].music) for n in names)]
-        sources = (arguments.recordings, arguments.scores, folder)
+        sources = (arguments.recordings, arguments.scores, folder, arguments.composed)
         parts = {part: unlabelled(music(part, *sources)) for part in wanted}
         dev = list(read_manifest(arguments.dev).usable)
     for name in names:

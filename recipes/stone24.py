@@ -20,15 +20,13 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
-from open_music import CONFIG, LIMIT_SEED, rendered, write_manifest
+from open_music import CONFIG, keyless_unheard, rendered, write_manifest
 from shipping import ship, with_confidence
 from stone12 import run
 
 from stonekey.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from stonekey.data.cache import build_cache
-from stonekey.data.keyless import write_keyless
 from stonekey.data.manifest import Track, read_manifest
-from stonekey.data.render.sound import find_soundfonts
 from stonekey.estimator import KeyEstimator
 from stonekey.evaluation import score_keys, score_signatures
 from stonekey.registry import find_model
@@ -176,10 +174,9 @@ def make_stone24(init: Path, tracks: list[Track], pieces: list[Track], folder: P
     """The model that ships: stone12, a mode head, temperature and limit."""
     model = folder / "head.safetensors"
     save_checkpoint(head_of(init, 100, tracks, folder / "cache"), model)
-    unheard = write_keyless(folder / "keyless_limit", 100, 12.0, LIMIT_SEED, find_soundfonts())
     valid = [t for t in pieces if t.split == "valid"]
     music = [t.path for t in (*valid, *tracks[:200]) if t.path is not None]
-    return with_confidence(model, valid, unheard, music)
+    return with_confidence(model, valid, keyless_unheard(folder), music)
 
 
 if __name__ == "__main__":
