@@ -27,15 +27,16 @@ SECONDS = 30.0
 PIECES = 1000
 # Songs that go between relative keys: without them the model finds two conventions, one for
 # major and one for minor keys, a fifth apart.
-COMPOSED = 700
-# Of their phrases, how many borrow chords from other modes of the tonic.
+PLAIN = 700
+# The same with phrases that borrow from other modes, or dwell on the tonic.
+COLOURED = 400
 BORROWING = 0.4
 KNOWN = 100
 KEYLESS_CLIPS = 300
 LIMIT_CLIPS, LIMIT_SEED = 100, 500_000
 VALID_PERCENT = 5
 
-PARTS = ("recordings", "scores", "composed", "plain")
+PARTS = ("recordings", "scores", "plain", "coloured")
 
 
 def rendered(scores: Path, folder: Path) -> list[Track]:
@@ -58,20 +59,19 @@ def play(entries: list[ScoreEntry], folder: Path) -> list[Track]:
 
 
 def music(
-    part: str, recordings: Path | None, scores: Path | None, folder: Path, songs: int
+    part: str, recordings: Path | None, scores: Path | None, folder: Path, songs: float
 ) -> list[Track]:
     """The tracks of one of `PARTS`; none where its source is not given.
 
-    ``plain`` are the composed songs without borrowed chords.
+    ``songs`` scales the numbers of composed songs.
     """
     if part == "recordings":
         return list(read_manifest(recordings).present) if recordings else []
     if part == "scores":
         return rendered(scores, folder / "rendered") if scores else []
-    if not songs:
-        return []
-    borrowing = BORROWING if part == "composed" else 0.0
-    tracks = play(composed_songs(songs, borrowing=borrowing), folder / part)
+    number, borrowing = (PLAIN, 0.0) if part == "plain" else (COLOURED, BORROWING)
+    entries = composed_songs(round(songs * number), borrowing=borrowing)
+    tracks = play(entries, folder / part) if entries else []
     return [replace(track, split=None) for track in tracks]  # no test needs any set apart
 
 

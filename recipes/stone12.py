@@ -6,8 +6,9 @@ r"""The shipped stone12: 12 key signatures, learnt from open music without a sin
 Renders the scores (`stonekey data render`) and songs composed for the purpose, joins them with
 the recordings, trains with config/stone12.gin, chooses the epoch by the loss on music held out,
 and calibrates on synthesised cadences. No key label is read: the manifest that is trained on has
-none. A second, short run goes on with noise, drums and speech, for which the outputs are to be
-flat, so that low confidence can mean "no key". Stopped and started again, it goes on where it was.
+none. A second run goes on with songs that borrow chords from other modes, and with noise, drums and
+speech, for which the outputs are to be flat, so that low confidence can mean "no key". Stopped and
+started again, it goes on where it was.
 `stonekey/models/stone12.md` is the card of the model made so; `stone12_runs.py` has the runs by
 which the recipe was found.
 """
@@ -20,7 +21,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from open_music import (
-    COMPOSED,
     CONFIG,
     keyless_unheard,
     music,
@@ -38,8 +38,8 @@ from stonekey.training.run import train
 from stonekey.training.scores import calibrated
 
 STEPS = 50  # in an epoch
-EPOCHS = 60
-KEYLESS_EPOCHS = 8
+EPOCHS = 14
+SECOND_EPOCHS = 14
 
 
 def run(options: Options) -> None:
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--recordings", type=Path, help="folder or manifest of music")
     parser.add_argument("--scores", type=Path, help="folder or CSV of scores")
-    parser.add_argument("--composed", type=int, default=COMPOSED, help="songs to compose")
+    parser.add_argument("--songs", type=float, default=1.0, help="scales the composed songs")
     parser.add_argument("--folder", type=Path, default=Path("runs/stone12"))
     parser.add_argument("--name", default="stone12")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help=f"of {STEPS} steps")
@@ -69,8 +69,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error("give --recordings, --scores or both")
     folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
-    sources = (arguments.recordings, arguments.scores, folder, arguments.composed)
-    parts = [music(part, *sources) for part in ("recordings", "scores", "composed")]
+    sources = (arguments.recordings, arguments.scores, folder, arguments.songs)
+    parts = [music(part, *sources) for part in ("recordings", "scores", "plain")]
     tracks = unlabelled(track for part in parts for track in part)
     first = Options(
         exp_name=arguments.name,
@@ -85,19 +85,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         seed=arguments.seed,
     )
     run(first)
+    tracks += unlabelled(music("coloured", *sources))
     keyless = without_key(folder / "keyless")
     second = replace(
         first,
-        exp_name=f"{arguments.name}_keyless",
-        n_epochs=KEYLESS_EPOCHS,
-        learning_rate=3e-4,
+        exp_name=f"{arguments.name}_second",
+        n_epochs=SECOND_EPOCHS,
+        learning_rate=5e-4,
         bindings=(*first.bindings, 'data.dataset_type_train = "mix"'),
-        data=write_manifest(folder / f"{arguments.name}_keyless.csv", tracks + keyless),
+        data=write_manifest(folder / f"{arguments.name}_second.csv", tracks + keyless),
         init=str(first.models / "best.safetensors"),
     )
     run(second)
     # Not the best by the loss on music, which knows nothing of the second aim.
-    last = load_checkpoint(second.models / f"epoch_{KEYLESS_EPOCHS}.safetensors")
+    last = load_checkpoint(second.models / f"epoch_{SECOND_EPOCHS}.safetensors")
     model = folder / f"{arguments.name}.safetensors"
     save_checkpoint(calibrated(last, supervised=False), model)
     held_out = [t.path for t in tracks if t.path is not None and t.split == "valid"]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from open_music import COMPOSED, CONFIG, PARTS, music, unlabelled, write_manifest
+from open_music import CONFIG, PARTS, music, unlabelled, write_manifest
 from stone12 import STEPS, run
 
 from stonekey.calibration import Calibration, CalibrationError
@@ -37,7 +37,7 @@ class Run:
 
     gin: str = "stone12.gin"
     circle: int = 7
-    music: tuple[str, ...] = ("recordings", "scores", "composed")
+    music: tuple[str, ...] = ("recordings", "scores", "plain")
     seed: int = 0
     epochs: int = 8
 
@@ -47,10 +47,9 @@ RUNS = {
     "seed_1": Run(seed=1),
     "omega_1": Run(circle=1),
     "recordings_only": Run(music=("recordings",)),
-    "recordings_and_scores": Run(music=("recordings", "scores")),
-    "recordings_and_composed": Run(music=("recordings", "composed")),
-    "rendered_only": Run(music=("scores", "composed")),
-    "plain_songs": Run(music=("recordings", "scores", "plain")),
+    "recordings_and_songs": Run(music=("recordings", "plain")),
+    "rendered_only": Run(music=("scores", "plain")),
+    "coloured_songs": Run(music=("recordings", "scores", "coloured")),
     "no_augmentation": Run(gin="stone12_no_augmentation.gin"),
     "all_augmentations": Run(gin="stone12_all_augmentations.gin"),
     "near_segments": Run(gin="stone12_near_segments.gin"),
@@ -58,7 +57,7 @@ RUNS = {
     "frame_norm": Run(gin="stone12_frame_norm.gin"),
 }
 # On whose held-out part all runs validate.
-VALIDATE_ON = ("recordings", "scores", "composed")
+VALIDATE_ON = ("recordings", "scores", "plain")
 
 
 def train(name: str, parts: dict[str, list[Track]], folder: Path) -> Options:
@@ -139,7 +138,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--recordings", type=Path, required=True, help="folder or manifest")
     parser.add_argument("--scores", type=Path, required=True, help="folder or CSV of scores")
     parser.add_argument("--dev", type=Path, required=True, help="labelled recordings")
-    parser.add_argument("--composed", type=int, default=COMPOSED, help="songs to compose")
+    parser.add_argument("--songs", type=float, default=1.0, help="scales the composed songs")
     parser.add_argument("--folder", type=Path, default=Path("runs/stone12"))
     parser.add_argument("--only", action="append", choices=RUNS, help="runs to make")
     parser.add_argument("--table", action="store_true", help="only print the runs made so far")
@@ -151,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if names:
         torch.set_num_threads(1)
         wanted = [p for p in PARTS if any(p in (*VALIDATE_ON, *RUNS[n].music) for n in names)]
-        sources = (arguments.recordings, arguments.scores, folder, arguments.composed)
+        sources = (arguments.recordings, arguments.scores, folder, arguments.songs)
         parts = {part: unlabelled(music(part, *sources)) for part in wanted}
         dev = list(read_manifest(arguments.dev).usable)
     for name in names:

@@ -41,6 +41,11 @@ _BORROWING = {
     ),
     "minor": ("i IV i VII", "i IV VII i", "i v IV i", "i bII i v", "i ii v i", "i IV VI V"),
 }  # fmt: skip
+# Hardly more than the tonic.
+_VAMPS = {
+    "major": ("I I I I", "I IV I IV", "I I IV I", "I ii I IV", "I vi I IV"),
+    "minor": ("i i i i", "i iv i iv", "i VI i VI", "i VII i VII", "i v i iv"),
+}
 _SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 _PENTATONIC = {"major": (0, 2, 4, 7, 9), "minor": (0, 3, 5, 7, 10)}
 # Which degree of the scale gives way to a note that is not in it.
@@ -360,19 +365,22 @@ def write_phrases(
         at: where it begins, in seconds.
         bar: length of a bar in seconds.
         borrowing: share of phrases with chords of other modes of the tonic (C mixolydian or C minor
-            in C major; A dorian or A phrygian in A minor). Above 0, phrases also have
-            pentatonic melodies, chords without thirds and bass notes held, at times.
+            in C major; A dorian or A phrygian in A minor). Half as many dwell on the tonic's chord.
+            Above 0, phrases also have pentatonic melodies, chords without thirds and a bass that
+            stays on the tonic, at times.
     """
     score = _Notes(_shift(key, 0.0, 0))
     choices: Sequence[str] = (_LOOPS if rng.random() < 0.5 else _CADENCES)[key.mode]
-    if borrowing > 0 and rng.random() < borrowing:
-        choices = _BORROWING[key.mode]
+    if borrowing > 0:
+        tossed = rng.random() / borrowing
+        choices = _BORROWING[key.mode] if tossed < 1 else choices
+        choices = _VAMPS[key.mode] if 1 <= tossed < 1.5 else choices
     progression = choices[int(rng.integers(len(choices)))]
     beats, notes = int(rng.choice([1, 2, 4, 8])), int(rng.choice([2, 4, 8]))
     arpeggio = beats >= 4 and bool(rng.integers(2))
     style = _Style("bass", "harmony", "melody", beats, arpeggio, notes)
     if borrowing > 0:
-        pentatonic, fifths, pedal = rng.random(3) < (0.25, 0.15, 0.15)
+        pentatonic, fifths, pedal = rng.random(3) < (0.25, 0.15, 0.25)
         scale = _PENTATONIC[key.mode] if pentatonic else _coloured(key.mode, progression)
         style = replace(style, scale=scale, fifths=bool(fifths), pedal=bool(pedal))
     _add_phrase(score, rng, key.mode, progression, at, bar, style)
