@@ -57,19 +57,19 @@ def recipe(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_stone12_ships(recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = recipe("stone12", monkeypatch)
-    monkeypatch.setattr(module, "KEYLESS_EPOCHS", 1)
+    monkeypatch.setattr(module, "SECOND_EPOCHS", 1)
     folder = tmp_path / "run"
     module.main([
-        "--recordings", str(recordings), "--composed", "3", "--folder", str(folder),
+        "--recordings", str(recordings), "--songs", "0.004", "--folder", str(folder),
         "--epochs", "1", "--binding", "data.batch_size = 2", "--device", "cpu",
     ])  # fmt: skip
-    for name in ("stone12.csv", "stone12_keyless.csv"):
+    for name in ("stone12.csv", "stone12_second.csv"):
         with (folder / name).open(newline="") as stream:
             rows = list(csv.DictReader(stream))
         assert {row["key"] for row in rows} <= {"", KEYLESS}
         assert {row["split"] for row in rows} == {"train", "valid"}
     assert sum(row["key"] == KEYLESS for row in rows) == 5
-    assert len(rows) == len(KEYS) + 3 + 5
+    assert len(rows) == len(KEYS) + 3 + 2 + 5
     info = load_checkpoint(folder / "stone12.safetensors").info
     assert (info.name, info.licence) == ("stone12", "MIT")
     assert info.training["recipe"] == "recipes/stone12.py"
@@ -83,12 +83,12 @@ def test_runs_are_scored_and_not_made_twice(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     module = recipe("stone12_runs", monkeypatch)
-    small = module.Run(music=("recordings", "composed"), epochs=1)
+    small = module.Run(music=("recordings", "plain"), epochs=1)
     monkeypatch.setattr(module, "RUNS", {"base": small})
     monkeypatch.setattr(module, "VALIDATE_ON", ("recordings",))
     arguments = [
         "--recordings", str(recordings), "--scores", "none", "--dev", str(recordings),
-        "--composed", "2", "--folder", str(tmp_path / "runs"),
+        "--songs", "0.003", "--folder", str(tmp_path / "runs"),
     ]  # fmt: skip
     module.main(arguments)
     result = json.loads((tmp_path / "runs" / "base.json").read_text())
