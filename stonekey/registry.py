@@ -65,8 +65,8 @@ EMBEDDED = (
 
 # On 84 recordings (docs/results.md): MIREX score with both fifths, KSEA of 12 signatures; percent.
 SCORES = {
-    "stone24": "MIREX 90.0, KSEA 92.9",
-    "stone12": "KSEA 91.1",
+    "stone24": "MIREX 92.5, KSEA 96.4",
+    "stone12": "KSEA 96.4",
     "template": "MIREX 78.3, KSEA 80.4",
     "template12": "KSEA 80.4",
     "deezer/stone12": "KSEA 87.5",
