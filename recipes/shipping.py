@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from stonekey.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from stonekey.confidence import clarity, fit_limit, fit_temperature
+from stonekey.confidence import clarity, fit_limit, fit_temperature, mean_of_segments
 from stonekey.data.manifest import Track
 from stonekey.estimator import KeyEstimator
 from stonekey.export import export_onnx
@@ -23,17 +23,6 @@ def segments(model: Path, paths: Sequence[Path]) -> list[np.ndarray]:
     return [
         np.stack([s.probabilities for s in estimator(path).segments if s.counted]) for path in paths
     ]
-
-
-def softened(checkpoint: Checkpoint, factor: float) -> Checkpoint:
-    """The model with its logits divided by a factor, by way of the classifier's weights.
-
-    The mean over the segments of softer answers is nearer to their product: it keeps how close the
-    second best was in each, and near-ties are decided by all of the music.
-    """
-    parts = ("classifier.weight", "classifier.bias")
-    scaled = {name: (checkpoint.tensors[name] / factor).astype(np.float32) for name in parts}
-    return replace(checkpoint, tensors={**checkpoint.tensors, **scaled})
 
 
 def with_confidence(
@@ -51,7 +40,8 @@ def with_confidence(
     table = checkpoint.info.class_table
     assert table is not None
     known = [(t.key, t.path) for t in labelled if t.key is not None and t.path is not None]
-    means = [p.mean(axis=0) for p in segments(model, [path for _, path in known])]
+    heard = segments(model, [path for _, path in known])
+    means = [mean_of_segments(list(p), table, checkpoint.info.softness) for p in heard]
     right = [table.index(key if key in table else key.signature) for key, _ in known]
     temperature = round(fit_temperature(means, right), 4)
 

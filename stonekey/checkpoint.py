@@ -38,8 +38,8 @@ class ModelInfo:
     ``class_table`` labels the outputs in order; None when it is not known yet (a model
     trained without labels is calibrated afterwards). ``omega`` is the circle of the
     training loss: 7 fifths, 1 semitones. ``training`` is a free record of how it was made.
-    ``temperature``: of a recording's mean probabilities, and ``min_clarity``: a recording less
-    clear than this has no key (both: `stonekey.confidence`).
+    ``softness``: of a segment's signatures before the mean over segments, ``temperature``: of that
+    mean, and ``min_clarity``: a recording less clear than this has no key (`stonekey.confidence`).
     """
 
     name: str
@@ -49,6 +49,7 @@ class ModelInfo:
     omega: int | None = None
     licence: str = ""
     training: dict[str, Any] = field(default_factory=dict)
+    softness: float = 1.0
     temperature: float = 1.0
     min_clarity: float = 0.0
 
@@ -64,6 +65,7 @@ class ModelInfo:
             "omega": json.dumps(self.omega),
             "licence": self.licence,
             "training": json.dumps(self.training),
+            "softness": json.dumps(self.softness),
             "temperature": json.dumps(self.temperature),
             "min_clarity": json.dumps(self.min_clarity),
         }
@@ -83,6 +85,7 @@ class ModelInfo:
             omega=json.loads(metadata["omega"]),
             licence=metadata["licence"],
             training=json.loads(metadata["training"]),
+            softness=float(json.loads(metadata.get("softness", "1"))),
             temperature=float(json.loads(metadata.get("temperature", "1"))),
             min_clarity=float(json.loads(metadata.get("min_clarity", "0"))),
         )

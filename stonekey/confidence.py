@@ -23,6 +23,33 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
+def mean_of_segments(
+    segments: Sequence[np.ndarray], table: Sequence[ClassLabel], softness: float = 1.0
+) -> np.ndarray:
+    """A recording's probabilities: the mean over its segments.
+
+    Args:
+        segments: (classes,) probabilities of each.
+        table: labels of the classes.
+        softness: temperature of each segment's signatures before the mean; which of a signature's
+            two keys it is keeps its share. Above 1 the mean comes nearer to the product: it knows
+            how close the second best was, and near-ties are decided by all of the music.
+    """
+    stacked = np.stack(segments)
+    if softness != 1:
+        member = _of_signatures(table)
+        signatures = stacked @ member
+        ratio = tempered(signatures, softness) / np.maximum(signatures, _SMALLEST)
+        stacked = stacked * (ratio @ member.T)
+    return np.asarray(stacked.mean(axis=0, dtype=np.float64))
+
+
+def _of_signatures(table: Sequence[ClassLabel]) -> np.ndarray:
+    """(classes, 12): 1 where a class belongs to the signature."""
+    tonics = np.array([label.signature.tonic for label in table])
+    return np.asarray(tonics[:, None] == np.arange(12), dtype=np.float64)
+
+
 def fit_temperature(means: Sequence[np.ndarray], labels: Sequence[int]) -> float:
     """The temperature under which recordings' answers are as sure as they are right on the whole.
 
@@ -61,9 +88,7 @@ def clarity(segments: Sequence[np.ndarray], table: Sequence[ClassLabel]) -> floa
         segments: (classes,) probabilities of each segment, of one recording.
         table: labels of the classes.
     """
-    tonics = np.array([label.signature.tonic for label in table])
-    of_signatures = (tonics[:, None] == np.arange(12)).astype(np.float64)
-    return float((np.stack(segments) @ of_signatures).max(axis=1).mean())
+    return float((np.stack(segments) @ _of_signatures(table)).max(axis=1).mean())
 
 
 def fit_limit(

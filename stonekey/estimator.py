@@ -11,7 +11,7 @@ import numpy as np
 
 from stonekey.backends import BackendName, load_backend
 from stonekey.checkpoint import CheckpointError
-from stonekey.confidence import clarity, tempered
+from stonekey.confidence import clarity, mean_of_segments, tempered
 from stonekey.estimate import KeyEstimate, SegmentEstimate
 from stonekey.keys import ClassLabel, Key
 from stonekey.registry import DEFAULT_MODEL
@@ -250,7 +250,7 @@ class KeyEstimator:
                 None, None, 0.0, {}, tuple(segments), duration, self.info.name,
                 tuple(found), None if no_signal else tuner.cents,
             )  # fmt: skip
-        mean = np.asarray(np.stack(counted).mean(axis=0, dtype=np.float64))
+        mean = mean_of_segments(counted, self.class_table, self.info.softness)
         if self.info.temperature != 1:
             mean = tempered(mean, self.info.temperature)
         best = int(mean.argmax())
