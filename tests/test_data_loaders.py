@@ -176,16 +176,14 @@ def test_ranks_together_have_the_batch_of_one_process(cached: list[CachedTrack])
 
 
 def test_dropped_loader_stops_its_thread(cached: list[CachedTrack]) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     loader = CachedLoader(cached, batch_size=1, front_end=SHORT)
     next(loader)
-    assert threading.active_count() == before + 1
+    (thread,) = set(threading.enumerate()) - before
     del loader
     gc.collect()
-    deadline = time.monotonic() + 5
-    while threading.active_count() > before and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert threading.active_count() == before
+    thread.join(timeout=5)
+    assert not thread.is_alive()
 
 
 def test_validation_is_the_same_each_time_and_complete(cached: list[CachedTrack]) -> None:
