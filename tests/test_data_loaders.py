@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
