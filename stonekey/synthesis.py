@@ -373,8 +373,10 @@ def write_phrases(
     choices: Sequence[str] = (_LOOPS if rng.random() < 0.5 else _CADENCES)[key.mode]
     if borrowing > 0:
         tossed = rng.random() / borrowing
-        choices = _BORROWING[key.mode] if tossed < 1 else choices
-        choices = _VAMPS[key.mode] if 1 <= tossed < 1.5 else choices
+        if tossed < 1:
+            choices = _BORROWING[key.mode]
+        elif tossed < 1.5:
+            choices = _VAMPS[key.mode]
     progression = choices[int(rng.integers(len(choices)))]
     beats, notes = int(rng.choice([1, 2, 4, 8])), int(rng.choice([2, 4, 8]))
     arpeggio = beats >= 4 and bool(rng.integers(2))
