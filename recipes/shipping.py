@@ -14,7 +14,7 @@ from stonekey.data.manifest import Track
 from stonekey.estimator import KeyEstimator
 from stonekey.export import export_onnx
 
-PACKAGE = Path(__file__).resolve().parents[1] / "stonekey" / "models"
+PACKAGE = Path(__file__).resolve().parents[1] / "src" / "stonekey" / "models"
 
 
 def segments(model: Path, paths: Sequence[Path]) -> list[np.ndarray]:

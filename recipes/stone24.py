@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--binding", action="append", default=[], help="a line of gin")
     parser.add_argument("--init", help="model to start from: stone12")
     parser.add_argument("--learning-rate", type=float, default=5e-4)
-    parser.add_argument("--output", type=Path, help="where to ship: stonekey/models")
+    parser.add_argument("--output", type=Path, help="where to ship: src/stonekey/models")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     folder: Path = arguments.folder

@@ -151,7 +151,7 @@ def test_beet_import_and_beet_stonekey(made: Path, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(
         f"directory: {tmp_path / 'Music'}\nlibrary: {tmp_path / 'library.db'}\n{settings}"
     )
-    environment = {**os.environ, "BEETSDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "BEETSDIR": str(tmp_path), "PYTHONPATH": str(ROOT / "src")}
 
     def beet(*arguments: str) -> str:
         done = subprocess.run(

@@ -125,7 +125,7 @@ def test_the_python_of_the_pages(desk: Path) -> None:
             done = subprocess.run(
                 [sys.executable, "-c", code],
                 cwd=desk, capture_output=True, text=True, timeout=60,
-                env={"PYTHONPATH": str(ROOT)},
+                env={"PYTHONPATH": str(ROOT / "src")},
             )  # fmt: skip
             assert (done.returncode, done.stderr) == (0, "")
             assert "other" in done.stdout

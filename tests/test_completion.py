@@ -31,7 +31,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def environment(program: Path, **more: str) -> dict[str, str]:
     path = f"{program}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), **more}
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src"), **more}
 
 
 def in_bash(program: Path, *lines: tuple[str, ...]) -> list[list[str]]:

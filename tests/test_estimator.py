@@ -414,7 +414,7 @@ print(result)
 def test_no_torch_is_loaded(music: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "music.flac"
     soundfile.write(path, music, RATE)
-    root = str(Path(__file__).parents[1])
+    root = str(Path(__file__).parents[1] / "src")
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", WITHOUT_TORCH, str(path)],
         env={**os.environ, "PYTHONPATH": root},

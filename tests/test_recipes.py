@@ -49,7 +49,7 @@ def test_each_is_one_command_with_help(recipe: str) -> None:
     done = subprocess.run(
         [sys.executable, f"recipes/{recipe}.py", "--help"],
         cwd=ROOT, capture_output=True, encoding="utf-8", timeout=60,
-        env={"PYTHONPATH": str(ROOT), "PATH": "", "COLUMNS": "200"},
+        env={"PYTHONPATH": str(ROOT / "src"), "PATH": "", "COLUMNS": "200"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert f"python recipes/{recipe}.py" in done.stdout

@@ -287,7 +287,7 @@ def test_commands_of_the_page_work(album: Path, tmp_path: Path) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "stonekey", *arguments[1:]],
             cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         )  # fmt: skip
         assert done.returncode == 0, (command, done.stderr)
     python = re.search(r"```python\n(.*?)```", text, re.DOTALL)
@@ -296,7 +296,7 @@ def test_commands_of_the_page_work(album: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Bb major" in done.stdout
