@@ -65,10 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     options = parse_arguments(arguments)
     from stonekey.audio import find_audio_files
-    from stonekey.checkpoint import CheckpointError, write_atomically
-    from stonekey.estimator import KeyEstimator
-    from stonekey.registry import find_model
-    from stonekey.results import FileResult, reason
+    from stonekey.estimate.estimator import KeyEstimator
+    from stonekey.model.checkpoint import CheckpointError, write_atomically
+    from stonekey.model.registry import find_model
+    from stonekey.output.records import FileResult, reason
 
     folder: Path = options.audio_folder
     try:
@@ -114,7 +114,7 @@ def collect(results: Sequence[Any], folder: Path, estimator: Any, average: bool)
     """The arrays to write, as the module describes them.
 
     Args:
-        results: `stonekey.results.FileResult` of each file.
+        results: `stonekey.output.records.FileResult` of each file.
         estimator: the `KeyEstimator` that made them.
     """
     import numpy as np

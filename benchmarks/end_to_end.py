@@ -31,9 +31,9 @@ from stonekey import KeyEstimator
 from stonekey.audio import stream_audio
 from stonekey.audio.mixing import Mixer
 from stonekey.audio.pyav_source import PyavSource
-from stonekey.backends import onnx_bytes
+from stonekey.estimate.backends import onnx_bytes
 from stonekey.keys import Key
-from stonekey.registry import find_model
+from stonekey.model.registry import find_model
 from stonekey.synthesis import piece
 
 SECONDS = 210

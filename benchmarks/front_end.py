@@ -17,8 +17,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads slow a s
 import torch
 from nnAudio.features.vqt import VQT as NnAudioVQT
 
-from stonekey.settings import FrontEnd
-from stonekey.vqt import VQT
+from stonekey.model.settings import FrontEnd
+from stonekey.network.vqt import VQT
 
 # Largest share of nnAudio's time allowed, by number of segments.
 LIMITS = {13: 1 / 10, 1: 1 / 30}

@@ -42,8 +42,8 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+    from stonekey.estimate.timeline import key_timeline, timeline_estimator
     from stonekey.keys import Key
-    from stonekey.timeline import key_timeline, timeline_estimator
 
     estimator = timeline_estimator(options.model, options.hop, options.window, threads=1)
     signatures = len(estimator.class_table) == 12

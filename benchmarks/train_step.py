@@ -27,18 +27,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stonekey.chromanet import ChromaNet
 from stonekey.data.batch import TrainingBatch
 from stonekey.data.cache import build_cache
 from stonekey.data.loaders import CachedLoader
 from stonekey.keys import Key
-from stonekey.losses import stone_losses
-from stonekey.settings import Architecture, FrontEnd
+from stonekey.model.settings import Architecture, FrontEnd
+from stonekey.network.chromanet import ChromaNet
 from stonekey.synthesis import cadence
 from stonekey.training.config import LossConfig
+from stonekey.training.losses import stone_losses
 from stonekey.training.objective import Objective, Probabilities
 from stonekey.training.schedule import clip_each, parameter_groups
-from stonekey.views import Crops, random_crops
+from stonekey.training.views import Crops, random_crops
 
 BATCH = 16
 CHANNELS = (2, 3, 40, 40, 30, 10, 3)

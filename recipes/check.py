@@ -16,7 +16,7 @@ from stonekey.audio import load_audio
 from stonekey.data.keyless import KINDS, write_keyless
 from stonekey.data.manifest import Track, read_manifest
 from stonekey.data.render.sound import find_soundfonts
-from stonekey.estimator import KeyEstimator
+from stonekey.estimate.estimator import KeyEstimator
 from stonekey.evaluation.confidence import calibration
 from stonekey.keys import ClassLabel, Key
 from stonekey.synthesis import TIMBRES, cadence

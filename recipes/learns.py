@@ -26,9 +26,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stonekey.checkpoint import write_atomically
 from stonekey.evaluation import score_keys, score_signatures
 from stonekey.keys import Key
+from stonekey.model.checkpoint import write_atomically
 
 SECONDS = 20.0
 # Keeps the seeds of the held-out pieces apart from those of the training set.
@@ -89,7 +89,7 @@ def make_pieces(
 
 def score(model: Path, folder: Path, pieces: int) -> None:
     """Print KSEA and, of 24 keys, the MIREX score on held-out pieces, with their intervals."""
-    from stonekey.estimator import KeyEstimator
+    from stonekey.estimate.estimator import KeyEstimator
 
     estimator = KeyEstimator(model)
     keys = [Key.from_index(number % 24) for number in range(pieces)]

@@ -14,13 +14,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from stonekey.checkpoint import write_atomically
 from stonekey.cli.progress import counted
 from stonekey.data.keyless import write_keyless
 from stonekey.data.manifest import KEYLESS, Track, read_manifest
 from stonekey.data.render.run import RenderSettings, render
 from stonekey.data.render.scores import ScoreEntry, composed_songs, list_scores
 from stonekey.data.render.sound import find_soundfonts
+from stonekey.model.checkpoint import write_atomically
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 SECONDS = 30.0

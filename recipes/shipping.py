@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from stonekey.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from stonekey.confidence import clarity, fit_limit, fit_temperature, mean_of_segments
 from stonekey.data.manifest import Track
-from stonekey.estimator import KeyEstimator
-from stonekey.export import export_onnx
+from stonekey.estimate.estimator import KeyEstimator
+from stonekey.graph.export import export_onnx
+from stonekey.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from stonekey.model.confidence import clarity, fit_limit, fit_temperature, mean_of_segments
 
-PACKAGE = Path(__file__).resolve().parents[1] / "src" / "stonekey" / "models"
+PACKAGE = Path(__file__).resolve().parents[1] / "src" / "stonekey" / "model" / "weights"
 
 
 def segments(model: Path, paths: Sequence[Path]) -> list[np.ndarray]:

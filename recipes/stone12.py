@@ -9,8 +9,8 @@ and calibrates on synthesised cadences. No key label is read: the manifest that 
 none. A second run goes on with songs that borrow chords from other modes, and with noise, drums and
 speech, for which the outputs are to be flat, so that low confidence can mean "no key". Stopped and
 started again, it goes on where it was.
-`src/stonekey/models/stone12.md` is the card of the model made so; `stone12_runs.py` has the runs by
-which the recipe was found.
+`src/stonekey/model/weights/stone12.md` is the card of the model made so; `stone12_runs.py` has the
+runs by which the recipe was found.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from open_music import (
 )
 from shipping import ship, with_confidence
 
-from stonekey.checkpoint import load_checkpoint, save_checkpoint
 from stonekey.cli.train import progress
+from stonekey.model.checkpoint import load_checkpoint, save_checkpoint
 from stonekey.training.options import Options
 from stonekey.training.run import train
 from stonekey.training.scores import calibrated
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--circle-type", type=int, choices=(1, 7), default=7)
     parser.add_argument("--binding", action="append", default=[], help="a line of gin")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--output", type=Path, help="where to ship: src/stonekey/models")
+    parser.add_argument("--output", type=Path, help="where to ship: src/stonekey/model/weights")
     parser.add_argument("--seed", type=int, default=SEED)
     arguments = parser.parse_args(argv)
     if not (arguments.recordings or arguments.scores):

@@ -22,11 +22,11 @@ import torch
 from open_music import CONFIG, PARTS, music, unlabelled, write_manifest
 from stone12 import STEPS, run
 
-from stonekey.calibration import Calibration, CalibrationError
-from stonekey.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_atomically
 from stonekey.data.manifest import Track, read_manifest
-from stonekey.estimator import KeyEstimator
+from stonekey.estimate.estimator import KeyEstimator
 from stonekey.evaluation import score_signatures
+from stonekey.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_atomically
+from stonekey.model.class_table import Calibration, CalibrationError
 from stonekey.training.options import Options
 from stonekey.training.scores import calibration_of
 

@@ -5,9 +5,9 @@ r"""The shipped stone24, and all the ways to train one, on the same music and bu
     python recipes/stone24.py compare --recordings ... --scores ... --init stone12 \
         --dev ../shared/audio/dev/manifest.csv
 
-``ship`` adds to stone12, whose network stays as it is, a mode head (`stonekey.mode_head`) learnt
-from the rendered scores' labels, and finds the temperature and the limit of "no key" on pieces
-held out. ``compare`` trains 24-STONE and S-KEY (no labels), Semi-TONE (`mix`) and Sup-TONE with 1,
+``ship`` adds to stone12, whose network stays as it is, a mode head (`stonekey.network.heads`)
+learnt from the rendered scores' labels, and finds the temperature and the limit of "no key" on
+pieces held out. ``compare`` trains 24-STONE and S-KEY (no labels), Semi-TONE (`mix`) and Sup-TONE with 1,
 10 and 100 % of the labels, with ``--init`` all from the same weights and the mode heads beside
 them, and scores each on the test split of the renderings and, where given, on recordings. Stopped
 and started again, both go on where they were.
@@ -24,12 +24,12 @@ from open_music import CONFIG, keyless_unheard, rendered, write_manifest
 from shipping import ship, with_confidence
 from stone12 import run
 
-from stonekey.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from stonekey.data.cache import build_cache
 from stonekey.data.manifest import Track, read_manifest
-from stonekey.estimator import KeyEstimator
+from stonekey.estimate.estimator import KeyEstimator
 from stonekey.evaluation import score_keys, score_signatures
-from stonekey.registry import find_model
+from stonekey.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from stonekey.model.registry import find_model
 from stonekey.training.mode_fit import with_mode_head
 from stonekey.training.options import Options
 
@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--binding", action="append", default=[], help="a line of gin")
     parser.add_argument("--init", help="model to start from: stone12")
     parser.add_argument("--learning-rate", type=float, default=5e-4)
-    parser.add_argument("--output", type=Path, help="where to ship: src/stonekey/models")
+    parser.add_argument("--output", type=Path, help="where to ship: src/stonekey/model/weights")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     folder: Path = arguments.folder

@@ -9,7 +9,7 @@ import soundfile
 
 from stonekey.data.manifest import Track
 from stonekey.keys import Key
-from stonekey.settings import FrontEnd
+from stonekey.model.settings import FrontEnd
 
 # Segments of 4 s: short recordings make short tests.
 SHORT = FrontEnd(segment_seconds=4.0)

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from stonekey.checkpoint import Checkpoint
 from stonekey.keys import ClassLabel, Key, KeySignature
-from stonekey.settings import Architecture
-from stonekey.stone import Stone
+from stonekey.model.checkpoint import Checkpoint
+from stonekey.model.settings import Architecture
+from stonekey.network.stone import Stone
 
 KEYS = tuple(Key.from_index(i) for i in range(24))
 SIGNATURES = tuple(KeySignature(i) for i in range(12))

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from stonekey.estimate import KeyEstimate
-from stonekey.estimator import KeyEstimator
+from stonekey.estimate.estimator import KeyEstimator
+from stonekey.estimate.result import KeyEstimate
 
 
 class Fragile:

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stonekey.backends import Backend, OnnxBackend
-from stonekey.calibration import (
+from stonekey.estimate.backends import Backend, OnnxBackend
+from stonekey.keys import Key
+from stonekey.model.checkpoint import save_checkpoint
+from stonekey.model.class_table import (
     KEYS,
     CalibrationError,
     calibrate,
@@ -17,8 +19,6 @@ from stonekey.calibration import (
     hear_cadences,
     row_table,
 )
-from stonekey.checkpoint import save_checkpoint
-from stonekey.keys import Key
 
 RATE = 22050
 SECONDS = 8.0

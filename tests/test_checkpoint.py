@@ -22,7 +22,7 @@ torch = pytest.importorskip("torch")
 
 from random_models import random_checkpoint  # noqa: E402
 
-from stonekey.checkpoint import (  # noqa: E402
+from stonekey.model.checkpoint import (  # noqa: E402
     Checkpoint,
     CheckpointError,
     ModelInfo,
@@ -30,8 +30,8 @@ from stonekey.checkpoint import (  # noqa: E402
     save_checkpoint,
     write_atomically,
 )
-from stonekey.settings import FrontEnd  # noqa: E402
-from stonekey.torchfile import read_torch_file  # noqa: E402
+from stonekey.model.settings import FrontEnd  # noqa: E402
+from stonekey.model.torchfile import read_torch_file  # noqa: E402
 
 PUBLISHED = ("semitone_ks", "semisupervised_ks_mode", "skey")
 
@@ -390,7 +390,7 @@ def test_wrong_tensors_are_refused_with_the_name(tmp_path: Path) -> None:
     del tensors["classifier.bias"]
     path = tmp_path / "partial.safetensors"
     save_checkpoint(Checkpoint(whole.info, tensors), path)
-    from stonekey.backends import OnnxBackend, TorchBackend
+    from stonekey.estimate.backends import OnnxBackend, TorchBackend
 
     for backend in (OnnxBackend, TorchBackend):
         with pytest.raises(CheckpointError, match="classifier"):
@@ -423,7 +423,7 @@ def test_an_exception_while_writing_keeps_the_old_file(tmp_path: Path) -> None:
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from stonekey.checkpoint import load_checkpoint, save_checkpoint
+from stonekey.model.checkpoint import load_checkpoint, save_checkpoint
 checkpoint = load_checkpoint(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:

@@ -8,9 +8,9 @@ torch = pytest.importorskip("torch")
 
 from random_models import random_stone  # noqa: E402
 
-from stonekey.chromanet import LONG_FRAMES, PART, ChromaNet, ConvNeXtBlock, TimeDownsampling  # noqa: E402
-from stonekey.settings import Architecture  # noqa: E402
-from stonekey.stone import Stone  # noqa: E402
+from stonekey.model.settings import Architecture  # noqa: E402
+from stonekey.network.chromanet import LONG_FRAMES, PART, ChromaNet, ConvNeXtBlock, TimeDownsampling  # noqa: E402
+from stonekey.network.stone import Stone  # noqa: E402
 
 
 def spectrum(batch: int, frames: int, bins: int = 84, seed: int = 0) -> torch.Tensor:

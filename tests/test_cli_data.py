@@ -12,8 +12,8 @@ pytest.importorskip("gin")
 from cli_tools import call, music
 from toy_music import SMALL, one_thread, write_music  # noqa: F401
 
-from stonekey.checkpoint import load_checkpoint
 from stonekey.data.shards import open_audio_shards
+from stonekey.model.checkpoint import load_checkpoint
 
 
 def test_cache_is_built_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

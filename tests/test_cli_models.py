@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from cli_tools import call, music, run
 
-from stonekey.checkpoint import Checkpoint, ModelInfo, load_checkpoint, save_checkpoint
 from stonekey.keys import Key
-from stonekey.registry import DEFAULT_MODEL, model_names
-from stonekey.settings import Architecture, FrontEnd
+from stonekey.model.checkpoint import Checkpoint, ModelInfo, load_checkpoint, save_checkpoint
+from stonekey.model.registry import DEFAULT_MODEL, model_names
+from stonekey.model.settings import Architecture, FrontEnd
 
 
 def test_models_lists_all_without_fetching(

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from cli_tools import ROOT, call, music, run
 
-from stonekey.results import FIELDS
+from stonekey.output.records import FIELDS
 
 KEYS = {"a.wav": "D major", "b.wav": "F# minor", "sub/c.wav": "Bb major"}
 

@@ -13,7 +13,7 @@ import pytest
 from cli_tools import ROOT, call
 
 from stonekey.cli import COMMANDS
-from stonekey.registry import model_names
+from stonekey.model.registry import model_names
 
 Ask = Callable[[str, str], list[str]]
 BASH = shutil.which("bash")

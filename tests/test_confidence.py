@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stonekey.backends import load_backend
-from stonekey.checkpoint import ModelInfo
-from stonekey.confidence import (
+from stonekey.estimate.backends import load_backend
+from stonekey.estimate.estimator import KeyEstimator
+from stonekey.keys import Key
+from stonekey.model.checkpoint import ModelInfo
+from stonekey.model.confidence import (
     clarity,
     fit_limit,
     fit_temperature,
     mean_of_segments,
     tempered,
 )
-from stonekey.estimator import KeyEstimator
-from stonekey.keys import Key
-from stonekey.registry import find_model
+from stonekey.model.registry import find_model
 from stonekey.synthesis import cadence
 
 

@@ -9,7 +9,7 @@ from data_music import SHORT, tones
 
 from stonekey.data import augment
 from stonekey.data.transform import log_transform
-from stonekey.vqt import VQT
+from stonekey.network.vqt import VQT
 
 RATE = 22050
 
@@ -121,8 +121,8 @@ def test_names() -> None:
 
 
 def test_gain_is_lost_in_the_networks_norm() -> None:
-    from stonekey.chromanet import ChromaNet
-    from stonekey.settings import Architecture
+    from stonekey.model.settings import Architecture
+    from stonekey.network.chromanet import ChromaNet
 
     x = spectrum(tones(4))
     louder = augment.gain_vqt(x, np.random.default_rng(0))

@@ -26,8 +26,8 @@ from stonekey.data.cache import (
 )
 from stonekey.data.loaders import CachedLoader, scale
 from stonekey.data.manifest import Track
-from stonekey.settings import FrontEnd
-from stonekey.vqt import VQT, log_vqt
+from stonekey.model.settings import FrontEnd
+from stonekey.network.vqt import VQT, log_vqt
 
 
 def build(tracks, folder, **options):

@@ -22,8 +22,8 @@ from stonekey.data.loaders import CachedLoader, fixed_batches, scale
 from stonekey.data.manifest import Track
 from stonekey.data.segments import n_starts, segment_frames
 from stonekey.keys import Key
-from stonekey.settings import FrontEnd
-from stonekey.vqt import VQT, log_vqt
+from stonekey.model.settings import FrontEnd
+from stonekey.network.vqt import VQT, log_vqt
 
 FRAMES = segment_frames(SHORT)
 

@@ -16,7 +16,7 @@ from stonekey.data.segments import (
     segment_frames,
     window_frames,
 )
-from stonekey.settings import FrontEnd
+from stonekey.model.settings import FrontEnd
 
 
 def test_segment_fits_where_it_starts() -> None:

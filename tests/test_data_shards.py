@@ -17,7 +17,7 @@ from stonekey.data.cache import build_cache, read_track
 from stonekey.data.loaders import CachedLoader
 from stonekey.data.manifest import Track
 from stonekey.data.shards import ShardError, open_audio_shards, open_vqt_shards, write_shards
-from stonekey.settings import FrontEnd
+from stonekey.model.settings import FrontEnd
 
 SECONDS = [9.0, 8.0, 6.0, 5.0, 8.5]
 

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 
 from torch.nn import functional  # noqa: E402
 
-from stonekey.depthwise import depthwise  # noqa: E402
+from stonekey.network.depthwise import depthwise  # noqa: E402
 
 
 def plain(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:

@@ -17,8 +17,8 @@ import pytest
 import soundfile
 
 from stonekey import AudioError, CheckpointError, KeyEstimate, KeyEstimator
+from stonekey.estimate.segments import segment_starts
 from stonekey.keys import Key, KeySignature
-from stonekey.segments import segment_starts
 from stonekey.synthesis import cadence
 
 RATE = 22050

@@ -14,19 +14,19 @@ torch = pytest.importorskip("torch")
 
 from random_models import random_checkpoint  # noqa: E402
 
-from stonekey.backends import OnnxBackend, TorchBackend, load_backend, onnx_bytes  # noqa: E402
-from stonekey.checkpoint import (  # noqa: E402
+from stonekey.estimate.backends import OnnxBackend, TorchBackend, load_backend, onnx_bytes  # noqa: E402
+from stonekey.graph.export import export_onnx  # noqa: E402
+from stonekey.graph.template import write_models  # noqa: E402
+from stonekey.keys import Key  # noqa: E402
+from stonekey.model.checkpoint import (  # noqa: E402
     Checkpoint,
     CheckpointError,
     ModelInfo,
     save_checkpoint,
 )
-from stonekey.export import export_onnx  # noqa: E402
-from stonekey.keys import Key  # noqa: E402
-from stonekey.settings import Architecture, FrontEnd  # noqa: E402
-from stonekey.stone import Stone  # noqa: E402
+from stonekey.model.settings import Architecture, FrontEnd  # noqa: E402
+from stonekey.network.stone import Stone  # noqa: E402
 from stonekey.synthesis import cadence  # noqa: E402
-from stonekey.templates import write_models  # noqa: E402
 
 RATE = 22050
 PUBLISHED = ("semitone_ks", "semisupervised_ks_mode", "skey")
@@ -219,7 +219,7 @@ def test_devices(tmp_path: Path) -> None:
 
 
 def embedded_files() -> list[Path]:
-    from stonekey.registry import EMBEDDED
+    from stonekey.model.registry import EMBEDDED
 
     return [model.path for model in EMBEDDED if model.name.startswith("template")]
 

@@ -10,11 +10,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from stonekey.backends import Backend, OnnxBackend, TorchBackend  # noqa: E402
-from stonekey.checkpoint import load_checkpoint  # noqa: E402
+from stonekey.estimate.backends import Backend, OnnxBackend, TorchBackend  # noqa: E402
+from stonekey.estimate.segments import cut  # noqa: E402
 from stonekey.keys import Key  # noqa: E402
-from stonekey.segments import cut  # noqa: E402
-from stonekey.stone import Stone  # noqa: E402
+from stonekey.model.checkpoint import load_checkpoint  # noqa: E402
+from stonekey.network.stone import Stone  # noqa: E402
 
 pytestmark = pytest.mark.parity
 

@@ -13,9 +13,9 @@ import pytest
 from onnx import numpy_helper
 from random_models import random_checkpoint
 
-from stonekey.graph import checkpoint_to_onnx
-from stonekey.registry import find_model
-from stonekey.settings import FrontEnd
+from stonekey.graph.model import checkpoint_to_onnx
+from stonekey.model.registry import find_model
+from stonekey.model.settings import FrontEnd
 
 SAMPLES = FrontEnd().segment_samples
 

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "recipes"))
 
 from learns import learn
 
-from stonekey.checkpoint import load_checkpoint
+from stonekey.model.checkpoint import load_checkpoint
 
 
 def test_signatures_are_learnt_without_labels(tmp_path: Path) -> None:

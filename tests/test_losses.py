@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from stonekey import losses  # noqa: E402
+from stonekey.training import losses  # noqa: E402
 
 CIRCLES = (1, 7)
 Array = np.ndarray[Any, Any]

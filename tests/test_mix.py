@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from cli_tools import call, music
 
-from stonekey.harmony import (
+from stonekey.audio.playlists import read_playlist
+from stonekey.keys import ClassLabel, Key, KeySignature
+from stonekey.library import Result, read_results
+from stonekey.library.harmony import (
     MOVES,
     harmonic_distance,
     key_order,
@@ -19,10 +22,7 @@ from stonekey.harmony import (
     move_between,
     parse_moves,
 )
-from stonekey.keys import ClassLabel, Key, KeySignature
-from stonekey.library import Result, read_results
 from stonekey.library.store import open_store
-from stonekey.playlists import read_playlist
 
 KEYS = [Key.from_index(i) for i in range(24)]
 

@@ -9,8 +9,8 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from stonekey import mlp  # noqa: E402
-from stonekey.mlp import pointwise_mlp  # noqa: E402
+from stonekey.network import mlp  # noqa: E402
+from stonekey.network.mlp import pointwise_mlp  # noqa: E402
 
 
 def layers(channels: int, seed: int = 0) -> tuple[nn.Linear, nn.Linear]:

@@ -11,14 +11,14 @@ torch = pytest.importorskip("torch")
 
 from random_models import SIGNATURES, random_stone  # noqa: E402
 
-from stonekey.checkpoint import Checkpoint, load_checkpoint, save_checkpoint  # noqa: E402
 from stonekey.data.cache import build_cache  # noqa: E402
 from stonekey.data.manifest import Track  # noqa: E402
-from stonekey.estimator import KeyEstimator  # noqa: E402
-from stonekey.export import export_onnx  # noqa: E402
+from stonekey.estimate.estimator import KeyEstimator  # noqa: E402
+from stonekey.graph.export import export_onnx  # noqa: E402
 from stonekey.keys import Key  # noqa: E402
-from stonekey.settings import Architecture, FrontEnd  # noqa: E402
-from stonekey.stone import Stone  # noqa: E402
+from stonekey.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint  # noqa: E402
+from stonekey.model.settings import Architecture, FrontEnd  # noqa: E402
+from stonekey.network.stone import Stone  # noqa: E402
 from stonekey.synthesis import piece, write_wav  # noqa: E402
 from stonekey.training.mode_fit import logistic, with_mode_head  # noqa: E402
 
@@ -108,7 +108,7 @@ def test_modes_are_learnt_from_a_few_pieces(tmp_path: Path) -> None:
     keys = model.info.class_table
     assert keys is not None
     assert [str(k) for k in (keys[0], keys[12])] == ["F major", "D minor"]
-    from stonekey.vqt import VQT, log_vqt
+    from stonekey.network.vqt import VQT, log_vqt
 
     vqt, right = VQT(front_end), 0
     for i in range(24):

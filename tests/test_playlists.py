@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from cli_tools import call, music
 
+from stonekey.audio.playlists import Entry, PlaylistError, read_playlist, write_playlist
 from stonekey.keys import Key
 from stonekey.library import Result, read_results
 from stonekey.library.store import open_store
-from stonekey.playlists import Entry, PlaylistError, read_playlist, write_playlist
 from stonekey.tags import read_key
 
 Capture = pytest.CaptureFixture[str]

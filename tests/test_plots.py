@@ -10,11 +10,11 @@ import pytest
 from cli_tools import call, music
 
 from stonekey import KeyEstimator
-from stonekey.chroma import HOP, chroma, vqt
+from stonekey.estimate.timeline import key_timeline
 from stonekey.keys import Key
-from stonekey.settings import FrontEnd
+from stonekey.model.settings import FrontEnd
+from stonekey.output.chroma import HOP, chroma, vqt
 from stonekey.synthesis import cadence
-from stonekey.timeline import key_timeline
 
 pytest.importorskip("matplotlib")
 
@@ -31,7 +31,7 @@ def samples() -> np.ndarray:
 
 
 def figure(samples: np.ndarray, model: str = "template") -> Any:
-    from stonekey.plots import key_figure
+    from stonekey.output.plots import key_figure
 
     estimate = KeyEstimator(model, threads=1)(samples, RATE)
     timeline = key_timeline(samples, RATE, model=model, hop=4.0, threads=1)
@@ -44,7 +44,7 @@ def darkness(patch: Any) -> float:
 
 def test_the_vqt_is_that_of_the_models(samples: np.ndarray) -> None:
     torch = pytest.importorskip("torch")
-    from stonekey.vqt import VQT
+    from stonekey.network.vqt import VQT
 
     front_end = FrontEnd()
     ours = vqt(samples[: 8 * RATE], front_end)

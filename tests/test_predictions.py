@@ -121,7 +121,7 @@ def test_a_file_that_cannot_be_read_has_an_error_and_is_tried_again(tmp_path: Pa
 
 
 def test_cached_outputs_equal_the_estimator(manifest: Path, cache: Path) -> None:
-    from stonekey.estimator import KeyEstimator
+    from stonekey.estimate.estimator import KeyEstimator
 
     tracks = read_manifest(manifest).usable[:2]
     predict_tracks("template", tracks, cache=cache)

@@ -16,10 +16,10 @@ from cli_tools import ROOT, music
 pytest.importorskip("lightning_fabric", reason="needs the train extra")
 pytest.importorskip("pretty_midi", reason="needs the render extra")
 
-from stonekey.checkpoint import load_checkpoint
 from stonekey.data.manifest import KEYLESS, Track
-from stonekey.estimator import KeyEstimator
+from stonekey.estimate.estimator import KeyEstimator
 from stonekey.keys import Key
+from stonekey.model.checkpoint import load_checkpoint
 from stonekey.synthesis import cadence
 
 pytestmark = pytest.mark.skipif(

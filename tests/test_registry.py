@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from stonekey import registry
-from stonekey.checkpoint import CheckpointError, load_checkpoint, sha256
-from stonekey.published import PUBLISHED, PublishedModel
-from stonekey.registry import ModelNotFoundError, fetch, find_model, model_names
+from stonekey.model import registry
+from stonekey.model.checkpoint import CheckpointError, load_checkpoint, sha256
+from stonekey.model.published import PUBLISHED, PublishedModel
+from stonekey.model.registry import ModelNotFoundError, fetch, find_model, model_names
 
 BODY = b"a model file, as far as the transfer is concerned " * 2000
 

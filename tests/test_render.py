@@ -181,7 +181,7 @@ def test_lossy_files(tmp_path: Path, suffix: str) -> None:
 def test_render_goes_on_and_is_in_key(
     scores: Path, soundfonts: tuple[Path, ...], tmp_path: Path
 ) -> None:
-    from stonekey.estimator import KeyEstimator
+    from stonekey.estimate.estimator import KeyEstimator
 
     (scores.parent / "tunes" / "bad.mid").write_bytes(b"not a score")
     entries = [*list_scores(scores), ScoreEntry("bad.mid", scores.parent / "tunes" / "bad.mid")]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from stonekey.segments import cut, peak_normalised, segment_hop, segment_starts
+from stonekey.estimate.segments import cut, peak_normalised, segment_hop, segment_starts
 
 
 def in_blocks(rng: np.random.Generator, samples: np.ndarray, largest: int) -> Iterator[np.ndarray]:

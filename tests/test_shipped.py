@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stonekey.calibration import CalibrationError
-from stonekey.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from stonekey.data.keyless import keyless
 from stonekey.data.manifest import read_manifest
-from stonekey.estimator import KeyEstimator
+from stonekey.estimate.estimator import KeyEstimator
 from stonekey.evaluation import score_keys, score_signatures
 from stonekey.keys import ClassLabel, Key
-from stonekey.registry import DEFAULT_MODEL, find_model
+from stonekey.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from stonekey.model.class_table import CalibrationError
+from stonekey.model.registry import DEFAULT_MODEL, find_model
 from stonekey.synthesis import cadence, piece
 
 KEYS = [Key.from_index(i) for i in range(24)]

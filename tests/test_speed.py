@@ -14,10 +14,10 @@ from cli_tools import ROOT, call, music
 from stonekey import KeyEstimator
 from stonekey.audio import UnreadableError, load_audio
 from stonekey.audio.excerpts import read_excerpts, spread
-from stonekey.backends import OnnxBackend
-from stonekey.estimator import FAST_SECONDS
+from stonekey.estimate.backends import OnnxBackend
+from stonekey.estimate.estimator import FAST_SECONDS
 from stonekey.keys import Key
-from stonekey.registry import find_model
+from stonekey.model.registry import find_model
 from stonekey.synthesis import piece
 
 RATE = 22050

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 
 from stonekey import KeyEstimator
-from stonekey.keys import Key, KeySignature
-from stonekey.synthesis import cadence, piece, write_wav
-from stonekey.timeline import (
+from stonekey.estimate.timeline import (
     Timeline,
     change_prices,
     confident,
@@ -19,6 +17,8 @@ from stonekey.timeline import (
     timeline_estimator,
     viterbi,
 )
+from stonekey.keys import Key, KeySignature
+from stonekey.synthesis import cadence, piece, write_wav
 
 RATE = 22050
 KEYS = [Key.from_index(i) for i in range(24)]

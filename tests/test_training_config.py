@@ -12,8 +12,8 @@ torch = pytest.importorskip("torch")
 
 from toy_music import ROOT, TINY, tiny_config  # noqa: E402
 
-from stonekey.settings import Architecture, FrontEnd  # noqa: E402
-from stonekey.stone import Stone  # noqa: E402
+from stonekey.model.settings import Architecture, FrontEnd  # noqa: E402
+from stonekey.network.stone import Stone  # noqa: E402
 from stonekey.training.config import ConfigError, load_config  # noqa: E402
 
 # Every parameter of the published configuration files, under our names.

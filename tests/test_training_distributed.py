@@ -29,7 +29,7 @@ from toy_music import (  # noqa: E402
 
 from stonekey.data.batch import TrainingBatch  # noqa: E402
 from stonekey.training.loop import Trainer  # noqa: E402
-from stonekey.views import Crops  # noqa: E402
+from stonekey.training.views import Crops  # noqa: E402
 
 pytestmark = pytest.mark.skipif(
     not torch.distributed.is_available() or os.name != "posix", reason="needs gloo and signals"

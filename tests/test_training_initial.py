@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from stonekey.checkpoint import Checkpoint
-from stonekey.settings import Architecture, FrontEnd
-from stonekey.stone import Stone
+from stonekey.model.checkpoint import Checkpoint
+from stonekey.model.settings import Architecture, FrontEnd
+from stonekey.network.stone import Stone
 from stonekey.training.config import ConfigError, load_config
 from stonekey.training.initial import initialise
 

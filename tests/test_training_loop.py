@@ -21,7 +21,7 @@ from toy_music import (  # noqa: E402
     tiny_trainer,
 )
 
-from stonekey.checkpoint import CheckpointError, load_checkpoint, save_checkpoint  # noqa: E402
+from stonekey.model.checkpoint import CheckpointError, load_checkpoint, save_checkpoint  # noqa: E402
 from stonekey.training.loop import MAX_RESTORES, MAX_SKIPPED, DivergedError  # noqa: E402
 from stonekey.training.state import load_state, save_state  # noqa: E402
 

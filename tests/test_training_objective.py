@@ -21,16 +21,16 @@ from toy_music import (  # noqa: E402
 
 from stonekey.data.batch import TrainingBatch  # noqa: E402
 from stonekey.keys import Key, KeySignature  # noqa: E402
-from stonekey.losses import key_loss, stone_losses  # noqa: E402
-from stonekey.settings import FrontEnd  # noqa: E402
+from stonekey.model.settings import FrontEnd  # noqa: E402
 from stonekey.training.config import LossConfig  # noqa: E402
+from stonekey.training.losses import key_loss, stone_losses  # noqa: E402
 from stonekey.training.objective import (  # noqa: E402
     Objective,
     natural_table,
     output_of_key,
     profile_on_circle,
 )
-from stonekey.views import Crops, make_views  # noqa: E402
+from stonekey.training.views import Crops, make_views  # noqa: E402
 
 PLAIN = LossConfig("stone", 1.0, 1.5, 15.0, True)
 

@@ -15,7 +15,7 @@ pytest.importorskip("tensorboard")
 
 from toy_music import SMALL, start_main, wait_for, write_music  # noqa: E402
 
-from stonekey.checkpoint import load_checkpoint  # noqa: E402
+from stonekey.model.checkpoint import load_checkpoint  # noqa: E402
 from stonekey.training.state import load_state  # noqa: E402
 
 MIX = ("-tt", "ks_mode", "-b", 'data.dataset_type_train = "mix"')

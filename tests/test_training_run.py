@@ -15,9 +15,9 @@ pytest.importorskip("tensorboard")
 
 from toy_music import SMALL, one_thread, start_main, write_music  # noqa: E402, F401
 
-from stonekey.checkpoint import load_checkpoint  # noqa: E402
 from stonekey.cli import main  # noqa: E402
-from stonekey.estimator import KeyEstimator  # noqa: E402
+from stonekey.estimate.estimator import KeyEstimator  # noqa: E402
+from stonekey.model.checkpoint import load_checkpoint  # noqa: E402
 from stonekey.training.config import ConfigError  # noqa: E402
 from stonekey.training.options import Options  # noqa: E402
 from stonekey.training.tracks import held_out, split_tracks  # noqa: E402

@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from stonekey.chromanet import ChromaNet, RowBatchNorm  # noqa: E402
-from stonekey.settings import Architecture  # noqa: E402
+from stonekey.model.settings import Architecture  # noqa: E402
+from stonekey.network.chromanet import ChromaNet, RowBatchNorm  # noqa: E402
 from stonekey.training.schedule import clip_each, cosine, parameter_groups  # noqa: E402
 
 

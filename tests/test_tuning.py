@@ -11,9 +11,9 @@ from cli_tools import call
 
 from stonekey import KeyEstimate, KeyEstimator
 from stonekey.audio import stream_audio
+from stonekey.audio.tuning import DEAD_BAND, LOOK_SECONDS, Tuner, checked_option, deviation
 from stonekey.keys import Key
 from stonekey.synthesis import cadence, piece, write_wav
-from stonekey.tuning import DEAD_BAND, LOOK_SECONDS, Tuner, checked_option, deviation
 
 RATE = 22050
 KEY = Key.parse("Eb major")

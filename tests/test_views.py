@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from stonekey import views  # noqa: E402
+from stonekey.training import views  # noqa: E402
 
 
 def spectrum(batch: int, frames: int = 5, seed: int = 0) -> torch.Tensor:

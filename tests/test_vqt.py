@@ -11,11 +11,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from stonekey.kernels import lowpass, octave_kernels  # noqa: E402
 from stonekey.keys import Key  # noqa: E402
-from stonekey.settings import FrontEnd  # noqa: E402
+from stonekey.model.kernels import lowpass, octave_kernels  # noqa: E402
+from stonekey.model.settings import FrontEnd  # noqa: E402
+from stonekey.network.vqt import VQT, log_vqt  # noqa: E402
 from stonekey.synthesis import cadence  # noqa: E402
-from stonekey.vqt import VQT, log_vqt  # noqa: E402
 
 SHORTEST = 16640
 

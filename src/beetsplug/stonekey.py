@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from beets.importer import ImportSession, ImportTask
     from beets.library import Item, Library
 
-    from stonekey.estimator import KeyEstimator
+    from stonekey.estimate.estimator import KeyEstimator
 
 
 # Beets has one spelling for initial_key (D#m, never Ebm or 2A); these go to fields of their own.
@@ -108,8 +108,8 @@ class StonekeyPlugin(BeetsPlugin):
             UserError: the model cannot be had, or tells key signatures only.
         """
         if self._loaded is None:
-            from stonekey.checkpoint import CheckpointError
-            from stonekey.estimator import KeyEstimator
+            from stonekey.estimate.estimator import KeyEstimator
+            from stonekey.model.checkpoint import CheckpointError
 
             model = self.config["model"].as_str()
             try:

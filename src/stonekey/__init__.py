@@ -11,23 +11,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stonekey import _moved
 from stonekey.version import __version__
 
 if TYPE_CHECKING:
     from stonekey.audio import AudioError
-    from stonekey.checkpoint import CheckpointError
-    from stonekey.estimate import KeyEstimate, SegmentEstimate
-    from stonekey.estimator import KeyEstimator
+    from stonekey.estimate.estimator import KeyEstimator
+    from stonekey.estimate.result import KeyEstimate, SegmentEstimate
     from stonekey.keys import Key, KeySignature
+    from stonekey.model.checkpoint import CheckpointError
 
 _HOME = {
     "AudioError": "stonekey.audio",
-    "CheckpointError": "stonekey.checkpoint",
+    "CheckpointError": "stonekey.model.checkpoint",
     "Key": "stonekey.keys",
-    "KeyEstimate": "stonekey.estimate",
-    "KeyEstimator": "stonekey.estimator",
+    "KeyEstimate": "stonekey.estimate.result",
+    "KeyEstimator": "stonekey.estimate.estimator",
     "KeySignature": "stonekey.keys",
-    "SegmentEstimate": "stonekey.estimate",
+    "SegmentEstimate": "stonekey.estimate.result",
 }
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "SegmentEstimate",
     "__version__",
 ]
+_moved.install()
 
 
 def __getattr__(name: str) -> Any:

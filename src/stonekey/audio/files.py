@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from stonekey.playlists import PlaylistError, is_playlist, read_playlist
+from stonekey.audio.playlists import PlaylistError, is_playlist, read_playlist
 
 logger = logging.getLogger(__name__)
 

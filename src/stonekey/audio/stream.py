@@ -15,7 +15,7 @@ from stonekey.audio.errors import AudioError, EmptyAudioError, UnreadableError, 
 from stonekey.audio.headers import Backend, Header, ogg_is_cut, read_header
 from stonekey.audio.mixing import Mixer, Samples
 from stonekey.audio.resampling import BlockResampler
-from stonekey.tuning import LOOK_SECONDS
+from stonekey.audio.tuning import LOOK_SECONDS
 
 if TYPE_CHECKING:
     from stonekey.audio.pyav_source import PyavSource

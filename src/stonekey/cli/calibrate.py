@@ -13,9 +13,9 @@ from stonekey.cli.common import AsJson, Force, check_output, complete_model, fai
 if TYPE_CHECKING:
     import numpy as np
 
-    from stonekey.backends import Backend
-    from stonekey.calibration import Calibration
+    from stonekey.estimate.backends import Backend
     from stonekey.keys import Key
+    from stonekey.model.class_table import Calibration
 
 
 def calibrate(
@@ -61,10 +61,10 @@ def calibrate(
         fail(f"{output}: the output's suffix must be .safetensors")
     check_output(output, force)
     with told_errors():
-        from stonekey.backends import load_backend
-        from stonekey.calibration import CalibrationError
+        from stonekey.estimate.backends import load_backend
         from stonekey.keys import Key
-        from stonekey.registry import find_model
+        from stonekey.model.class_table import CalibrationError
+        from stonekey.model.registry import find_model
 
         keys = [Key.parse(name) for name in names]
         path = find_model(checkpoint)
@@ -80,7 +80,7 @@ def calibrate(
         if not as_json:
             _print(found, backend.info.class_table)
         if output is not None:
-            from stonekey.checkpoint import load_checkpoint, save_checkpoint
+            from stonekey.model.checkpoint import load_checkpoint, save_checkpoint
 
             save_checkpoint(load_checkpoint(path).with_class_table(found.class_table), output)
             if not as_json:
@@ -90,7 +90,7 @@ def calibrate(
 
 
 def _calibrate(backend: Backend, recordings: list[tuple[Key, Path]]) -> Calibration:
-    from stonekey import calibration
+    from stonekey.model import class_table as calibration
 
     front_end = backend.info.front_end
 
@@ -112,7 +112,7 @@ def _mean_output(backend: Backend, path: Path) -> np.ndarray:
     import numpy as np
 
     from stonekey.audio import TooShortError, stream_audio
-    from stonekey.segments import PEAK_BLOCK_SECONDS, cut, peak_normalised
+    from stonekey.estimate.segments import PEAK_BLOCK_SECONDS, cut, peak_normalised
 
     front_end = backend.info.front_end
     rate = front_end.sample_rate

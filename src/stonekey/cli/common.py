@@ -19,7 +19,7 @@ from stonekey.keys import NOTATIONS
 
 def complete_model(incomplete: str) -> list[str]:
     """Names of models that begin so, for shell completion."""
-    from stonekey.registry import model_names
+    from stonekey.model.registry import model_names
 
     return [name for name in model_names() if name.startswith(incomplete)]
 
@@ -93,7 +93,7 @@ def fail(message: str, code: int = 2) -> NoReturn:
 def told_errors(code: int = 2) -> Iterator[None]:
     """Turn errors that the user can do something about into one line and an exit code."""
     from stonekey.audio import AudioError
-    from stonekey.checkpoint import CheckpointError
+    from stonekey.model.checkpoint import CheckpointError
 
     try:
         yield

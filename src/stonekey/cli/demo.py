@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from stonekey.cli.common import AsJson, Force, Model, check_output, told_errors
-from stonekey.registry import DEFAULT_MODEL
+from stonekey.model.registry import DEFAULT_MODEL
 
 
 def demo(
@@ -37,7 +37,7 @@ def demo(
     with told_errors():
         import tempfile
 
-        from stonekey.estimator import KeyEstimator
+        from stonekey.estimate.estimator import KeyEstimator
         from stonekey.keys import Key
         from stonekey.synthesis import piece, write_wav
 

@@ -43,7 +43,7 @@ def export(
         fail(f"{path}: the output's suffix must be .onnx")
     check_output(path, force)
     with told_errors():
-        from stonekey.export import export_onnx
+        from stonekey.graph.export import export_onnx
 
         written = export_onnx(model, path, force)
         size = written.stat().st_size

@@ -20,7 +20,7 @@ from stonekey.cli.common import (
 )
 from stonekey.cli.tracks import FORMATS, chosen_format, write_tracks
 from stonekey.keys import NOTATIONS, ClassLabel, Key, KeySignature
-from stonekey.registry import DEFAULT_MODEL
+from stonekey.model.registry import DEFAULT_MODEL
 
 COLUMNS = ("path", "key", "move", "distance", "confidence")
 
@@ -81,9 +81,9 @@ def mix(
         fail(f"--notation must be one of {', '.join(NOTATIONS)}, got '{notation}'")
     check_output(output, force)
     with told_errors():
-        from stonekey.harmony import MOVE_GROUPS, matching_tracks, parse_moves
+        from stonekey.audio.playlists import Entry
         from stonekey.library import read_results
-        from stonekey.playlists import Entry
+        from stonekey.library.harmony import MOVE_GROUPS, matching_tracks, parse_moves
 
         names = [name.strip() for given in moves or () for name in given.split(",")]
         wanted = parse_moves(names or MOVE_GROUPS["all"])
@@ -120,7 +120,7 @@ def _asked(what: str, model: str, notation: str) -> tuple[ClassLabel, dict[str, 
         return label, {"key": label.format(notation), "file": None, "confidence": None}
     if not os.path.lexists(what):
         fail(f"'{what}' is no file, and no key such as 'C# minor', 'Db', 'F#m' or '12A'")
-    from stonekey.estimator import KeyEstimator
+    from stonekey.estimate.estimator import KeyEstimator
 
     estimate = KeyEstimator(model)(what)
     if estimate.label is None:

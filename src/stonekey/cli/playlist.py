@@ -22,7 +22,7 @@ from stonekey.cli.common import (
 )
 from stonekey.cli.tracks import FORMATS, chosen_format, write_tracks
 from stonekey.keys import NOTATIONS
-from stonekey.registry import DEFAULT_MODEL
+from stonekey.model.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from stonekey.library import Result
@@ -91,10 +91,10 @@ def playlist(
         fail("give playlists, files or folders, or --library FILE")
     check_output(output, force)
     with told_errors():
-        from stonekey.harmony import key_order, mix_order
+        from stonekey.audio.playlists import Entry
         from stonekey.library import read_results
+        from stonekey.library.harmony import key_order, mix_order
         from stonekey.library.result import path_text
-        from stonekey.playlists import Entry
 
         known = {result.path: result for result in read_results(library)} if library else None
         paths, lost = _tracks(sources) if sources else (list(known or ()), 0)
@@ -125,7 +125,7 @@ def playlist(
 def _tracks(sources: Sequence[Path]) -> tuple[list[Path], int]:
     """Absolute paths in the order given, and how many things could not be looked at."""
     from stonekey.audio.files import expanded, find_audio_files, listing_problem
-    from stonekey.results import printable
+    from stonekey.output.records import printable
 
     problems: list[Path] = []
 
@@ -158,9 +158,9 @@ def _looked_up(paths: Sequence[Path], known: dict[Path, Result]) -> dict[Path, R
 
 def _analysed(paths: Sequence[Path], model: str) -> dict[Path, Result]:
     from stonekey.cli.progress import tracked
-    from stonekey.estimator import KeyEstimator
+    from stonekey.estimate.estimator import KeyEstimator
     from stonekey.library import Result
-    from stonekey.results import printable, reason
+    from stonekey.output.records import printable, reason
 
     estimator = KeyEstimator(model)
     different = list(dict.fromkeys(paths))

@@ -21,7 +21,7 @@ from stonekey.cli.common import (
     told_errors,
 )
 from stonekey.keys import NOTATIONS
-from stonekey.registry import DEFAULT_MODEL
+from stonekey.model.registry import DEFAULT_MODEL
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -67,8 +67,8 @@ def plot(
             from stonekey.evaluation.figures import save
         except ImportError:
             fail('this needs matplotlib: pip install "stonekey[eval]"')
-        from stonekey.plots import plot_recording
-        from stonekey.tuning import checked_option
+        from stonekey.audio.tuning import checked_option
+        from stonekey.output.plots import plot_recording
 
         figure = plot_recording(
             file, model, hop=hop, window=window, notation=notation, title=title, device=device,

@@ -32,11 +32,11 @@ from stonekey.cli.common import (
     told_errors,
 )
 from stonekey.keys import NOTATIONS
-from stonekey.registry import DEFAULT_MODEL
+from stonekey.model.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from stonekey.estimator import KeyEstimator
-    from stonekey.results import FileResult, Layout
+    from stonekey.estimate.estimator import KeyEstimator
+    from stonekey.output.records import FileResult, Layout
 
 FORMATS = ("table", "tsv", "json", "jsonl", "csv", "npz")
 SUFFIXES = {
@@ -121,9 +121,9 @@ def predict(
         fail(f"--notation must be one of {', '.join(NOTATIONS)}, got '{notation}'")
     check_output(output, force)
     with told_errors():
-        from stonekey.estimator import KeyEstimator
-        from stonekey.results import FileResult, Layout
-        from stonekey.tuning import checked_option
+        from stonekey.audio.tuning import checked_option
+        from stonekey.estimate.estimator import KeyEstimator
+        from stonekey.output.records import FileResult, Layout
 
         files, unlisted = _find(paths, extension)
         results = [FileResult(path, None, error) for path, error in unlisted]
@@ -178,7 +178,7 @@ def _is_terminal(name: str) -> bool:
 
 def _shown(path: Path) -> str:
     from stonekey.audio.errors import display_name
-    from stonekey.results import printable
+    from stonekey.output.records import printable
 
     return printable(display_name(path))
 
@@ -268,7 +268,7 @@ class _Run:
             pool.shutdown(cancel_futures=True)
 
     def _estimate(self, path: Path) -> FileResult:
-        from stonekey.results import FileResult, reason
+        from stonekey.output.records import FileResult, reason
 
         try:
             return FileResult(path, self._estimator(path))
@@ -283,8 +283,8 @@ class _Run:
 
 
 def _write(results: Iterator[FileResult], form: str, output: Path | None, layout: Layout) -> None:
-    from stonekey.checkpoint import write_atomically
-    from stonekey.results import WRITERS
+    from stonekey.model.checkpoint import write_atomically
+    from stonekey.output.records import WRITERS
 
     def write(stream: BinaryIO) -> None:
         if form == "table":

@@ -28,7 +28,7 @@ from stonekey.cli.common import (
     told_errors,
 )
 from stonekey.keys import NOTATIONS
-from stonekey.registry import DEFAULT_MODEL
+from stonekey.model.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from stonekey.library.run import Summary
@@ -108,10 +108,10 @@ def scan(
     if progress is None:
         progress = sys.stderr is not None and sys.stderr.isatty()
     with told_errors(), Interrupt() as interrupt, ExitStack() as stack:
+        from stonekey.audio.tuning import checked_option
         from stonekey.library.run import ScanError
         from stonekey.library.run import scan as run
         from stonekey.library.store import StoreError
-        from stonekey.tuning import checked_option
 
         ticks: list[Iterator[Any]] = []
 

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterable
 from typing import BinaryIO
 
-from stonekey.estimate import KeyEstimate
-from stonekey.results import FileResult, Layout, printable
+from stonekey.estimate.result import KeyEstimate
+from stonekey.output.records import FileResult, Layout, printable
 
 
 def write_table(

@@ -26,7 +26,7 @@ from stonekey.cli.common import (
     told_errors,
 )
 from stonekey.keys import NOTATIONS, Key
-from stonekey.registry import DEFAULT_MODEL
+from stonekey.model.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from stonekey.tags.tagging import Outcome, Settings
@@ -145,7 +145,7 @@ def _check_choice(option: str, given: str, choices: tuple[str, ...]) -> None:
 
 def _shown(path: Path) -> str:
     from stonekey.audio.errors import display_name
-    from stonekey.results import printable
+    from stonekey.output.records import printable
 
     return printable(display_name(path))
 
@@ -161,7 +161,7 @@ class _Keys:
 
 
 def _from_estimator(model: str, device: str) -> _Keys:
-    from stonekey.estimator import KeyEstimator
+    from stonekey.estimate.estimator import KeyEstimator
 
     estimator = KeyEstimator(model, device)
     if not all(isinstance(label, Key) for label in estimator.class_table):
@@ -204,7 +204,7 @@ class _Run:
     def find_files(self, paths: Iterable[Path], extension: list[str] | None) -> list[Path]:
         """The audio files; folders that cannot be listed are told and counted."""
         from stonekey.audio.files import find_audio_files, listing_problem
-        from stonekey.results import printable
+        from stonekey.output.records import printable
 
         def note(folder: Path, error: OSError) -> None:
             self.counts["failed"] += 1
@@ -270,7 +270,7 @@ class _Run:
 
     def _told(self, path: Path, work: Callable[[], Outcome]) -> Outcome | None:
         """The outcome of the work, None when it is to end."""
-        from stonekey.results import reason
+        from stonekey.output.records import reason
         from stonekey.tags.tagging import Outcome
 
         if self._interrupt.requested:
@@ -312,7 +312,7 @@ def _print(outcomes: Iterator[Outcome], form: str, notation: str) -> None:
 
 def _cells(record: dict[str, Any]) -> list[str]:
     """File, existing key, key found, confidence, action."""
-    from stonekey.results import printable
+    from stonekey.output.records import printable
 
     action = record["action"] + (", differs" if record["differs"] else "")
     confidence = f"{record['confidence']:.0%}" if record["confidence"] else ""

@@ -25,10 +25,10 @@ from stonekey.cli.common import (
     told_errors,
 )
 from stonekey.keys import NOTATIONS
-from stonekey.registry import DEFAULT_MODEL
+from stonekey.model.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from stonekey.timeline import Timeline
+    from stonekey.estimate.timeline import Timeline
 
 FORMATS = ("table", "json", "csv", "jams", "audacity", "sonic")
 SUFFIXES = {".json": "json", ".csv": "csv", ".jams": "jams", ".txt": "audacity"}
@@ -86,9 +86,9 @@ def timeline(
     check_output(output, force)
     with told_errors():
         from stonekey.audio.errors import display_name
-        from stonekey.timeline import confident, key_timeline, timeline_estimator
-        from stonekey.timeline_formats import WRITERS
-        from stonekey.tuning import checked_option
+        from stonekey.audio.tuning import checked_option
+        from stonekey.estimate.timeline import confident, key_timeline, timeline_estimator
+        from stonekey.output.timeline import WRITERS
 
         estimator = timeline_estimator(
             model, hop, window, device=device, threads=threads, tune=checked_option(tune)
@@ -103,7 +103,7 @@ def timeline(
 
 
 def _write(text: str, output: Path | None) -> None:
-    from stonekey.checkpoint import write_atomically
+    from stonekey.model.checkpoint import write_atomically
 
     if output is not None:
         write_atomically(
@@ -126,7 +126,7 @@ def _table(timeline: Timeline, notation: str, to_terminal: bool) -> str:
     from rich.console import Console
     from rich.table import Table
 
-    from stonekey.timeline_formats import NO_KEY, shown
+    from stonekey.output.timeline import NO_KEY, shown
 
     spans = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("Start", "End", "Key", "Confidence"):

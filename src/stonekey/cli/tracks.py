@@ -13,8 +13,8 @@ from typing import Any
 
 import typer
 
+from stonekey.audio.playlists import Entry, playlist_bytes
 from stonekey.cli.common import fail
-from stonekey.playlists import Entry, playlist_bytes
 
 FORMATS = ("text", "json", "csv", "m3u")
 SUFFIXES = {
@@ -61,7 +61,7 @@ def write_tracks(
     else:
         contents = _table(records, columns, form).encode("utf-8", "backslashreplace")
     if output is not None:
-        from stonekey.checkpoint import write_atomically
+        from stonekey.model.checkpoint import write_atomically
 
         write_atomically(output, lambda temporary: temporary.write_bytes(contents))
         return

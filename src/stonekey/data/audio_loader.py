@@ -23,7 +23,7 @@ from stonekey.data.segments import (
     window_frames,
 )
 from stonekey.keys import Key
-from stonekey.settings import FrontEnd
+from stonekey.model.settings import FrontEnd
 
 logger = logging.getLogger(__name__)
 

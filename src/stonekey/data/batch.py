@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stonekey.keys import Key
-from stonekey.vqt import log_vqt
+from stonekey.network.vqt import log_vqt
 
 # In place of a label: the music has no key.
 KEYLESS = -1
@@ -110,7 +110,7 @@ def training_batch(
 
     Args:
         batch: as above.
-        vqt: (batch, samples) -> magnitudes (batch, bins, frames): `stonekey.vqt.VQT`, on
+        vqt: (batch, samples) -> magnitudes (batch, bins, frames): `stonekey.network.vqt.VQT`, on
             ``device``.
         device: where the result is wanted.
 

@@ -29,10 +29,10 @@ from typing import Any
 
 import numpy as np
 
-from stonekey.checkpoint import write_atomically
 from stonekey.data.manifest import Track
 from stonekey.keys import Key
-from stonekey.settings import FrontEnd
+from stonekey.model.checkpoint import write_atomically
+from stonekey.model.settings import FrontEnd
 
 VERSION = 1
 INDEX = "index.jsonl"

@@ -32,7 +32,7 @@ from stonekey.data.segments import (
     segment_frames,
     window_frames,
 )
-from stonekey.settings import FrontEnd
+from stonekey.model.settings import FrontEnd
 
 __all__ = [
     "MODES",
@@ -193,7 +193,8 @@ class CachedLoader(BatchLoader):
 def scale(x: Tensor) -> Tensor:
     """Cached frames to network input: float16 (n, frames, bins) -> float32 (n, 1, bins, frames).
 
-    The floor is 80 dB below each segment's maximum, and 0 dB becomes 1: `stonekey.vqt.log_vqt`.
+    The floor is 80 dB below each segment's maximum, and 0 dB becomes 1, as in
+    `stonekey.network.vqt.log_vqt`.
     """
     x = x.float()
     floor = x.amax(dim=(1, 2), keepdim=True) - 1.0

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stonekey.settings import FrontEnd
+from stonekey.model.settings import FrontEnd
 
 _ORDER, _ITEM = 0, 1  # What a seed is used for: the order of an epoch, or one item's draws.
 

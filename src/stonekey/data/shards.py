@@ -26,11 +26,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from stonekey.checkpoint import write_atomically
 from stonekey.data.cache import CachedTrack, read_track
 from stonekey.data.manifest import Track
 from stonekey.keys import Key
-from stonekey.settings import FrontEnd
+from stonekey.model.checkpoint import write_atomically
+from stonekey.model.settings import FrontEnd
 
 SHARD_BYTES = 1 << 30
 

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stonekey.audio import AudioError, load_audio
-from stonekey.checkpoint import write_atomically
 from stonekey.data.augment import shift_cents
-from stonekey.settings import FrontEnd
+from stonekey.model.checkpoint import write_atomically
+from stonekey.model.settings import FrontEnd
 
 if TYPE_CHECKING:
-    from stonekey.vqt import VQT
+    from stonekey.network.vqt import VQT
 
 # A recording is transformed in pieces of this length: memory does not grow with it further.
 PIECE_SECONDS = 60
@@ -61,7 +61,7 @@ def log_transform(samples: np.ndarray, vqt: VQT) -> np.ndarray:
     """
     import torch
 
-    from stonekey.vqt import DYNAMIC_RANGE_DB, LOG_FLOOR
+    from stonekey.network.vqt import DYNAMIC_RANGE_DB, LOG_FLOOR
 
     front_end = vqt.front_end
     hop, frames = front_end.hop, front_end.frames(len(samples))
@@ -134,7 +134,7 @@ def _start_worker(front_end: FrontEnd) -> None:
     global _worker_vqt
     import torch
 
-    from stonekey.vqt import VQT
+    from stonekey.network.vqt import VQT
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle.
     torch.set_num_threads(1)
@@ -180,7 +180,7 @@ def _cores() -> int:
 def _here(jobs: Sequence[Job], front_end: FrontEnd) -> Iterator[Result]:
     if not jobs:
         return
-    from stonekey.vqt import VQT
+    from stonekey.network.vqt import VQT
 
     vqt = VQT(front_end)
     for job in jobs:

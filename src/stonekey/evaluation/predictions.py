@@ -185,9 +185,9 @@ def predict_tracks(
     Raises:
         CheckpointError: the model cannot be had, or its outputs have no names yet.
     """
-    from stonekey.checkpoint import sha256
-    from stonekey.registry import find_model
-    from stonekey.results import reason
+    from stonekey.model.checkpoint import sha256
+    from stonekey.model.registry import find_model
+    from stonekey.output.records import reason
 
     settings = settings or Settings()
     name = name or model_name(model)
@@ -205,7 +205,7 @@ def predict_tracks(
         else:
             answers[track.id] = found
     if waiting or known.table is None:
-        from stonekey.estimator import KeyEstimator
+        from stonekey.estimate.estimator import KeyEstimator
 
         estimator = KeyEstimator(
             path,
@@ -237,7 +237,7 @@ def predict_tracks(
 
 def model_name(model: str | os.PathLike[str]) -> str:
     """A model's name for tables: the registry's, else the file's, else of the file's folder."""
-    from stonekey.registry import model_names
+    from stonekey.model.registry import model_names
 
     text = os.fspath(model)
     if text in model_names():

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stonekey.audio.tuning import TuneOption, checked_option
 from stonekey.keys import NOTATIONS, Key, KeySignature
 from stonekey.library.lock import LockedError, locked
 from stonekey.library.pool import GIGABYTE, Answer, Pool, WorkerStartError
@@ -17,10 +18,9 @@ from stonekey.library.result import Result, plain
 from stonekey.library.sources import Found, find
 from stonekey.library.store import Store, open_store
 from stonekey.library.worker import WorkerSettings
-from stonekey.registry import DEFAULT_MODEL, find_model
-from stonekey.tuning import TuneOption, checked_option
+from stonekey.model.registry import DEFAULT_MODEL, find_model
 
-ESTIMATOR = "stonekey.estimator:KeyEstimator"
+ESTIMATOR = "stonekey.estimate.estimator:KeyEstimator"
 
 
 class ScanError(RuntimeError):
@@ -187,7 +187,7 @@ def _cores() -> int:
 
 
 def _fingerprint(weights: Path, *settings: object) -> str:
-    from stonekey.checkpoint import sha256
+    from stonekey.model.checkpoint import sha256
 
     text = f"{sha256(weights)} {settings!r}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -19,7 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from stonekey.estimate import KeyEstimate
+from stonekey.estimate.result import KeyEstimate
 
 # Beyond the limit that the parent keeps: only a worker without a parent gets this far.
 ORPHAN_SECONDS = 10.0
@@ -32,7 +32,7 @@ class WorkerSettings:
     Attributes:
         model: path of the model's file.
         estimator: "module:name" of what is called with the model and the options of
-            `stonekey.estimator.KeyEstimator`, and gives an estimator like it.
+            `stonekey.estimate.estimator.KeyEstimator`, and gives an estimator like it.
         options: these options.
         skip_tagged: leave out files that have a key in their tags.
         timeout: seconds a file may take.
@@ -90,7 +90,7 @@ def _end_with(parent: int) -> None:
 def _answer(
     path: Path, estimator: Callable[[Path], KeyEstimate], skip_tagged: bool
 ) -> dict[str, Any]:
-    from stonekey.results import reason
+    from stonekey.output.records import reason
 
     answer: dict[str, Any] = {}
     try:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import gin
 
 from stonekey.data.segments import window_frames
-from stonekey.settings import Architecture, FrontEnd, Norm
+from stonekey.model.settings import Architecture, FrontEnd, Norm
 
 TrainType = Literal["ks", "ks_mode"]
 Mode = Literal["selfsupervised", "supervised", "mix"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from stonekey.checkpoint import Checkpoint
-from stonekey.chromanet import ChromaNet
+from stonekey.model.checkpoint import Checkpoint
+from stonekey.network.chromanet import ChromaNet
 from stonekey.training.config import ConfigError
 
 CLASSIFIER = "classifier."

@@ -12,15 +12,15 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from stonekey.checkpoint import Checkpoint, CheckpointError, save_checkpoint
 from stonekey.data.batch import TrainingBatch
-from stonekey.stone import Stone
+from stonekey.model.checkpoint import Checkpoint, CheckpointError, save_checkpoint
+from stonekey.network.stone import Stone
 from stonekey.training.config import Config
 from stonekey.training.logs import Logs
 from stonekey.training.objective import Objective, Probabilities, Terms, profile_on_circle
 from stonekey.training.schedule import clip_each, cosine, parameter_groups
 from stonekey.training.state import LAST, load_state, save_state
-from stonekey.views import fixed_crops, random_crops
+from stonekey.training.views import fixed_crops, random_crops
 
 # A run whose loss is not finite goes back to its last checkpoint this often before it stops.
 MAX_RESTORES = 3

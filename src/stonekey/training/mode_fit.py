@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from stonekey.calibration import row_table
-from stonekey.checkpoint import Checkpoint
 from stonekey.data.cache import CachedTrack, read_track
 from stonekey.data.loaders import scale
 from stonekey.data.segments import segment_frames
 from stonekey.keys import KeySignature
-from stonekey.mode_head import PITCH_CLASSES, ModeHead
-from stonekey.settings import FrontEnd
+from stonekey.model.checkpoint import Checkpoint
+from stonekey.model.class_table import row_table
+from stonekey.model.settings import FrontEnd
+from stonekey.network.heads import PITCH_CLASSES, ModeHead
 
 # Weight of the squared coefficients (of standardised chroma) against the mean loss.
 RIDGE = 1e-3

@@ -7,20 +7,20 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from stonekey.calibration import row_table
-from stonekey.chromanet import ChromaNet, mean_across_ranks
 from stonekey.data.batch import TrainingBatch
 from stonekey.keys import ClassLabel, Key
-from stonekey.losses import (
+from stonekey.model.class_table import row_table
+from stonekey.model.settings import FrontEnd
+from stonekey.network.chromanet import ChromaNet, mean_across_ranks
+from stonekey.training.config import LossConfig
+from stonekey.training.losses import (
     chroma,
     flat_loss,
     skey_losses,
     stone_losses,
     supervised_losses,
 )
-from stonekey.settings import FrontEnd
-from stonekey.training.config import LossConfig
-from stonekey.views import Crops, Views, make_views, supervised_views
+from stonekey.training.views import Crops, Views, make_views, supervised_views
 
 Terms = dict[str, Tensor]
 

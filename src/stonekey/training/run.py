@@ -8,9 +8,9 @@ from typing import Any
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 
-from stonekey.calibration import CalibrationError
-from stonekey.checkpoint import load_checkpoint
-from stonekey.registry import find_model
+from stonekey.model.checkpoint import load_checkpoint
+from stonekey.model.class_table import CalibrationError
+from stonekey.model.registry import find_model
 from stonekey.training.config import ConfigError, load_config
 from stonekey.training.initial import initialise
 from stonekey.training.logs import Logs

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from stonekey.chromanet import FrameNorm
+from stonekey.network.chromanet import FrameNorm
 
 
 def cosine(start: float, end: float, step: int, total: int) -> float:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stonekey.calibration import Calibration, CalibrationError, calibrate, hear_cadences
-from stonekey.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from stonekey.data.manifest import Track
+from stonekey.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from stonekey.model.class_table import Calibration, CalibrationError, calibrate, hear_cadences
 from stonekey.training.objective import natural_table
 
 
@@ -64,7 +64,7 @@ class Scorer:
     def __call__(self, checkpoint: Checkpoint) -> dict[str, float]:
         """KSEA and, of a 24-key model, the MIREX score, 0 to 1; nothing while uncalibrated."""
         from stonekey.audio import AudioError
-        from stonekey.estimator import KeyEstimator
+        from stonekey.estimate.estimator import KeyEstimator
         from stonekey.evaluation import score_keys, score_signatures
 
         if not self.tracks:
@@ -110,7 +110,7 @@ def finish(folder: Path, supervised: bool) -> Path:
     Raises:
         CalibrationError: when none can be calibrated; ``best.safetensors`` stays as it is.
     """
-    from stonekey.export import export_onnx
+    from stonekey.graph.export import export_onnx
 
     path = folder / "best.safetensors"
     refused: CalibrationError | None = None

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from stonekey.checkpoint import CheckpointError, write_atomically
+from stonekey.model.checkpoint import CheckpointError, write_atomically
 
 LAST = "last.pt"
 VERSION = 1

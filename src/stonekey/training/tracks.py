@@ -19,9 +19,9 @@ from stonekey.data.cache import CachedTrack, CacheReport, build_cache
 from stonekey.data.loaders import CachedLoader, fixed_batches
 from stonekey.data.manifest import ManifestError, Track, read_manifest
 from stonekey.data.shards import ShardTrack, open_audio_shards
+from stonekey.network.vqt import VQT
 from stonekey.training.config import Config, ConfigError
 from stonekey.training.options import DATA_HELP, Options
-from stonekey.vqt import VQT
 
 
 @dataclass(frozen=True)

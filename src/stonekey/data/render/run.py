@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from stonekey.checkpoint import write_atomically
 from stonekey.data.render.arrange import arrange
 from stonekey.data.render.compose import compose
 from stonekey.data.render.scores import ScoreEntry, read_score, safe_name
 from stonekey.data.render.sound import SAMPLE_RATE, RenderError, play, process, write_lossy
+from stonekey.model.checkpoint import write_atomically
 
 MANIFEST = "manifest.csv"
 SETTINGS = "settings.json"

@@ -103,7 +103,7 @@ class Architecture:
     published 12-signature model) or "joint" (layer norm over channels, bins and time at
     once, no weights: the published 24-key models, whose output therefore depends on the
     segment's length). ``mode_head``: the network gives 12 signatures, which
-    `stonekey.mode_head` splits into major and minor.
+    `stonekey.network.heads` splits into major and minor.
     """
 
     outputs: int = 24

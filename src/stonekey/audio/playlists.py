@@ -1,6 +1,6 @@
 """Playlists, M3U and M3U8: read with the oddities of their writers, and written.
 
->>> from stonekey.playlists import read_playlist
+>>> from stonekey.audio.playlists import read_playlist
 >>> playlist = read_playlist("set.m3u8")
 """
 
@@ -169,7 +169,7 @@ def write_playlist(path: str | os.PathLike[str], entries: Iterable[Entry]) -> No
     Raises:
         OSError: when it cannot be written.
     """
-    from stonekey.checkpoint import write_atomically
+    from stonekey.model.checkpoint import write_atomically
 
     contents = playlist_bytes(Path(path), entries)
     write_atomically(Path(path), lambda temporary: temporary.write_bytes(contents))

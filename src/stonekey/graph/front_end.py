@@ -1,4 +1,4 @@
-"""The front end as ONNX nodes: waveform to log-VQT, the arithmetic of `stonekey.vqt`.
+"""The front end as ONNX nodes: waveform to log-VQT, the arithmetic of `stonekey.network.vqt`.
 
 Everything heavy is a two-dimensional convolution over an image of height 1: runtimes have fast
 kernels for those, which read the overlapping windows in place instead of copying them out.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from stonekey.graph_builder import Graph
-from stonekey.kernels import FILTER_TAPS, decimation_matrix, octave_kernels
-from stonekey.settings import FrontEnd
+from stonekey.graph.builder import Graph
+from stonekey.model.kernels import FILTER_TAPS, decimation_matrix, octave_kernels
+from stonekey.model.settings import FrontEnd
 
 # Decimated samples per step of the convolution: they are its output channels, of which a
 # multiple of 16 fills the vector registers; more of them multiply more of the matrix's zeros.

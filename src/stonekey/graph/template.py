@@ -1,6 +1,6 @@
 """The classical baseline: fixed key profiles, correlated with the mean chroma.
 
-``python -m stonekey.templates`` writes the two model files that the package ships.
+``python -m stonekey.graph.template`` writes the two model files that the package ships.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stonekey.checkpoint import ModelInfo, write_atomically
 from stonekey.keys import Key, KeySignature
-from stonekey.settings import FrontEnd
+from stonekey.model.checkpoint import ModelInfo, write_atomically
+from stonekey.model.settings import FrontEnd
 
 # Weights of the 12 scale degrees from the tonic up by semitones.
 # Krumhansl and Kessler, Psychological Review 89 (1982).
@@ -55,7 +55,7 @@ def relative_pairs() -> np.ndarray:
 
 def write_models(folder: Path) -> None:
     """Write template.onnx and template12.onnx."""
-    from stonekey.graph import template_to_onnx
+    from stonekey.graph.model import template_to_onnx
 
     record = {"method": "none: key profiles from the literature"}
     keys = tuple(Key.from_index(i) for i in range(24))
@@ -74,4 +74,4 @@ def _write(data: bytes, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    write_models(Path(__file__).parent / "models")
+    write_models(Path(__file__).parents[1] / "model" / "weights")

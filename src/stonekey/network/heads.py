@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stonekey.settings import LOG_SLOPE
+from stonekey.model.settings import LOG_SLOPE
 
 PITCH_CLASSES = 12
 

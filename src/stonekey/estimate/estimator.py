@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from stonekey.backends import BackendName, load_backend
-from stonekey.checkpoint import CheckpointError
-from stonekey.confidence import clarity, mean_of_segments, tempered
-from stonekey.estimate import KeyEstimate, SegmentEstimate
+from stonekey.audio.tuning import TuneOption, Tuner, checked_option
+from stonekey.estimate.backends import BackendName, load_backend
+from stonekey.estimate.result import KeyEstimate, SegmentEstimate
+from stonekey.estimate.segments import PEAK_BLOCK_SECONDS, cut, peak_normalised
 from stonekey.keys import ClassLabel, Key
-from stonekey.registry import DEFAULT_MODEL
-from stonekey.segments import PEAK_BLOCK_SECONDS, cut, peak_normalised
-from stonekey.tuning import TuneOption, Tuner, checked_option
+from stonekey.model.checkpoint import CheckpointError
+from stonekey.model.confidence import clarity, mean_of_segments, tempered
+from stonekey.model.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +44,7 @@ class KeyEstimator:
     """Estimates the key of recordings.
 
     Args:
-        model: name (`stonekey.registry.model_names`) or path of a model.
+        model: name (`stonekey.model.registry.model_names`) or path of a model.
         device: "cpu", or a torch device such as "cuda" (needs the torch extra).
         backend: "auto" (ONNX Runtime on the CPU, torch elsewhere), "onnx" or "torch".
         threads: threads that share a recording's segments; None for one per core. The answer is
@@ -59,7 +59,7 @@ class KeyEstimator:
         segment_seconds: length of a segment; None for what the model was trained on, which is
             what it answers best on.
         min_confidence: an answer less sure than this is "no key".
-        min_clarity: a recording less clear than this (`stonekey.confidence.clarity`) has "no
+        min_clarity: a recording less clear than this (`stonekey.model.confidence.clarity`) has "no
             key"; None for the model's own limit, which is 0 for models that have none.
         fast: hear only a few segments spread over a recording, and of a file decode only those.
 

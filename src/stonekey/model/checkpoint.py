@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stonekey.keys import ClassLabel, parse_class_table
-from stonekey.published import PUBLISHED, read_published
-from stonekey.settings import Architecture, FrontEnd
+from stonekey.model.published import PUBLISHED, read_published
+from stonekey.model.settings import Architecture, FrontEnd
 
 if TYPE_CHECKING:
-    from stonekey.stone import Stone
+    from stonekey.network.stone import Stone
 
 FORMAT = "stonekey-1"
 
@@ -39,7 +39,8 @@ class ModelInfo:
     trained without labels is calibrated afterwards). ``omega`` is the circle of the
     training loss: 7 fifths, 1 semitones. ``training`` is a free record of how it was made.
     ``softness``: of a segment's signatures before the mean over segments, ``temperature``: of that
-    mean, and ``min_clarity``: a recording less clear than this has no key (`stonekey.confidence`).
+    mean, and ``min_clarity``: a recording less clear than this has no key
+    (`stonekey.model.confidence`).
     """
 
     name: str
@@ -102,7 +103,7 @@ class Checkpoint:
         """The torch module with these weights, in evaluation mode."""
         import torch
 
-        from stonekey.stone import Stone
+        from stonekey.network.stone import Stone
 
         stone = Stone(self.info.front_end, self.info.architecture, self.info.class_table)
         state = {name: torch.from_numpy(np.array(value)) for name, value in self.tensors.items()}

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stonekey.depthwise import depthwise
-from stonekey.mlp import pointwise_mlp
-from stonekey.mode_head import ModeHead
-from stonekey.settings import Architecture, Norm
+from stonekey.model.settings import Architecture, Norm
+from stonekey.network.depthwise import depthwise
+from stonekey.network.heads import ModeHead
+from stonekey.network.mlp import pointwise_mlp
 
 PITCH_CLASSES = 12
 EPS = 1e-5

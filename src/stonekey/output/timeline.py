@@ -8,8 +8,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from stonekey.estimate.timeline import KeySpan, Timeline
 from stonekey.keys import ClassLabel, Key
-from stonekey.timeline import KeySpan, Timeline
 from stonekey.version import __version__
 
 NO_KEY = "no key"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from stonekey.backends import OnnxBackend, onnx_bytes
-from stonekey.checkpoint import write_atomically
-from stonekey.registry import find_model
+from stonekey.estimate.backends import OnnxBackend, onnx_bytes
+from stonekey.model.checkpoint import write_atomically
+from stonekey.model.registry import find_model
 
 
 def export_onnx(

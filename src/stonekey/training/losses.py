@@ -1,8 +1,8 @@
 """Losses of STONE, 24-STONE / Semi-TONE and S-KEY on the network's probabilities.
 
 Outputs ``y`` are softmax probabilities of shape (batch, 12) or (batch, 24); 24 outputs are
-row-major, index = 12 * row + q. Three views A, B, C of a track go in (`stonekey.views`): C sounds
-``shift`` semitones lower than A and B, so a perfectly equivariant network has
+row-major, index = 12 * row + q. Three views A, B, C of a track go in (`stonekey.training.views`): C
+sounds ``shift`` semitones lower than A and B, so a perfectly equivariant network has
 ``argmax(y_c) = argmax(y_a) - shift`` modulo 12 within a row.
 
 Scale of the key loss: ``half=True``, the default everywhere, is the formula of the STONE paper
@@ -210,7 +210,7 @@ def supervised_losses(
 
     Args:
         target: (batch, 12) or (batch, 24) one-hot labels, as wide as the outputs, for the segment
-            cropped at 0 (`stonekey.views.supervised_views` makes them).
+            cropped at 0 (`stonekey.training.views.supervised_views` makes them).
         y_b: outputs for the segment cropped at 0.
         y_c: outputs for the segment cropped at ``shift``.
         shift, omega, mode_weight, half: as in `stone_losses`.

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stonekey.kernels import BLOCK, FILTER_TAPS, decimation_matrix, octave_kernels
-from stonekey.settings import FrontEnd
+from stonekey.model.kernels import BLOCK, FILTER_TAPS, decimation_matrix, octave_kernels
+from stonekey.model.settings import FrontEnd
 
 LOG_FLOOR = 1e-10
 DYNAMIC_RANGE_DB = 80.0

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from stonekey.checkpoint import CheckpointError, ModelInfo, load_checkpoint
-from stonekey.registry import find_model
+from stonekey.model.checkpoint import CheckpointError, ModelInfo, load_checkpoint
+from stonekey.model.registry import find_model
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -86,7 +86,7 @@ def onnx_bytes(path: Path) -> bytes:
     """A model file's contents as a serialised ONNX model."""
     if path.suffix == ".onnx":
         return path.read_bytes()
-    from stonekey.graph import checkpoint_to_onnx
+    from stonekey.graph.model import checkpoint_to_onnx
 
     return bytes(checkpoint_to_onnx(load_checkpoint(path)).SerializeToString())
 

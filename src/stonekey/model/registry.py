@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from stonekey.checkpoint import CheckpointError, sha256
-from stonekey.published import PUBLISHED, PublishedModel
+from stonekey.model.checkpoint import CheckpointError, sha256
+from stonekey.model.published import PUBLISHED, PublishedModel
 
 DEFAULT_MODEL = "stone24"
 SUFFIXES = (".onnx", ".safetensors", ".pt")
@@ -31,7 +31,7 @@ class EmbeddedModel:
     @property
     def path(self) -> Path:
         """The file in the installed package."""
-        return Path(str(resources.files("stonekey") / "models" / self.file))
+        return Path(str(resources.files("stonekey.model") / "weights" / self.file))
 
 
 EMBEDDED = (

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stonekey.estimate import KeyEstimate
+from stonekey.estimate.result import KeyEstimate
 from stonekey.keys import ClassLabel, Key
-from stonekey.registry import DEFAULT_MODEL
+from stonekey.model.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from stonekey.estimator import KeyEstimator, Samples
+    from stonekey.estimate.estimator import KeyEstimator, Samples
 
 DEFAULT_HOP = 2.0
 # Shorter windows hear single chords, longer ones blur the change (docs/timeline.md).
@@ -118,7 +118,7 @@ def timeline_estimator(
         CheckpointError: when the model cannot be had.
         ValueError: for a setting out of range.
     """
-    from stonekey.estimator import KeyEstimator
+    from stonekey.estimate.estimator import KeyEstimator
 
     window = max(DEFAULT_WINDOW, hop) if window is None else window
     if not LIMITS[0] <= hop <= LIMITS[1]:

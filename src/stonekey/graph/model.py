@@ -1,8 +1,8 @@
 """A model as one ONNX graph, waveform in and class probabilities out, built without torch.
 
 Only standard operators (opset 18), so any ONNX runtime can run the file. The arithmetic is
-that of `stonekey.vqt` and `stonekey.chromanet`, laid out for speed by `stonekey.graph_front_end`
-and `stonekey.graph_network`; tests hold the two to 1e-5 of each other.
+that of `stonekey.network.vqt` and `stonekey.network.chromanet`, laid out for speed by
+`stonekey.graph.front_end` and `stonekey.graph.network`; tests hold the two to 1e-5 of each other.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from stonekey.checkpoint import Checkpoint, CheckpointError, ModelInfo
-from stonekey.graph_builder import Graph
-from stonekey.graph_front_end import add_log_vqt
-from stonekey.graph_network import add_chromanet
+from stonekey.graph.builder import Graph
+from stonekey.graph.front_end import add_log_vqt
+from stonekey.graph.network import add_chromanet
+from stonekey.model.checkpoint import Checkpoint, CheckpointError, ModelInfo
 
 OPSET = 18
 IR_VERSION = 8

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from stonekey.audio.errors import AudioError, display_name
-from stonekey.estimate import KeyEstimate
+from stonekey.estimate.result import KeyEstimate
 from stonekey.keys import ClassLabel
 
 # Fields of a file's record, in order; the columns of CSV.

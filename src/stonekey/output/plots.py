@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stonekey.estimate import KeyEstimate
+from stonekey.estimate.result import KeyEstimate
+from stonekey.estimate.timeline import Timeline
 from stonekey.keys import ClassLabel, Key, KeySignature
-from stonekey.timeline import Timeline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +49,7 @@ def plot_recording(
     Args:
         path: of the recording.
         model: name or path of a model; None for the default.
-        hop: of the timeline, as in `stonekey.timeline.timeline_estimator`.
+        hop: of the timeline, as in `stonekey.estimate.timeline.timeline_estimator`.
         window: likewise.
         notation: how keys are written (`stonekey.keys.NOTATIONS`).
         title: above the figure; None for the file's name.
@@ -61,12 +61,12 @@ def plot_recording(
     """
     from stonekey.audio import stream_audio
     from stonekey.audio.errors import display_name
-    from stonekey.chroma import chroma
-    from stonekey.estimator import KeyEstimator
-    from stonekey.registry import DEFAULT_MODEL
-    from stonekey.results import printable
-    from stonekey.timeline import DEFAULT_HOP, key_timeline, timeline_estimator
-    from stonekey.tuning import Tuner
+    from stonekey.audio.tuning import Tuner
+    from stonekey.estimate.estimator import KeyEstimator
+    from stonekey.estimate.timeline import DEFAULT_HOP, key_timeline, timeline_estimator
+    from stonekey.model.registry import DEFAULT_MODEL
+    from stonekey.output.chroma import chroma
+    from stonekey.output.records import printable
 
     model = DEFAULT_MODEL if model is None else model
     # Checked before the work is done.

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from stonekey.keys import ClassLabel, Key, KeySignature
-from stonekey.settings import Architecture, FrontEnd
-from stonekey.torchfile import read_torch_file
+from stonekey.model.settings import Architecture, FrontEnd
+from stonekey.model.torchfile import read_torch_file
 
 
 @dataclass(frozen=True)

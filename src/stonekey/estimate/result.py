@@ -33,7 +33,7 @@ class KeyEstimate:
         confidence: probability of the answer, or of what it would be where the model is not sure
             enough to give one; 0 to 1, 0 where there is no sound.
         probabilities: by key (24) or key signature (12), in the model's order: the mean over the
-            segments, at the model's temperature (`stonekey.confidence`); empty where there is
+            segments, at the model's temperature (`stonekey.model.confidence`); empty where there is
             no sound.
         segments: outputs of each segment with its times.
         duration: length of the recording in seconds.

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from stonekey.kernels import BLOCK, FILTER_TAPS, decimation_matrix, octave_kernels
-from stonekey.segments import cut
-from stonekey.settings import FrontEnd
+from stonekey.estimate.segments import cut
+from stonekey.model.kernels import BLOCK, FILTER_TAPS, decimation_matrix, octave_kernels
+from stonekey.model.settings import FrontEnd
 
 # Two frames overlap little at this hop, but a picture shows far fewer of them.
 HOP = 2048
@@ -18,7 +18,7 @@ _MARGIN = 4  # frames at a chunk's edge, which its neighbour knows better
 
 
 def vqt(samples: NDArray[np.float32], front_end: FrontEnd) -> NDArray[np.float32]:
-    """Constant-Q magnitudes (n_bins, samples // hop + 1): the arithmetic of `stonekey.vqt.VQT`.
+    """Constant-Q magnitudes (n_bins, samples // hop + 1), as `stonekey.network.vqt.VQT` gives.
 
     Args:
         samples: mono (n,) at the front end's rate, with at least one for each octave's halving.

@@ -15,8 +15,8 @@ import math
 
 import numpy as np
 
-from stonekey.graph_builder import Graph
-from stonekey.settings import LOG_SLOPE, Architecture, FrontEnd
+from stonekey.graph.builder import Graph
+from stonekey.model.settings import LOG_SLOPE, Architecture, FrontEnd
 
 EPS = 1e-5
 LANES = 16
@@ -152,7 +152,7 @@ def _add_classifier(g: Graph, x: str, arch: Architecture, tensors: Weights, bins
 
 
 def _add_mode_head(g: Graph, logits: str, x: str, weights: Weights, bins: int) -> str:
-    """As `stonekey.mode_head.ModeHead.split`; ``x`` is the network's input."""
+    """As `stonekey.network.heads.ModeHead.split`; ``x`` is the network's input."""
     louder = g.op("Sub", x, g.op("ReduceMax", x, g.ints(1), keepdims=1))
     loudness = g.op("Exp", g.op("Mul", louder, g.const(LOG_SLOPE)))
     octaves = g.reshape(loudness, 0, bins // 12, 12, -1)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from stonekey.chromanet import ChromaNet
 from stonekey.keys import ClassLabel
-from stonekey.settings import Architecture, FrontEnd
-from stonekey.vqt import VQT, log_vqt
+from stonekey.model.settings import Architecture, FrontEnd
+from stonekey.network.chromanet import ChromaNet
+from stonekey.network.vqt import VQT, log_vqt
 
 
 class Stone(nn.Module):

@@ -1,8 +1,8 @@
 """The VQT's fixed arrays: decimation filter and constant-Q kernels, in NumPy.
 
-The torch module (`stonekey.vqt`) and the ONNX graph (`stonekey.graph`) are both built from
-these, so the arithmetic has one source. Values follow the constant-Q transform of Brown and
-Puckette computed octave by octave (Schörkhuber and Klapuri, 2010), with gamma = 0.
+The torch module (`stonekey.network.vqt`) and the ONNX graph (`stonekey.graph.model`) are both
+built from these, so the arithmetic has one source. Values follow the constant-Q transform of Brown
+and Puckette computed octave by octave (Schörkhuber and Klapuri, 2010), with gamma = 0.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stonekey.settings import FrontEnd
+from stonekey.model.settings import FrontEnd
 
 FILTER_TAPS = 256
 # Outputs computed per row of the decimation product: a small block wastes few multiplications
