@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from cli_tools import ROOT
 from data_music import SHORT, write_tracks
 from lightning_fabric import Fabric
 
@@ -19,7 +20,6 @@ from stonekey.data.cache import build_cache
 from stonekey.training.config import Config, load_config
 from stonekey.training.loop import Plan, Trainer
 
-ROOT = Path(__file__).resolve().parents[1]
 TINY = (
     "ChromaNet.out_channels = [2, 3, 4, 4, 4, 3, 3]",
     "ChromaNet.kernels = [3, 3, 3, 3, 3, 3, 3]",

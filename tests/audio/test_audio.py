@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from cli_tools import ROOT
 
 from stonekey.audio import (
     SAMPLE_RATE,
@@ -204,7 +205,7 @@ def test_three_hours_in_little_memory(
     subprocess.run([*make, minute], check=True)
     repeat = [*quiet, "-stream_loop", "179", "-i", minute, "-c", "copy"]
     subprocess.run([*repeat, path], check=True)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1] / "src")}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     result = subprocess.run(
         [sys.executable, "-c", MEASURE, str(path)],
         env=environment,
@@ -348,7 +349,7 @@ def test_import_loads_no_decoder() -> None:
     code = (
         "import sys, stonekey.audio; print({'av', 'soundfile', 'soxr', 'torch'} & {*sys.modules})"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1] / "src")}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     result = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )

@@ -63,7 +63,7 @@ def undisturbed(music_folder: Path) -> set[Result]:
 def start(folder: Path, output: Path, *options: str) -> subprocess.Popen[str]:
     """The command with one worker, which never gets beyond the last file, ``hang.wav``."""
     code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r})\n"
         "from stonekey.cli import main\n"
         "from stonekey.library import scan\n"
         "scan.__kwdefaults__['estimator'] = 'scan_estimators:Fragile'\n"

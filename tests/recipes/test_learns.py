@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from cli_tools import ROOT
 
 pytest.importorskip("torch")
 pytest.importorskip("gin")
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "recipes"))
+sys.path.insert(0, str(ROOT / "recipes"))
 
 from learns import learn
 

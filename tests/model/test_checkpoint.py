@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cli_tools import ROOT
 
 torch = pytest.importorskip("torch")
 
@@ -446,7 +447,7 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        cwd=Path(__file__).parents[1],
+        cwd=ROOT,
     )
     assert result.returncode == 0, result.stderr
     assert "OSError" in result.stdout

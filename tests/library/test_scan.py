@@ -20,7 +20,7 @@ from cli_tools import ROOT, call, music, run
 from stonekey.library import Result, read_results
 
 KEYS = {"a.wav": "D major", "b.wav": "F# minor", "sub/deep/c.wav": "Bb major"}
-SOURCE = (Path(__file__).parent / "../docs/library.md").resolve()
+SOURCE = ROOT / "docs" / "library.md"
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from cli_tools import ROOT
 
 from stonekey.model.checkpoint import Checkpoint
 from stonekey.model.settings import Architecture, FrontEnd
 from stonekey.network.stone import Stone
 from stonekey.training.config import ConfigError, load_config
 from stonekey.training.initial import initialise
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def random_stone(**settings: object) -> Stone:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from cli_tools import ROOT
 
 from stonekey import AudioError, CheckpointError, KeyEstimate, KeyEstimator
 from stonekey.estimate.segments import segment_starts
@@ -414,7 +415,7 @@ print(result)
 def test_no_torch_is_loaded(music: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "music.flac"
     soundfile.write(path, music, RATE)
-    root = str(Path(__file__).parents[1] / "src")
+    root = str(ROOT / "src")
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", WITHOUT_TORCH, str(path)],
         env={**os.environ, "PYTHONPATH": root},
