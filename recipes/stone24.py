@@ -7,10 +7,10 @@ r"""The shipped stone24, and all the ways to train one, on the same music and bu
 
 ``ship`` adds to stone12, whose network stays as it is, a mode head (`stonekey.network.heads`)
 learnt from the rendered scores' labels, and finds the temperature and the limit of "no key" on
-pieces held out. ``compare`` trains 24-STONE and S-KEY (no labels), Semi-TONE (`mix`) and Sup-TONE with 1,
-10 and 100 % of the labels, with ``--init`` all from the same weights and the mode heads beside
-them, and scores each on the test split of the renderings and, where given, on recordings. Stopped
-and started again, both go on where they were.
+pieces held out. ``compare`` trains 24-STONE and S-KEY (no labels), Semi-TONE (`mix`) and Sup-TONE
+with 1, 10 and 100 % of the labels, with ``--init`` all from the same weights and the mode heads
+beside them, and scores each on the test split of the renderings and, where given, on recordings.
+Stopped and started again, both go on where they were.
 """
 
 from __future__ import annotations
