@@ -66,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     from stonekey.audio import find_audio_files
     from stonekey.estimate.estimator import KeyEstimator
-    from stonekey.model.checkpoint import CheckpointError, write_atomically
+    from stonekey.files import write_atomically
+    from stonekey.model.checkpoint import CheckpointError
     from stonekey.model.registry import find_model
     from stonekey.output.records import FileResult, reason
 

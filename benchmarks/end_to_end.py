@@ -31,7 +31,7 @@ from stonekey import KeyEstimator
 from stonekey.audio import stream_audio
 from stonekey.audio.mixing import Mixer
 from stonekey.audio.pyav_source import PyavSource
-from stonekey.estimate.backends import onnx_bytes
+from stonekey.graph.export import onnx_bytes
 from stonekey.keys import Key
 from stonekey.model.registry import find_model
 from stonekey.synthesis import piece

@@ -14,7 +14,7 @@ from stonekey.cli.evaluate import check_extra, check_folder, check_tracks, progr
 from stonekey.evaluation.predictions import Settings
 from stonekey.evaluation.report import Report
 from stonekey.evaluation.run import Data, evaluate, is_predictions, load_data, named
-from stonekey.model.registry import cache_folder
+from stonekey.files import cache_folder
 
 Dataset = Annotated[
     str | None, typer.Option(help="Published data set: fmakv2 is the paper's, with new labels.")

@@ -7,7 +7,6 @@ file names, so every run on every machine holds out the same.
 from __future__ import annotations
 
 import csv
-import os
 import random
 import zlib
 from collections.abc import Iterable, Sequence
@@ -20,7 +19,7 @@ from stonekey.data.manifest import KEYLESS, Track, read_manifest
 from stonekey.data.render.run import RenderSettings, render
 from stonekey.data.render.scores import ScoreEntry, composed_songs, list_scores
 from stonekey.data.render.sound import find_soundfonts
-from stonekey.model.checkpoint import write_atomically
+from stonekey.files import core_count, write_atomically
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 SECONDS = 30.0
@@ -52,7 +51,7 @@ def play(entries: list[ScoreEntry], folder: Path) -> list[Track]:
     """Render scores into a folder, or find them there."""
     settings = RenderSettings(tuple(find_soundfonts()), seconds=SECONDS)
     with counted(f"rendering {folder.name}") as watch:
-        report = render(entries, folder, settings, os.cpu_count() or 1, watch)
+        report = render(entries, folder, settings, core_count(), watch)
     for name, reason in report.failed:
         print(f"{name}: {reason}")
     return list(read_manifest(report.manifest).present)

@@ -393,7 +393,7 @@ def write_wav(path: str | Path, samples: np.ndarray, sample_rate: int = 22050) -
     """Write mono float samples (n,) as 16-bit WAV; an old file stays until this is complete."""
     import soundfile
 
-    from stonekey.model.checkpoint import write_atomically
+    from stonekey.files import write_atomically
 
     write_atomically(
         Path(path),

@@ -10,7 +10,8 @@ import pytest
 from cli_tools import ROOT, music, run
 
 import stonekey
-from stonekey.cli import COMMANDS, main, with_command
+from stonekey.cli import main, with_command
+from stonekey.cli.commands import COMMANDS
 
 BASIC = ("predict", "models", "export", "calibrate", "demo")
 

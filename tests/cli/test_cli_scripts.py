@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cli_tools import ROOT, call, music
 
-from stonekey.cli import COMMANDS
+from stonekey.cli.commands import COMMANDS
 from stonekey.keys import Key
 
 Capture = pytest.CaptureFixture[str]

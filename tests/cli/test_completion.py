@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cli_tools import ROOT, call
 
-from stonekey.cli import COMMANDS
+from stonekey.cli.commands import COMMANDS
 from stonekey.model.registry import model_names
 
 Ask = Callable[[str, str], list[str]]

@@ -14,12 +14,11 @@ torch = pytest.importorskip("torch")
 
 from random_models import random_checkpoint  # noqa: E402
 
-from stonekey.estimate.backends import OnnxBackend, TorchBackend, load_backend, onnx_bytes  # noqa: E402
-from stonekey.graph.export import export_onnx  # noqa: E402
+from stonekey.estimate.backends import OnnxBackend, TorchBackend, load_backend  # noqa: E402
+from stonekey.graph.export import export_onnx, onnx_bytes  # noqa: E402
 from stonekey.graph.template import write_models  # noqa: E402
 from stonekey.keys import Key  # noqa: E402
 from stonekey.model.checkpoint import (  # noqa: E402
-    Checkpoint,
     CheckpointError,
     ModelInfo,
     save_checkpoint,
@@ -83,7 +82,7 @@ def test_other_settings(tmp_path: Path) -> None:
     )
     stone = Stone(front_end, architecture).eval()
     path = tmp_path / "model.safetensors"
-    save_checkpoint(Checkpoint.from_stone(stone, "other"), path)
+    save_checkpoint(stone.to_checkpoint("other"), path)
     ours, theirs = backends(path, tmp_path)
     audio = waveform(2, 40_001, 0)
     assert np.abs(ours.run(audio) - theirs.run(audio)).max() < 1e-5

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from stonekey.files import LockedError, locked
 from stonekey.keys import Key, KeySignature
-from stonekey.library.lock import LockedError, locked
 from stonekey.library.result import FIELDS, Result, path_text, text_path
 from stonekey.library.store import SUFFIXES, StoreError, open_store, read_results
 

@@ -23,16 +23,17 @@ torch = pytest.importorskip("torch")
 
 from random_models import random_checkpoint  # noqa: E402
 
+from stonekey.files import write_atomically  # noqa: E402
 from stonekey.model.checkpoint import (  # noqa: E402
     Checkpoint,
     CheckpointError,
     ModelInfo,
     load_checkpoint,
     save_checkpoint,
-    write_atomically,
 )
 from stonekey.model.settings import FrontEnd  # noqa: E402
 from stonekey.model.torchfile import read_torch_file  # noqa: E402
+from stonekey.network.stone import Stone  # noqa: E402
 
 PUBLISHED = ("semitone_ks", "semisupervised_ks_mode", "skey")
 
@@ -59,17 +60,19 @@ def test_round_trip(tmp_path: Path, norm: str) -> None:
     assert loaded.info.training == record
     waveform = torch.randn(1, 70_000, generator=torch.Generator().manual_seed(0)) * 0.1
     with torch.inference_mode():
-        assert torch.equal(saved.to_stone()(waveform), loaded.to_stone()(waveform))
-    assert not loaded.to_stone().training
+        assert torch.equal(
+            Stone.from_checkpoint(saved)(waveform), Stone.from_checkpoint(loaded)(waveform)
+        )
+    assert not Stone.from_checkpoint(loaded).training
 
 
 def test_round_trip_without_a_class_table(tmp_path: Path) -> None:
     labelled = random_checkpoint("frame")
     table = labelled.info.class_table
     assert table is not None
-    stone = labelled.to_stone()
+    stone = Stone.from_checkpoint(labelled)
     stone.class_table = None
-    save_checkpoint(Checkpoint.from_stone(stone, "new"), tmp_path / "new.safetensors")
+    save_checkpoint(stone.to_checkpoint("new"), tmp_path / "new.safetensors")
     loaded = load_checkpoint(tmp_path / "new.safetensors")
     assert loaded.info.class_table is None
     assert loaded.info.omega is None

@@ -114,7 +114,7 @@ def test_the_best_epoch_that_can_be_calibrated_is_taken(tmp_path: Path) -> None:
         info = replace(checkpoint.info, training={"validation": {"total": loss}})
         save_checkpoint(replace(checkpoint, info=info), tmp_path / f"{name}.safetensors")
 
-    untrained = Checkpoint.from_stone(random_stone("joint", outputs=12), "untrained")
+    untrained = random_stone("joint", outputs=12).to_checkpoint("untrained")
     untrained = replace(untrained, info=replace(untrained.info, class_table=None))
     save(untrained, "best", 0.1)
     save(untrained, "epoch_1", 0.1)

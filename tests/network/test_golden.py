@@ -59,7 +59,7 @@ class Golden:
         return TorchBackend(path) if kind == "torch" else OnnxBackend(path)
 
     def _stone(self, model: str) -> Stone:
-        return load_checkpoint(self.checkpoint(model)).to_stone()
+        return Stone.from_checkpoint(load_checkpoint(self.checkpoint(model)))
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from stonekey.data.manifest import Track  # noqa: E402
 from stonekey.estimate.estimator import KeyEstimator  # noqa: E402
 from stonekey.graph.export import export_onnx  # noqa: E402
 from stonekey.keys import Key  # noqa: E402
-from stonekey.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint  # noqa: E402
+from stonekey.model.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from stonekey.model.settings import Architecture, FrontEnd  # noqa: E402
 from stonekey.network.stone import Stone  # noqa: E402
 from stonekey.synthesis import piece, write_wav  # noqa: E402
@@ -67,7 +67,7 @@ def test_modes_sum_to_the_signature_and_rotate() -> None:
 
 def test_file_and_graph_agree_with_torch(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
-    save_checkpoint(Checkpoint.from_stone(headed(), "headed"), path)
+    save_checkpoint(headed().to_checkpoint("headed"), path)
     assert load_checkpoint(path).info.architecture == headed().chromanet.architecture
     onnx = export_onnx(path, tmp_path / "model.onnx")
     for seconds in (15.0, 7.0):
@@ -101,10 +101,10 @@ def test_modes_are_learnt_from_a_few_pieces(tmp_path: Path) -> None:
     twelve = random_stone("joint", outputs=12)
     table = tuple(SIGNATURES[(5 + i) % 12] for i in range(12))
     model = with_mode_head(
-        Checkpoint.from_stone(Stone(front_end, twelve.chromanet.architecture, table), "twelve"),
+        Stone(front_end, twelve.chromanet.architecture, table).to_checkpoint("twelve"),
         cached,
     )
-    head = model.to_stone().chromanet.mode_head
+    head = Stone.from_checkpoint(model).chromanet.mode_head
     keys = model.info.class_table
     assert keys is not None
     assert [str(k) for k in (keys[0], keys[12])] == ["F major", "D minor"]
@@ -121,6 +121,6 @@ def test_modes_are_learnt_from_a_few_pieces(tmp_path: Path) -> None:
     assert right >= 21
     with pytest.raises(ValueError, match="major and in minor"):
         with_mode_head(
-            Checkpoint.from_stone(Stone(front_end, twelve.chromanet.architecture, table), "x"),
+            Stone(front_end, twelve.chromanet.architecture, table).to_checkpoint("x"),
             cached[:5],
         )

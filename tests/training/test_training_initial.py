@@ -8,7 +8,6 @@ import pytest
 import torch
 from cli_tools import ROOT
 
-from stonekey.model.checkpoint import Checkpoint
 from stonekey.model.settings import Architecture, FrontEnd
 from stonekey.network.stone import Stone
 from stonekey.training.config import ConfigError, load_config
@@ -26,7 +25,7 @@ def random_stone(**settings: object) -> Stone:
 def test_twelve_start_twenty_four() -> None:
     source = random_stone(outputs=12, norm="joint")
     target = random_stone(outputs=24, norm="joint")
-    initialise(target.chromanet, Checkpoint.from_stone(source, "source"))
+    initialise(target.chromanet, source.to_checkpoint("source"))
     x = torch.rand(2, 1, 84, 260)
     features = [s.chromanet.pool(s.chromanet.features(x)) for s in (source, target)]
     assert torch.equal(*features)
@@ -39,7 +38,7 @@ def test_twelve_start_twenty_four() -> None:
 def test_same_outputs_start_equal() -> None:
     source = random_stone(outputs=24, norm="joint")
     target = random_stone(outputs=24, norm="joint", drop_path=0.0)
-    initialise(target.chromanet, Checkpoint.from_stone(source, "source"))
+    initialise(target.chromanet, source.to_checkpoint("source"))
     x = torch.rand(2, 1, 84, 260)
     assert torch.equal(source.chromanet(x), target.eval().chromanet(x))
 
@@ -53,7 +52,7 @@ def test_another_network_is_refused(other: dict) -> None:
     source = random_stone(**{"norm": "joint", **other})
     before = {k: v.clone() for k, v in target.chromanet.state_dict().items()}
     with pytest.raises(ConfigError, match="another network"):
-        initialise(target.chromanet, Checkpoint.from_stone(source, "source"))
+        initialise(target.chromanet, source.to_checkpoint("source"))
     after = target.chromanet.state_dict()
     assert all(torch.equal(before[k], after[k]) for k in before)
 

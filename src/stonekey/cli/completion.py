@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stonekey.cli import COMMANDS, COMPLETION_VARIABLE, DEFAULT_COMMAND
+from stonekey.cli.commands import COMMANDS, COMPLETION_VARIABLE, DEFAULT_COMMAND
 from stonekey.cli.common import fail
 
 SHELLS = ("bash", "zsh", "fish")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from stonekey.cli.common import fail, say, told_errors
+from stonekey.files import core_count
 
 data = typer.Typer(
     help="Prepare data sets for training.", no_args_is_help=True, rich_markup_mode=None
@@ -155,7 +155,7 @@ def render(
             fail(str(error))
         settings = RenderSettings(tuple(fonts), seconds, versions, transpose, seed)
         with counted("rendering") as watch:
-            report = run(entries, output, settings, jobs or os.cpu_count() or 1, watch)
+            report = run(entries, output, settings, jobs or core_count(), watch)
         for name, reason in report.failed:
             say(f"{name}: {reason}")
         typer.echo(f"{report.made} rendered, {report.kept} there before: {report.manifest}")

@@ -117,7 +117,7 @@ def evaluate(
         from stonekey.evaluation.predictions import Settings
         from stonekey.evaluation.run import evaluate as run
         from stonekey.evaluation.run import is_predictions, load_data, named
-        from stonekey.model.registry import cache_folder
+        from stonekey.files import cache_folder
 
         for text in model or ():
             if is_predictions(named(text)[1]):

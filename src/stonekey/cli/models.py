@@ -52,9 +52,9 @@ def models(
 
 def list_models() -> list[dict[str, Any]]:
     """One record a model; nothing is fetched."""
-    from stonekey.model.checkpoint import sha256
+    from stonekey.files import cache_folder, sha256
     from stonekey.model.published import PUBLISHED
-    from stonekey.model.registry import DEFAULT_MODEL, EMBEDDED, SCORES, cache_folder
+    from stonekey.model.registry import DEFAULT_MODEL, EMBEDDED, SCORES
 
     rows: list[dict[str, Any]] = [
         {

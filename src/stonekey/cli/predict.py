@@ -283,7 +283,7 @@ class _Run:
 
 
 def _write(results: Iterator[FileResult], form: str, output: Path | None, layout: Layout) -> None:
-    from stonekey.model.checkpoint import write_atomically
+    from stonekey.files import write_atomically
     from stonekey.output.records import WRITERS
 
     def write(stream: BinaryIO) -> None:

@@ -103,7 +103,7 @@ def timeline(
 
 
 def _write(text: str, output: Path | None) -> None:
-    from stonekey.model.checkpoint import write_atomically
+    from stonekey.files import write_atomically
 
     if output is not None:
         write_atomically(

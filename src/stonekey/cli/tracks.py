@@ -61,7 +61,7 @@ def write_tracks(
     else:
         contents = _table(records, columns, form).encode("utf-8", "backslashreplace")
     if output is not None:
-        from stonekey.model.checkpoint import write_atomically
+        from stonekey.files import write_atomically
 
         write_atomically(output, lambda temporary: temporary.write_bytes(contents))
         return

@@ -30,8 +30,8 @@ from typing import Any
 import numpy as np
 
 from stonekey.data.manifest import Track
+from stonekey.files import write_atomically
 from stonekey.keys import Key
-from stonekey.model.checkpoint import write_atomically
 from stonekey.model.settings import FrontEnd
 
 VERSION = 1
@@ -169,6 +169,8 @@ def build_cache(
         OSError: when the cache cannot be written.
         CacheError: when a worker process dies.
     """
+    from concurrent.futures.process import BrokenProcessPool
+
     from stonekey.data.transform import Job, run_jobs
 
     front_end = front_end or FrontEnd()
@@ -192,15 +194,21 @@ def build_cache(
         if todo:
             jobs.append(Job(path, str(target), tuple(todo)))
     failed = {}
-    with _Appender(target / INDEX) as appender:
-        for result in run_jobs(jobs, front_end, workers, progress):
-            if result.reason:
-                failed[result.path] = result.reason
-            for entry in result.entries:
-                appender.write(entry)
-                index[entry["id"]] = entry
-            report.warnings += [(result.path, text) for text in result.warnings]
-            report.built += not result.reason
+    try:
+        with _Appender(target / INDEX) as appender:
+            for result in run_jobs(jobs, front_end, workers, progress):
+                if result.reason:
+                    failed[result.path] = result.reason
+                for entry in result.entries:
+                    appender.write(entry)
+                    index[entry["id"]] = entry
+                report.warnings += [(result.path, text) for text in result.warnings]
+                report.built += not result.reason
+    except BrokenProcessPool as error:
+        raise CacheError(
+            "a worker process died, perhaps for lack of memory: build again with fewer workers; "
+            "what is done is kept"
+        ) from error
     for track, ids in wanted:
         if (path := str(track.path)) in failed:
             report.failed.append((path, failed[path]))

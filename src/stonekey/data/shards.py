@@ -28,8 +28,8 @@ import numpy as np
 
 from stonekey.data.cache import CachedTrack, read_track
 from stonekey.data.manifest import Track
+from stonekey.files import write_atomically
 from stonekey.keys import Key
-from stonekey.model.checkpoint import write_atomically
 from stonekey.model.settings import FrontEnd
 
 SHARD_BYTES = 1 << 30

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
+from stonekey.files import core_count
 from stonekey.model.checkpoint import CheckpointError, ModelInfo, load_checkpoint
 from stonekey.model.registry import find_model
 
@@ -26,13 +27,6 @@ class Backend(Protocol):
     def run(self, segments: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """Waveforms (batch, samples) float32, or a list -> probabilities (batch, outputs)."""
         ...
-
-
-def core_count() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class OnnxBackend:
@@ -55,7 +49,11 @@ class OnnxBackend:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         # Arenas hold on to their largest size; a tagger's memory must not grow with its tracks.
         options.enable_cpu_mem_arena = False
-        model: bytes | str = str(path) if path.suffix == ".onnx" else onnx_bytes(path)
+        model: bytes | str = str(path)
+        if path.suffix != ".onnx":
+            from stonekey.graph.export import onnx_bytes
+
+            model = onnx_bytes(path)
         try:
             self._session = onnxruntime.InferenceSession(
                 model, options, providers=["CPUExecutionProvider"]
@@ -82,15 +80,6 @@ class OnnxBackend:
         return np.asarray(self._session.run(None, {"waveform": segment})[0])
 
 
-def onnx_bytes(path: Path) -> bytes:
-    """A model file's contents as a serialised ONNX model."""
-    if path.suffix == ".onnx":
-        return path.read_bytes()
-    from stonekey.graph.model import checkpoint_to_onnx
-
-    return bytes(checkpoint_to_onnx(load_checkpoint(path)).SerializeToString())
-
-
 class TorchBackend:
     """A model as a torch module.
 
@@ -105,6 +94,8 @@ class TorchBackend:
             import torch
         except ImportError as error:
             raise CheckpointError('this needs torch: pip install "stonekey[torch]"') from error
+        from stonekey.network.stone import Stone
+
         if path.suffix == ".onnx":
             checkpoint = path.with_suffix(".safetensors")
             if not checkpoint.is_file():
@@ -115,7 +106,7 @@ class TorchBackend:
         loaded = load_checkpoint(path)
         self.info = loaded.info
         try:
-            self._stone = loaded.to_stone().to(device)
+            self._stone = Stone.from_checkpoint(loaded).to(device)
         except (RuntimeError, AssertionError) as error:
             raise CheckpointError(f"{path}: cannot run on {device!r}: {error}") from error
         self._device = device

@@ -33,7 +33,7 @@ Curve = Sequence[tuple[float, float, Interval | None]]
 
 def save(figure: Figure, path: Path, dpi: int = 150) -> None:
     """Write a figure as PNG, or in the format of the suffix, under a temporary name first."""
-    from stonekey.model.checkpoint import write_atomically
+    from stonekey.files import write_atomically
 
     form = path.suffix.lstrip(".") or "png"
     options: dict[str, Any] = {"dpi": dpi, "bbox_inches": "tight", "pad_inches": 0.12}

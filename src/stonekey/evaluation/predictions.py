@@ -185,7 +185,7 @@ def predict_tracks(
     Raises:
         CheckpointError: the model cannot be had, or its outputs have no names yet.
     """
-    from stonekey.model.checkpoint import sha256
+    from stonekey.files import sha256
     from stonekey.model.registry import find_model
     from stonekey.output.records import reason
 

@@ -231,7 +231,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
 
 def write_text(path: Path, content: str) -> None:
     """Write UTF-8 text under a temporary name, then rename it."""
-    from stonekey.model.checkpoint import write_atomically
+    from stonekey.files import write_atomically
 
     data = content.encode("utf-8", "replace")
     write: Callable[[Path], object] = lambda temporary: temporary.write_bytes(data)  # noqa: E731

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from stonekey.estimate.backends import OnnxBackend, onnx_bytes
-from stonekey.model.checkpoint import write_atomically
+import onnxruntime
+
+from stonekey.files import write_atomically
+from stonekey.graph.model import checkpoint_to_onnx
+from stonekey.model.checkpoint import load_checkpoint
 from stonekey.model.registry import find_model
 
 
@@ -35,6 +38,14 @@ def export_onnx(
     if path.exists() and not force:
         raise FileExistsError(f"{path} exists")
     data = onnx_bytes(find_model(model))
+    # A file that does not load is worth an error now, not in an app.
+    onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     write_atomically(path, lambda temporary: temporary.write_bytes(data))
-    OnnxBackend(path)  # a file that does not load is worth an error now, not in an app
     return path
+
+
+def onnx_bytes(path: Path) -> bytes:
+    """A model file's contents as a serialised ONNX model."""
+    if path.suffix == ".onnx":
+        return path.read_bytes()
+    return bytes(checkpoint_to_onnx(load_checkpoint(path)).SerializeToString())

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from stonekey.files import write_atomically
 from stonekey.keys import Key, KeySignature
-from stonekey.model.checkpoint import ModelInfo, write_atomically
+from stonekey.model.checkpoint import ModelInfo
 from stonekey.model.settings import FrontEnd
 
 # Weights of the 12 scale degrees from the tonic up by semitones.

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from stonekey.files import write_atomically
 from stonekey.library.result import FIELDS, REALS, Result
 from stonekey.library.store import LineStore, Store, StoreError
-from stonekey.model.checkpoint import write_atomically
 
 
 def journal_path(path: Path) -> Path:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stonekey.audio.tuning import TuneOption, checked_option
+from stonekey.files import LockedError, core_count, locked
 from stonekey.keys import NOTATIONS, Key, KeySignature
-from stonekey.library.lock import LockedError, locked
 from stonekey.library.pool import GIGABYTE, Answer, Pool, WorkerStartError
 from stonekey.library.result import Result, plain
 from stonekey.library.sources import Found, find
@@ -163,7 +163,7 @@ def scan(
                 todo = run.plan(found, retry_failed, prune)
                 on_start(len(todo), run.summary.kept)
                 if todo:
-                    count = workers or (_cores() if device == "cpu" else 1)
+                    count = workers or (core_count() if device == "cpu" else 1)
                     with Pool(count, settings, max_memory * GIGABYTE) as pool:
                         for file, name, answer in pool.run(todo, stop):
                             on_result(file, run.take(file, name, found.files[file], answer))
@@ -180,14 +180,8 @@ def scan(
     return run.summary
 
 
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _fingerprint(weights: Path, *settings: object) -> str:
-    from stonekey.model.checkpoint import sha256
+    from stonekey.files import sha256
 
     text = f"{sha256(weights)} {settings!r}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -16,8 +16,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 
+from stonekey.files import write_atomically
 from stonekey.library.result import FIELDS, SEPARATOR, Result
-from stonekey.model.checkpoint import write_atomically
 
 SUFFIXES = (".csv", ".jsonl", ".parquet", ".sqlite")
 # What a power cut may cost at most; a kill costs nothing.

@@ -5,24 +5,18 @@ This is the only place that knows how a model is stored. Nothing here needs torc
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import tempfile
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from stonekey.files import sha256, write_atomically
 from stonekey.keys import ClassLabel, parse_class_table
 from stonekey.model.published import PUBLISHED, read_published
 from stonekey.model.settings import Architecture, FrontEnd
-
-if TYPE_CHECKING:
-    from stonekey.network.stone import Stone
 
 FORMAT = "stonekey-1"
 
@@ -99,59 +93,9 @@ class Checkpoint:
     info: ModelInfo
     tensors: dict[str, np.ndarray]
 
-    def to_stone(self) -> Stone:
-        """The torch module with these weights, in evaluation mode."""
-        import torch
-
-        from stonekey.network.stone import Stone
-
-        stone = Stone(self.info.front_end, self.info.architecture, self.info.class_table)
-        state = {name: torch.from_numpy(np.array(value)) for name, value in self.tensors.items()}
-        stone.chromanet.load_state_dict(state)
-        return stone.eval()
-
-    @classmethod
-    def from_stone(cls, stone: Stone, name: str, **info: Any) -> Checkpoint:
-        """Take the weights of a torch module; ``info`` as in `ModelInfo`."""
-        tensors = {
-            key: value.detach().cpu().numpy() for key, value in stone.chromanet.state_dict().items()
-        }
-        architecture = stone.chromanet.architecture
-        described = ModelInfo(name, stone.front_end, architecture, stone.class_table, **info)
-        return cls(described, tensors)
-
     def with_class_table(self, table: tuple[ClassLabel, ...]) -> Checkpoint:
         """The same model with its outputs labelled."""
         return replace(self, info=replace(self.info, class_table=table))
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file's contents."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then rename it.
-
-    When anything fails (a full disk, say) the old file is untouched and the temporary one
-    removed.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path | str) -> None:

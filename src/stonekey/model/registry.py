@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from stonekey.model.checkpoint import CheckpointError, sha256
+from stonekey.files import cache_folder, sha256
+from stonekey.model.checkpoint import CheckpointError
 from stonekey.model.published import PUBLISHED, PublishedModel
 
 DEFAULT_MODEL = "stone24"
@@ -78,15 +79,6 @@ SCORES = {
 def model_names() -> list[str]:
     """Every name that `find_model` knows."""
     return [m.name for m in EMBEDDED] + [m.name for m in PUBLISHED]
-
-
-def cache_folder() -> Path:
-    """Where fetched models are kept: ``$STONEKEY_HOME``, or the user's cache folder."""
-    if home := os.environ.get("STONEKEY_HOME"):
-        return Path(home).expanduser()
-    import pooch
-
-    return Path(pooch.os_cache("stonekey"))
 
 
 def find_model(name: str | os.PathLike[str]) -> Path:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from stonekey.keys import ClassLabel
+from stonekey.model.checkpoint import Checkpoint, ModelInfo
 from stonekey.model.settings import Architecture, FrontEnd
 from stonekey.network.chromanet import ChromaNet
 from stonekey.network.vqt import VQT, log_vqt
@@ -38,6 +42,23 @@ class Stone(nn.Module):
                 f"{self.chromanet.architecture.outputs} outputs"
             )
         self.class_table = None if class_table is None else tuple(class_table)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint) -> Stone:
+        """The module with a checkpoint's weights, in evaluation mode."""
+        info = checkpoint.info
+        stone = cls(info.front_end, info.architecture, info.class_table)
+        weights = {k: torch.from_numpy(np.array(v)) for k, v in checkpoint.tensors.items()}
+        stone.chromanet.load_state_dict(weights)
+        return stone.eval()
+
+    def to_checkpoint(self, name: str, **info: Any) -> Checkpoint:
+        """The weights as they are now; ``info`` as in `ModelInfo`."""
+        network = self.chromanet
+        tensors = {key: value.detach().cpu().numpy() for key, value in network.state_dict().items()}
+        return Checkpoint(
+            ModelInfo(name, self.front_end, network.architecture, self.class_table, **info), tensors
+        )
 
     def log_vqt(self, waveform: Tensor) -> Tensor:
         """Waveform (batch, samples) -> log-VQT (batch, 1, n_bins, frames), not cropped."""

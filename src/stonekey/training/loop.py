@@ -318,9 +318,7 @@ class Trainer:
             "validation": losses or {},
             "config": self.config.text,
         }
-        return Checkpoint.from_stone(
-            self.stone, self.plan.name, omega=self.plan.omega, training=record
-        )
+        return self.stone.to_checkpoint(self.plan.name, omega=self.plan.omega, training=record)
 
     def _save(self) -> None:
         scaler = self._scaler()

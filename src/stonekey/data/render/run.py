@@ -17,7 +17,7 @@ from stonekey.data.render.arrange import arrange
 from stonekey.data.render.compose import compose
 from stonekey.data.render.scores import ScoreEntry, read_score, safe_name
 from stonekey.data.render.sound import SAMPLE_RATE, RenderError, play, process, write_lossy
-from stonekey.model.checkpoint import write_atomically
+from stonekey.files import write_atomically
 
 MANIFEST = "manifest.csv"
 SETTINGS = "settings.json"

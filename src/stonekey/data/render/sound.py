@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stonekey.data.augment import equaliser, noise
-from stonekey.model.checkpoint import write_atomically
+from stonekey.files import write_atomically
 
 if TYPE_CHECKING:
     from pretty_midi import PrettyMIDI

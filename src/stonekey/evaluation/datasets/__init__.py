@@ -6,7 +6,8 @@ from pathlib import Path
 
 from stonekey.data.manifest import Manifest
 from stonekey.evaluation.datasets.beatport import BEATPORT
-from stonekey.evaluation.datasets.common import Dataset, DatasetError, SourceFile
+from stonekey.evaluation.datasets.common import DatasetError, SourceFile
+from stonekey.evaluation.datasets.dataset import Dataset
 from stonekey.evaluation.datasets.fmakv2 import FMAK, FMAKV2
 from stonekey.evaluation.datasets.giantsteps import GIANTSTEPS, GIANTSTEPS_PLUS
 from stonekey.evaluation.datasets.gtzan import GTZAN

@@ -5,7 +5,8 @@ Some excerpts have several keys or none: those are listed as unlabelled, with th
 
 from __future__ import annotations
 
-from stonekey.evaluation.datasets.common import Dataset, SourceFile, text_file_tracks
+from stonekey.evaluation.datasets.common import SourceFile, text_file_tracks
+from stonekey.evaluation.datasets.dataset import Dataset
 
 _RECORD = "https://zenodo.org/records/1101082"
 

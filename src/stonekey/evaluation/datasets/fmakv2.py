@@ -7,12 +7,12 @@ from pathlib import Path
 
 from stonekey.data.manifest import ManifestError, Track, read_rows
 from stonekey.evaluation.datasets.common import (
-    Dataset,
     SourceFile,
     audio_by_id,
     find_label_file,
     labelled_track,
 )
+from stonekey.evaluation.datasets.dataset import Dataset
 
 LABELS_V2 = SourceFile(
     "fmakv2.csv",

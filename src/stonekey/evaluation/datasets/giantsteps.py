@@ -11,13 +11,13 @@ from pathlib import Path
 
 from stonekey.data.manifest import Track
 from stonekey.evaluation.datasets.common import (
-    Dataset,
     SourceFile,
     audio_by_id,
     labelled_track,
     leading_number,
     text_file_tracks,
 )
+from stonekey.evaluation.datasets.dataset import Dataset
 
 _REPOSITORY = "https://github.com/GiantSteps/giantsteps-key-dataset"
 _PAPER = "Knees et al., Two data sets for tempo estimation and key detection, ISMIR 2015"

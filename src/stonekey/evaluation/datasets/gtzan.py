@@ -7,11 +7,11 @@ from pathlib import Path
 
 from stonekey.data.manifest import Track
 from stonekey.evaluation.datasets.common import (
-    Dataset,
     SourceFile,
     audio_by_id,
     labelled_track,
 )
+from stonekey.evaluation.datasets.dataset import Dataset
 from stonekey.keys import Key
 
 _REPOSITORY = "https://github.com/alexanderlerch/gtzan_key"

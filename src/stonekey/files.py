@@ -1,13 +1,60 @@
-"""A lock that one process at a time holds, and that ends with the process."""
+"""Files on disk: written whole, checked, locked; and what the machine offers."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, then rename it.
+
+    When anything fails (a full disk, say) the old file is untouched and the temporary one
+    removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's contents."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where fetched models, predictions and journals are: ``$STONEKEY_HOME``, or a user cache."""
+    if home := os.environ.get("STONEKEY_HOME"):
+        return Path(home).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("stonekey"))
+
+
+def core_count() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class LockedError(OSError):
@@ -31,7 +78,7 @@ def locked(path: Path) -> Iterator[None]:
     """Hold a lock on the file ``path``, which is made and, at the end, removed.
 
     The lock is the operating system's: that of a killed process is gone with it, whether
-    the file is still there or not.
+    the file is still there or not. (The library ``filelock`` leaves its files behind.)
 
     Raises:
         LockedError: when another process holds it.
