@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 
 from stonekey.keys import Key
-from stonekey.tags.formats import TagError, UnsupportedError, open_tags
+from stonekey.tags.base import TagError, UnsupportedError
+from stonekey.tags.formats import open_tags
 
 
 def read_key(path: str | os.PathLike[str]) -> Key | str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from stonekey.tags.formats import Tags
+from stonekey.tags.base import Tags
 
 _V1_SIZE = 128
 

@@ -16,8 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from stonekey.library.lock import LockedError, locked
-from stonekey.model.checkpoint import write_atomically
+from stonekey.files import LockedError, locked, write_atomically
 
 KEPT = 20  # journals; older ones are removed
 PATIENCE = 30  # seconds to wait for other runs, which replace a file in milliseconds
@@ -43,7 +42,7 @@ class Entry:
 
 def journal_folder() -> Path:
     """Where journals are kept: under ``$STONEKEY_HOME``, or the user's cache folder."""
-    from stonekey.model.registry import cache_folder
+    from stonekey.files import cache_folder
 
     return cache_folder() / "tags"
 

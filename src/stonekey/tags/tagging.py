@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from stonekey.keys import Key
-from stonekey.tags.formats import TagError, Tags, open_tags, told_as_tag_errors
+from stonekey.tags.base import TagError, Tags, told_as_tag_errors
+from stonekey.tags.formats import open_tags
 from stonekey.tags.journal import Entry, Journal, turn
 from stonekey.tags.writing import ChangedError, fingerprint, rewrite
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from stonekey.tags.formats import TagError, told_as_tag_errors
+from stonekey.tags.base import TagError, told_as_tag_errors
 
 # Hidden, so that a copy left behind by a crash is not taken for a recording.
 PREFIX = ".stonekey-"
