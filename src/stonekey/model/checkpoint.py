@@ -20,6 +20,7 @@ import numpy as np
 from stonekey.keys import ClassLabel, parse_class_table
 from stonekey.model.published import PUBLISHED, read_published
 from stonekey.model.settings import Architecture, FrontEnd
+from stonekey.text import json_text
 
 if TYPE_CHECKING:
     from stonekey.network.stone import Stone
@@ -60,15 +61,17 @@ class ModelInfo:
         return {
             "format": FORMAT,
             "name": self.name,
-            "front_end": json.dumps(self.front_end.as_dict()),
-            "architecture": json.dumps(self.architecture and self.architecture.as_dict()),
-            "class_table": json.dumps(table and [str(label) for label in table]),
-            "omega": json.dumps(self.omega),
+            "front_end": json_text(self.front_end.as_dict(), ascii=True),
+            "architecture": json_text(
+                self.architecture and self.architecture.as_dict(), ascii=True
+            ),
+            "class_table": json_text(table and [str(label) for label in table], ascii=True),
+            "omega": json_text(self.omega, ascii=True),
             "licence": self.licence,
-            "training": json.dumps(self.training),
-            "softness": json.dumps(self.softness),
-            "temperature": json.dumps(self.temperature),
-            "min_clarity": json.dumps(self.min_clarity),
+            "training": json_text(self.training, ascii=True),
+            "softness": json_text(self.softness, ascii=True),
+            "temperature": json_text(self.temperature, ascii=True),
+            "min_clarity": json_text(self.min_clarity, ascii=True),
         }
 
     @classmethod
@@ -135,11 +138,12 @@ def sha256(path: Path) -> str:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then rename it.
+    """Let ``write`` fill a temporary file beside ``path``, then rename it; a link stays a link.
 
     When anything fails (a full disk, say) the old file is untouched and the temporary one
     removed.
     """
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)

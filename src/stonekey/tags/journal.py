@@ -18,6 +18,7 @@ from typing import Any
 
 from stonekey.library.lock import LockedError, locked
 from stonekey.model.checkpoint import write_atomically
+from stonekey.text import json_text
 
 KEPT = 20  # journals; older ones are removed
 PATIENCE = 30  # seconds to wait for other runs, which replace a file in milliseconds
@@ -73,7 +74,7 @@ class Journal:
         """
         if self._handle is None:
             self._handle = self._open()
-        line = json.dumps(asdict(entry)).encode() + b"\n"
+        line = json_text(asdict(entry), ascii=True).encode() + b"\n"
         start = os.fstat(self._handle).st_size
         try:
             if os.write(self._handle, line) < len(line):
@@ -148,7 +149,7 @@ def last_run(folder: Path) -> Iterator[tuple[Path, list[Entry]]]:
 
 def keep_only(path: Path, entries: Iterable[Entry]) -> None:
     """Leave in a journal only entries, given last one first, or remove it."""
-    lines = [json.dumps(asdict(entry)).encode() + b"\n" for entry in entries][::-1]
+    lines = [json_text(asdict(entry), ascii=True).encode() + b"\n" for entry in entries][::-1]
     if lines:
         write_atomically(path, lambda temporary: temporary.write_bytes(b"".join(lines)))
     else:
