@@ -13,11 +13,12 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then rename it.
+    """Let ``write`` fill a temporary file beside ``path``, then rename it; a link stays a link.
 
     When anything fails (a full disk, say) the old file is untouched and the temporary one
     removed.
     """
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)

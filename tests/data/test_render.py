@@ -268,3 +268,10 @@ def test_composed_songs_borrow_chords() -> None:
     assert counts[[0, 2, 4, 5, 7, 9, 11]].sum() > 0.7 * counts.sum()
     assert counts.argmax() in (0, 7)
     assert composed_songs(1, borrowing=0.5)[0].borrowing == 0.5
+
+
+def test_renders_into_no_folder_of_somebody_else(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_text("path,key\n")
+    with pytest.raises(ValueError, match="other files"):
+        render([], tmp_path, RenderSettings(()))
+    assert (tmp_path / "manifest.csv").read_text() == "path,key\n"

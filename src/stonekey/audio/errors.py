@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 
-
-def display_name(path: str | os.PathLike[str]) -> str:
-    """Return ``path`` as text that can always be printed, odd bytes in it replaced."""
-    return os.fsencode(path).decode("utf-8", errors="replace")
+from stonekey.text import shown
 
 
 class AudioError(Exception):
@@ -22,7 +19,7 @@ class AudioError(Exception):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{display_name(self.path)}: {self.reason}"
+        return f"{shown(self.path)}: {self.reason}"
 
 
 class UnreadableError(AudioError):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from stonekey.audio.playlists import PlaylistError, is_playlist, read_playlist
+from stonekey.text import reason, shown
 
 logger = logging.getLogger(__name__)
 
@@ -76,13 +77,12 @@ PathLike = str | os.PathLike[str]
 def listing_problem(error: OSError) -> str:
     """What to say of a folder or playlist for which `find_audio_files` reports this error."""
     if isinstance(error, PlaylistError):
-        return error.reason
-    return f"cannot be listed: {error.strerror or error}"
+        return reason(error)
+    return f"cannot be listed: {reason(error)}"
 
 
 def _log_error(folder: Path, error: OSError) -> None:
-    name = os.fsencode(folder).decode("utf-8", "replace")
-    logger.warning("%s: %s", name, listing_problem(error))
+    logger.warning("%s: %s", shown(folder), listing_problem(error))
 
 
 def find_audio_files(

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
+from stonekey.text import shown
+
 SUFFIXES = (".m3u", ".m3u8")
 # The longest lists hold some 100 000 entries; what is larger is a film of that name.
 MAX_BYTES = 100_000_000
@@ -30,7 +32,7 @@ class PlaylistError(OSError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{os.fsencode(self.path).decode('utf-8', 'replace')}: {self.reason}"
+        return f"{shown(self.path)}: {self.reason}"
 
 
 @dataclass(frozen=True)

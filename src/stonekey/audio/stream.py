@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from stonekey.audio.errors import AudioError, EmptyAudioError, UnreadableError, display_name
+from stonekey.audio.errors import AudioError, EmptyAudioError, UnreadableError
 from stonekey.audio.headers import Backend, Header, ogg_is_cut, read_header
 from stonekey.audio.mixing import Mixer, Samples
 from stonekey.audio.resampling import BlockResampler
 from stonekey.audio.tuning import LOOK_SECONDS
+from stonekey.text import display_name
 
 if TYPE_CHECKING:
     from stonekey.audio.pyav_source import PyavSource

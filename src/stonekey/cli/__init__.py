@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stonekey.cli.commands import COMMANDS, COMPLETION_VARIABLE, DEFAULT_COMMAND, GROUP_OPTIONS
+from stonekey.text import printable
 from stonekey.version import __version__
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def with_command(given: list[str]) -> list[str]:
     if not word.startswith("-") and not os.path.lexists(word) and not _like_a_path(word):
         near = difflib.get_close_matches(word, COMMANDS, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"commands: {', '.join(COMMANDS)}"
-        print(f"stonekey: '{word}' is no command, file or folder; {hint}", file=sys.stderr)
+        told = f"stonekey: '{printable(word)}' is no command, file or folder; {hint}"
+        print(told, file=sys.stderr)
         sys.exit(2)
     return [DEFAULT_COMMAND, *given]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stonekey.cli.common import AsJson, Force, check_output, complete_model, fail, say, told_errors
+from stonekey.cli.common import AsJson, Force, complete_model, fail, say, tell, told_errors
+from stonekey.cli.output import check_output
+from stonekey.text import display_name, json_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,9 +85,9 @@ def calibrate(
 
             save_checkpoint(load_checkpoint(path).with_class_table(found.class_table), output)
             if not as_json:
-                typer.echo(f"written: {output}")
+                tell(f"written: {output}")
         if as_json:
-            typer.echo(json.dumps(_record(found, backend.info.class_table, output)))
+            tell(json_text(_record(found, backend.info.class_table, output)))
 
 
 def _calibrate(backend: Backend, recordings: list[tuple[Key, Path]]) -> Calibration:
@@ -130,12 +131,12 @@ def _print(found: Calibration, known: tuple | None) -> None:
     table = found.class_table
     for row in range(0, len(table), 12):
         outputs = f"{row}-{row + 11}"
-        typer.echo(f"{outputs:>6}: {', '.join(str(label) for label in table[row : row + 12])}")
+        tell(f"{outputs:>6}: {', '.join(str(label) for label in table[row : row + 12])}")
     heard = int(found.confusion.any(axis=1).sum())
-    typer.echo(f"explains {found.agreement:.0%} of the {heard} keys heard")
+    tell(f"explains {found.agreement:.0%} of the {heard} keys heard")
     if known is not None:
         same = "the same as" if known == table else "NOT the same as"
-        typer.echo(f"{same} the table stored with the model")
+        tell(f"{same} the table stored with the model")
 
 
 def _record(found: Calibration, known: tuple | None, output: Path | None) -> dict[str, Any]:
@@ -144,7 +145,7 @@ def _record(found: Calibration, known: tuple | None, output: Path | None) -> dic
         "agreement": found.agreement,
         "keys_heard": int(found.confusion.any(axis=1).sum()),
         "same_as_stored": None if known is None else known == found.class_table,
-        "output": None if output is None else str(output),
+        "output": None if output is None else display_name(output),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -15,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from stonekey.keys import NOTATIONS
+from stonekey.text import printable
 
 
 def complete_model(incomplete: str) -> list[str]:
@@ -79,8 +79,13 @@ Force = Annotated[bool, typer.Option("--force", help="Replace an existing output
 
 
 def say(message: str) -> None:
-    """Print a line to standard error."""
-    print(message, file=sys.stderr, flush=True)
+    """Print lines to standard error; escapes in the names that they hold are written out."""
+    print(printable(message, keep="\n"), file=sys.stderr, flush=True)
+
+
+def tell(text: str) -> None:
+    """Print lines to standard output, likewise."""
+    print(printable(text, keep="\n\t"), flush=True)
 
 
 def fail(message: str, code: int = 2) -> NoReturn:
@@ -105,16 +110,6 @@ def told_errors(code: int = 2) -> Iterator[None]:
         fail(str(error), code)
     except KeyboardInterrupt:
         fail("interrupted", 130)
-
-
-def check_output(path: Path | None, force: bool) -> None:
-    """Refuse an output file that must not be replaced, before any work is done."""
-    if path is None:
-        return
-    if path.is_dir():
-        fail(f"{path} is a folder, not a file to write")
-    if os.path.lexists(path) and not force:
-        fail(f"{path} exists; --force replaces it")
 
 
 class Interrupt:

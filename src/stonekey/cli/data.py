@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import fail, say, told_errors
+from stonekey.cli.common import fail, say, tell, told_errors
 from stonekey.files import core_count
 
 data = typer.Typer(
@@ -51,7 +51,7 @@ def shard(
             fail(str(error))
         for path, reason in report.failed:
             say(f"{path}: {reason}")
-        typer.echo(f"{report.tracks} tracks in {len(report.shards)} shards in {output}")
+        tell(f"{report.tracks} tracks in {len(report.shards)} shards in {output}")
         if report.failed or manifest.missing:
             raise typer.Exit(1)
 
@@ -95,7 +95,7 @@ def cache(
             fail(str(error))
         for path, reason in report.failed:
             say(f"{path}: {reason}")
-        typer.echo(f"{report.summary()}{f', {moved} packed' if pack else ''}: {report.folder}")
+        tell(f"{report.summary()}{f', {moved} packed' if pack else ''}: {report.folder}")
         if report.failed:
             raise typer.Exit(1)
 
@@ -158,6 +158,6 @@ def render(
             report = run(entries, output, settings, jobs or core_count(), watch)
         for name, reason in report.failed:
             say(f"{name}: {reason}")
-        typer.echo(f"{report.made} rendered, {report.kept} there before: {report.manifest}")
+        tell(f"{report.made} rendered, {report.kept} there before: {report.manifest}")
         if report.failed:
             raise typer.Exit(1)

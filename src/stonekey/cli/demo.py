@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import AsJson, Force, Model, check_output, told_errors
+from stonekey.cli.common import AsJson, Force, Model, tell, told_errors
+from stonekey.cli.output import check_output
 from stonekey.model.registry import DEFAULT_MODEL
+from stonekey.text import display_name, json_text
 
 
 def demo(
@@ -33,7 +34,7 @@ def demo(
 
       stonekey demo --key "Eb major" --output demo.wav
     """
-    check_output(output, force)
+    check_output(output, force, recording=True)
     with told_errors():
         import tempfile
 
@@ -48,13 +49,13 @@ def demo(
             write_wav(path, piece(wanted, seconds=seconds, seed=seed))
             estimate = estimator(path)
     if as_json:
-        written = None if output is None else str(output)
+        written = None if output is None else display_name(output)
         record = {"synthesised": str(wanted), "output": written, **estimate.as_dict()}
-        typer.echo(json.dumps(record, ensure_ascii=False))
+        tell(json_text(record))
         return
-    typer.echo(f"synthesised: {wanted}")
-    typer.echo(f"estimated:   {estimate} (confidence {estimate.confidence:.0%}, {estimate.model})")
+    tell(f"synthesised: {wanted}")
+    tell(f"estimated:   {estimate} (confidence {estimate.confidence:.0%}, {estimate.model})")
     if estimate.label not in (wanted, wanted.signature):
-        typer.echo("These differ: a model can be wrong, and the baseline often is.")
+        tell("These differ: a model can be wrong, and the baseline often is.")
     if output is not None:
-        typer.echo(f"written:     {output}")
+        tell(f"written:     {output}")

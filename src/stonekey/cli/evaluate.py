@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,8 +16,11 @@ from stonekey.cli.common import (
     Threads,
     fail,
     say,
+    tell,
     told_errors,
 )
+from stonekey.cli.output import check_folder
+from stonekey.text import json_text, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -146,26 +148,16 @@ def evaluate(
             fail("interrupted; the same command goes on where it stopped", 130)
         if as_json:
             tell_failures(report)
-            typer.echo(json.dumps(report.as_dict(), ensure_ascii=False))
+            tell(json_text(report.as_dict()))
         else:
             show(report)
         if output is not None:
             from stonekey.evaluation.tables import write_report
 
             write_report(report, output)
-            typer.echo(f"written: {output / 'report.md'}", err=as_json)
+            (say if as_json else tell)(f"written: {output / 'report.md'}")
     if report.failed:
         raise typer.Exit(1)
-
-
-def check_folder(folder: Path | None, force: bool) -> None:
-    """Refuse an output folder that holds something already, before any work is done."""
-    if folder is None:
-        return
-    if folder.exists() and not folder.is_dir():
-        fail(f"{folder} is a file, not a folder to write into")
-    if folder.is_dir() and any(folder.iterdir()) and not force:
-        fail(f"{folder} is not empty; --force writes into it")
 
 
 def check_extra() -> None:
@@ -223,7 +215,7 @@ def show(report: Report) -> None:
 
     tell_failures(report)
     for line in data_lines(report):
-        typer.echo(line)
+        tell(line)
     if rows := key_rows(report):
         print_table("24 keys", rows)
     print_table("12 key signatures", signature_rows(report))
@@ -249,8 +241,12 @@ def print_table(title: str, rows: list[list[str]], every: bool = False) -> None:
         cells = [[c.replace(" [", "\n[").replace("], p", "],\np") for c in row] for row in cells]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in cells[0]:
-        table.add_column(name, justify="left" if name == cells[0][0] else "right", overflow="fold")
+        table.add_column(
+            Text(printable(name, keep="\n")),
+            justify="left" if name == cells[0][0] else "right",
+            overflow="fold",
+        )
     for row in cells[1:]:
-        table.add_row(*map(Text, row))
-    typer.echo(f"\n{title}")
+        table.add_row(*(Text(printable(cell, keep="\n")) for cell in row))
+    tell(f"\n{title}")
     console.print(table)

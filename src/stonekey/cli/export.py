@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import AsJson, Force, check_output, complete_model, fail, told_errors
+from stonekey.cli.common import AsJson, Force, complete_model, fail, tell, told_errors
+from stonekey.cli.output import check_output
+from stonekey.text import display_name, json_text, shown
 
 
 def export(
@@ -48,6 +49,6 @@ def export(
         written = export_onnx(model, path, force)
         size = written.stat().st_size
         if as_json:
-            typer.echo(json.dumps({"output": str(written), "bytes": size}))
+            tell(json_text({"output": display_name(written), "bytes": size}))
         else:
-            typer.echo(f"{written}: {size / 1024:.0f} KiB")
+            tell(f"{shown(written)}: {size / 1024:.0f} KiB")

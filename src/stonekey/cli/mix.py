@@ -13,11 +13,11 @@ from stonekey.cli.common import (
     Model,
     Notation,
     Output,
-    check_output,
     fail,
     say,
     told_errors,
 )
+from stonekey.cli.output import check_output
 from stonekey.cli.tracks import FORMATS, chosen_format, write_tracks
 from stonekey.keys import NOTATIONS, ClassLabel, Key, KeySignature
 from stonekey.model.registry import DEFAULT_MODEL
@@ -79,7 +79,7 @@ def mix(
     form = chosen_format(format, output, "text")
     if notation not in NOTATIONS:
         fail(f"--notation must be one of {', '.join(NOTATIONS)}, got '{notation}'")
-    check_output(output, force)
+    check_output(output, force, reads=[library])
     with told_errors():
         from stonekey.audio.playlists import Entry
         from stonekey.library import read_results

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Annotated, Any
 
 import typer
 
-from stonekey.cli.common import fail, told_errors
+from stonekey.cli.common import fail, tell, told_errors
+from stonekey.text import json_text
 
 
 def models(
@@ -42,10 +42,10 @@ def models(
     with told_errors():
         rows = list_models()
     if form == "json":
-        typer.echo(json.dumps(rows, indent=2))
+        tell(json_text(rows, indent=2))
     elif form == "tsv":
         for row in rows:
-            typer.echo("\t".join(_line(row)))
+            tell("\t".join(_line(row)))
     else:
         _print_table(rows)
 

@@ -15,14 +15,15 @@ from stonekey.cli.common import (
     Force,
     Model,
     Output,
-    check_output,
     fail,
     say,
     told_errors,
 )
+from stonekey.cli.output import check_output
 from stonekey.cli.tracks import FORMATS, chosen_format, write_tracks
 from stonekey.keys import NOTATIONS
 from stonekey.model.registry import DEFAULT_MODEL
+from stonekey.text import reason, shown
 
 if TYPE_CHECKING:
     from stonekey.library import Result
@@ -89,7 +90,7 @@ def playlist(
             fail(f"{option} must be one of {', '.join(choices)}, got '{given}'")
     if not sources and library is None:
         fail("give playlists, files or folders, or --library FILE")
-    check_output(output, force)
+    check_output(output, force, reads=[library] if library else ())
     with told_errors():
         from stonekey.audio.playlists import Entry
         from stonekey.library import read_results
@@ -125,24 +126,17 @@ def playlist(
 def _tracks(sources: Sequence[Path]) -> tuple[list[Path], int]:
     """Absolute paths in the order given, and how many things could not be looked at."""
     from stonekey.audio.files import expanded, find_audio_files, listing_problem
-    from stonekey.output.records import printable
 
     problems: list[Path] = []
 
     def note(path: Path, error: OSError) -> None:
         problems.append(path)
-        say(f"stonekey: {_shown(path)}: {printable(listing_problem(error))}")
+        say(f"stonekey: {shown(path)}: {listing_problem(error)}")
 
     paths: list[Path] = []
     for path in expanded(sources, note):
         paths += find_audio_files([path], None, note) if path.is_dir() else [path]
     return [Path(os.path.abspath(path)) for path in paths], len(problems)
-
-
-def _shown(path: Path) -> str:
-    from stonekey.library.result import path_text
-
-    return path_text(path)
 
 
 def _looked_up(paths: Sequence[Path], known: dict[Path, Result]) -> dict[Path, Result]:
@@ -152,7 +146,7 @@ def _looked_up(paths: Sequence[Path], known: dict[Path, Result]) -> dict[Path, R
     for path in dict.fromkeys(paths):
         found[path] = known.get(path) or Result(path, error="not in the library")
         if path not in known:
-            say(f"stonekey: {_shown(path)}: not in the library")
+            say(f"stonekey: {shown(path)}: not in the library")
     return found
 
 
@@ -160,7 +154,6 @@ def _analysed(paths: Sequence[Path], model: str) -> dict[Path, Result]:
     from stonekey.cli.progress import tracked
     from stonekey.estimate.estimator import KeyEstimator
     from stonekey.library import Result
-    from stonekey.output.records import printable, reason
 
     estimator = KeyEstimator(model)
     different = list(dict.fromkeys(paths))
@@ -169,7 +162,7 @@ def _analysed(paths: Sequence[Path], model: str) -> dict[Path, Result]:
         try:
             estimate = estimator(path)
         except Exception as error:  # one bad file must not end the run, whatever is wrong
-            say(f"stonekey: {_shown(path)}: {printable(reason(error))}")
+            say(f"stonekey: {shown(path)}: {reason(error)}")
             return Result(path, error=reason(error))
         result = Result(
             path,

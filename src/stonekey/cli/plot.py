@@ -16,10 +16,10 @@ from stonekey.cli.common import (
     Threads,
     Tune,
     Window,
-    check_output,
     fail,
     told_errors,
 )
+from stonekey.cli.output import check_output
 from stonekey.keys import NOTATIONS
 from stonekey.model.registry import DEFAULT_MODEL
 
@@ -59,7 +59,7 @@ def plot(
         fail(f"{output}: the picture's name must end in {', '.join(SUFFIXES)}")
     if notation not in NOTATIONS:
         fail(f"--notation must be one of {', '.join(NOTATIONS)}, got '{notation}'")
-    check_output(output, force)
+    check_output(output, force, reads=[file])
     with told_errors():
         try:
             import matplotlib.figure  # noqa: F401

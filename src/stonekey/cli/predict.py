@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
@@ -26,13 +25,14 @@ from stonekey.cli.common import (
     PublishedSegments,
     Threads,
     Tune,
-    check_output,
     fail,
     say,
     told_errors,
 )
+from stonekey.cli.output import check_output, write_result
 from stonekey.keys import NOTATIONS
 from stonekey.model.registry import DEFAULT_MODEL
+from stonekey.text import reason, shown
 
 if TYPE_CHECKING:
     from stonekey.estimate.estimator import KeyEstimator
@@ -119,7 +119,7 @@ def predict(
     form = _format(format, output)
     if notation not in NOTATIONS:
         fail(f"--notation must be one of {', '.join(NOTATIONS)}, got '{notation}'")
-    check_output(output, force)
+    check_output(output, force, reads=paths)
     with told_errors():
         from stonekey.audio.tuning import checked_option
         from stonekey.estimate.estimator import KeyEstimator
@@ -146,7 +146,7 @@ def predict(
             progress = len(files) > 1 and _is_terminal("stderr") and not to_terminal
         if not files and not unlisted:
             kind = f"{'/'.join(extension)} files" if extension else "audio files"
-            say(f"stonekey: no {kind} in {', '.join(_shown(p) for p in paths)}")
+            say(f"stonekey: no {kind} in {', '.join(shown(p) for p in paths)}")
         with Interrupt() as interrupt:
             run = _Run(estimator, files, results, interrupt, progress, jobs)
             _write(run.results(), form, output, layout)
@@ -174,13 +174,6 @@ def _format(name: str | None, output: Path | None) -> str:
 def _is_terminal(name: str) -> bool:
     stream = getattr(sys, name)
     return stream is not None and stream.isatty()
-
-
-def _shown(path: Path) -> str:
-    from stonekey.audio.errors import display_name
-    from stonekey.output.records import printable
-
-    return printable(display_name(path))
 
 
 def _find(
@@ -268,7 +261,7 @@ class _Run:
             pool.shutdown(cancel_futures=True)
 
     def _estimate(self, path: Path) -> FileResult:
-        from stonekey.output.records import FileResult, reason
+        from stonekey.output.records import FileResult
 
         try:
             return FileResult(path, self._estimator(path))
@@ -278,34 +271,22 @@ class _Run:
     def _told(self, result: FileResult) -> FileResult:
         if result.error is not None:
             self.failed += 1
-            say(f"stonekey: {_shown(result.path)}: {result.error}")
+            say(f"stonekey: {shown(result.path)}: {result.error}")
         return result
 
 
 def _write(results: Iterator[FileResult], form: str, output: Path | None, layout: Layout) -> None:
-    from stonekey.files import write_atomically
     from stonekey.output.records import WRITERS
 
     def write(stream: BinaryIO) -> None:
-        if form == "table":
-            from stonekey.cli.table import write_table
+        try:
+            if form == "table":
+                from stonekey.cli.table import write_table
 
-            write_table(results, stream, layout, terminal=output is None)
-        else:
-            WRITERS[form](results, stream, layout)
+                write_table(results, stream, layout, terminal=output is None)
+            else:
+                WRITERS[form](results, stream, layout)
+        finally:
+            results.close()  # type: ignore[attr-defined]
 
-    def write_file(temporary: Path) -> None:
-        with temporary.open("wb") as stream:
-            write(stream)
-
-    if output is not None:
-        write_atomically(output, write_file)
-        return
-    stream: Any = sys.stdout.buffer
-    try:
-        write(stream)
-        stream.flush()
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        results.close()  # type: ignore[attr-defined]
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(1) from None
+    write_result(write, output, guarded=form != "table")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -25,10 +24,12 @@ from stonekey.cli.common import (
     WriteConfidence,
     fail,
     say,
+    tell,
     told_errors,
 )
 from stonekey.keys import NOTATIONS
 from stonekey.model.registry import DEFAULT_MODEL
+from stonekey.text import json_text, shown
 
 if TYPE_CHECKING:
     from stonekey.library.run import Summary
@@ -127,7 +128,7 @@ def scan(
 
         def told(path: Path, error: str | None) -> None:
             if error is not None:
-                say(f"stonekey: {_shown(path)}: {error}")
+                say(f"stonekey: {shown(path)}: {error}")
             for tick in ticks:
                 next(tick, None)
 
@@ -159,7 +160,7 @@ def scan(
         except StoreError as error:
             # Before the first result it is the choice of file that is wrong.
             fail(str(error), 1 if "cannot be written" in str(error) else 2)
-    print(json.dumps(_as_json(summary), ensure_ascii=False) if as_json else _text(summary))
+    tell(json_text(_as_json(summary)) if as_json else _text(summary))
     if summary.interrupted:
         say("stonekey: interrupted; the same command goes on from here")
         raise typer.Exit(130)
@@ -171,15 +172,11 @@ def _endings(given: list[str] | None) -> list[str] | None:
     return [e.strip() for one in given or () for e in one.split(",") if e.strip()] or None
 
 
-def _shown(path: Path) -> str:
+def _as_json(summary: Summary) -> dict[str, Any]:
     from stonekey.library.result import path_text
 
-    return path_text(path)
-
-
-def _as_json(summary: Summary) -> dict[str, Any]:
-    failed = [{"path": _shown(path), "error": error} for path, error in summary.failed]
-    return {**vars(summary), "output": _shown(summary.output), "failed": failed}
+    failed = [{"path": path_text(path), "error": error} for path, error in summary.failed]
+    return {**vars(summary), "output": path_text(summary.output), "failed": failed}
 
 
 def _text(summary: Summary) -> str:
@@ -196,7 +193,7 @@ def _text(summary: Summary) -> str:
         (len(summary.failed), lambda n: f"{n} failed:"),
     ]
     counts += [tell(number) for number, tell in others if number]
-    counts += [f"  {_shown(path)}: {error}" for path, error in summary.failed[:LISTED]]
+    counts += [f"  {shown(path)}: {error}" for path, error in summary.failed[:LISTED]]
     if len(summary.failed) > LISTED:
         counts.append(f"  and {len(summary.failed) - LISTED} more, in the column error")
     width = max(map(len, summary.keys), default=0)
@@ -204,5 +201,5 @@ def _text(summary: Summary) -> str:
     for key, number in summary.keys.items():
         bar = "#" * max(1, round(BAR * number / most))
         counts.append(f"  {key:<{width}}  {number:>6}  {bar}")
-    counts.append(f"written to {_shown(summary.output)}")
+    counts.append(f"written to {shown(summary.output)}")
     return "\n".join(counts)

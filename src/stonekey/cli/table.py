@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import BinaryIO
 
 from stonekey.estimate.result import KeyEstimate
-from stonekey.output.records import FileResult, Layout, printable
+from stonekey.output.records import FileResult, Layout
+from stonekey.text import one_line, printable
 
 
 def write_table(
@@ -48,7 +49,7 @@ def write_table(
         notes = row.estimate.warnings if row.estimate else (row.error or "",)
         if row.estimate or not terminal:  # on a terminal standard error has told the errors
             for note in notes:
-                console.print(Text(f"{printable(row.file)}: {note}"), soft_wrap=True)
+                console.print(Text(f"{printable(row.file)}: {one_line(note)}"), soft_wrap=True)
     encoding = sys.stdout.encoding if terminal and sys.stdout.encoding else "utf-8"
     stream.write(text.getvalue().encode(encoding, "replace"))
 

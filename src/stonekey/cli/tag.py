@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
+import io
 import os
 import sys
 from collections import Counter
@@ -23,10 +23,12 @@ from stonekey.cli.common import (
     WriteConfidence,
     fail,
     say,
+    tell,
     told_errors,
 )
 from stonekey.keys import NOTATIONS, Key
 from stonekey.model.registry import DEFAULT_MODEL
+from stonekey.text import csv_cells, display_name, json_text, printable, reason, shown
 
 if TYPE_CHECKING:
     from stonekey.tags.tagging import Outcome, Settings
@@ -143,13 +145,6 @@ def _check_choice(option: str, given: str, choices: tuple[str, ...]) -> None:
         fail(f"{option} must be one of {', '.join(choices)}, got '{given}'")
 
 
-def _shown(path: Path) -> str:
-    from stonekey.audio.errors import display_name
-    from stonekey.output.records import printable
-
-    return printable(display_name(path))
-
-
 class _Keys:
     """Where keys come from: a function of the path, and the files it has keys of."""
 
@@ -204,11 +199,10 @@ class _Run:
     def find_files(self, paths: Iterable[Path], extension: list[str] | None) -> list[Path]:
         """The audio files; folders that cannot be listed are told and counted."""
         from stonekey.audio.files import find_audio_files, listing_problem
-        from stonekey.output.records import printable
 
         def note(folder: Path, error: OSError) -> None:
             self.counts["failed"] += 1
-            say(f"stonekey: {_shown(folder)}: {printable(listing_problem(error))}")
+            say(f"stonekey: {shown(folder)}: {listing_problem(error)}")
 
         endings = [e.strip() for given in extension or () for e in given.split(",") if e.strip()]
         files = find_audio_files(paths, endings or None, note)
@@ -270,7 +264,6 @@ class _Run:
 
     def _told(self, path: Path, work: Callable[[], Outcome]) -> Outcome | None:
         """The outcome of the work, None when it is to end."""
-        from stonekey.output.records import reason
         from stonekey.tags.tagging import Outcome
 
         if self._interrupt.requested:
@@ -280,29 +273,26 @@ class _Run:
         except KeyboardInterrupt:
             return None
         except Exception as error:  # one bad file must not end the run, whatever is wrong
-            say(f"stonekey: {_shown(path)}: {reason(error)}")
+            say(f"stonekey: {shown(path)}: {reason(error)}")
             outcome = Outcome(path, None, None, 0.0, "failed", reason(error))
         self.counts[outcome.action] += 1
         return outcome
 
 
 def _print(outcomes: Iterator[Outcome], form: str, notation: str) -> None:
-    from stonekey.audio.errors import display_name
     from stonekey.tags.tagging import as_record
 
     records = (as_record(o, notation, display_name(o.path)) for o in outcomes)
     if form == "json":
         separator = "[\n"
         for record in records:
-            print(separator + json.dumps(record, ensure_ascii=False), end="", flush=True)
+            print(separator + json_text(record), end="", flush=True)
             separator = ",\n"
         print("[]" if separator == "[\n" else "\n]")
     elif form == "csv":
-        rows = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
-        rows.writeheader()
+        tell(_csv_line(dict(zip(COLUMNS, COLUMNS, strict=True))))
         for record in records:
-            rows.writerow(record)
-            sys.stdout.flush()
+            tell(_csv_line(csv_cells(record, paths=("file",))))
     elif sys.stdout.isatty():
         _print_table(records)
     else:
@@ -310,10 +300,14 @@ def _print(outcomes: Iterator[Outcome], form: str, notation: str) -> None:
             print("\t".join(_cells(record)), flush=True)
 
 
+def _csv_line(row: dict[str, Any]) -> str:
+    text = io.StringIO()
+    csv.DictWriter(text, COLUMNS, lineterminator="").writerow(row)
+    return text.getvalue()
+
+
 def _cells(record: dict[str, Any]) -> list[str]:
     """File, existing key, key found, confidence, action."""
-    from stonekey.output.records import printable
-
     action = record["action"] + (", differs" if record["differs"] else "")
     confidence = f"{record['confidence']:.0%}" if record["confidence"] else ""
     cells = [record["file"], record["existing"] or "", record["key"] or "", confidence, action]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,13 +18,14 @@ from stonekey.cli.common import (
     Threads,
     Tune,
     Window,
-    check_output,
     fail,
     say,
     told_errors,
 )
+from stonekey.cli.output import check_output, write_result
 from stonekey.keys import NOTATIONS
 from stonekey.model.registry import DEFAULT_MODEL
+from stonekey.text import display_name, shown
 
 if TYPE_CHECKING:
     from stonekey.estimate.timeline import Timeline
@@ -83,9 +83,8 @@ def timeline(
         fail(f"--format must be one of {', '.join(FORMATS)}, got '{form}'")
     if notation not in NOTATIONS:
         fail(f"--notation must be one of {', '.join(NOTATIONS)}, got '{notation}'")
-    check_output(output, force)
+    check_output(output, force, reads=[file])
     with told_errors():
-        from stonekey.audio.errors import display_name
         from stonekey.audio.tuning import checked_option
         from stonekey.estimate.timeline import confident, key_timeline, timeline_estimator
         from stonekey.output.timeline import WRITERS
@@ -95,27 +94,13 @@ def timeline(
         )
         found = confident(key_timeline(file, estimator=estimator), min_confidence)
         for warning in found.warnings:
-            say(f"stonekey: {file}: {warning}")
+            say(f"stonekey: {shown(file)}: {warning}")
         if form == "table":
-            _write(_table(found, notation, to_terminal=output is None), output)
+            text = _table(found, notation, to_terminal=output is None)
         else:
-            _write(WRITERS[form](found, display_name(file), notation), output)
-
-
-def _write(text: str, output: Path | None) -> None:
-    from stonekey.files import write_atomically
-
-    if output is not None:
-        write_atomically(
-            output, lambda temporary: temporary.write_text(text, encoding="utf-8") and None
-        )
-        return
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(1) from None
+            text = WRITERS[form](found, display_name(file), notation)
+        data = text.encode("utf-8", "replace")
+        write_result(lambda stream: stream.write(data), output, guarded=form != "table")
 
 
 def _table(timeline: Timeline, notation: str, to_terminal: bool) -> str:

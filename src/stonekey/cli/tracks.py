@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from stonekey.audio.playlists import Entry, playlist_bytes
 from stonekey.cli.common import fail
+from stonekey.cli.output import write_result
+from stonekey.text import csv_cells, json_text, printable
 
 FORMATS = ("text", "json", "csv", "m3u")
 SUFFIXES = {
@@ -57,20 +55,10 @@ def write_tracks(
     elif form == "json":
         tracks = list(records)
         shown = tracks if about is None else {**about, "tracks": tracks}
-        contents = json.dumps(shown, ensure_ascii=False, indent=2).encode() + b"\n"
+        contents = json_text(shown, indent=2).encode() + b"\n"
     else:
         contents = _table(records, columns, form).encode("utf-8", "backslashreplace")
-    if output is not None:
-        from stonekey.files import write_atomically
-
-        write_atomically(output, lambda temporary: temporary.write_bytes(contents))
-        return
-    try:
-        sys.stdout.buffer.write(contents)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(1) from None
+    write_result(lambda stream: stream.write(contents), output)
 
 
 def _table(records: Sequence[dict[str, Any]], columns: Sequence[str], form: str) -> str:
@@ -78,9 +66,11 @@ def _table(records: Sequence[dict[str, Any]], columns: Sequence[str], form: str)
     if form == "csv":
         rows = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
         rows.writeheader()
-        rows.writerows(records)
+        rows.writerows(csv_cells(record, paths=("path",)) for record in records)
     else:
         for record in records:
             cells = (record[name] for name in columns)
-            text.write("\t".join("" if cell is None else str(cell) for cell in cells) + "\n")
+            text.write(
+                "\t".join("" if cell is None else printable(str(cell)) for cell in cells) + "\n"
+            )
     return text.getvalue()

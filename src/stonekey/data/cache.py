@@ -33,6 +33,7 @@ from stonekey.data.manifest import Track
 from stonekey.files import write_atomically
 from stonekey.keys import Key
 from stonekey.model.settings import FrontEnd
+from stonekey.text import json_text
 
 VERSION = 1
 INDEX = "index.jsonl"
@@ -89,7 +90,7 @@ def front_end_folder(folder: Path | str, front_end: FrontEnd) -> Path:
         for name, value in front_end.as_dict().items()
         if name not in ("crop_bins", "segment_seconds")  # They do not change the transform.
     }
-    text = json.dumps({"version": VERSION, **settings}, sort_keys=True)
+    text = json_text({"version": VERSION, **settings}, ascii=True, sort_keys=True)
     return Path(folder) / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -284,7 +285,7 @@ def _groups(entries: list[dict[str, Any]], frames: int) -> Iterator[list[dict[st
 def _prepare(target: Path, front_end: FrontEnd) -> dict[str, dict[str, Any]]:
     """Make the folder, say in it what it is for, and read its index."""
     target.mkdir(parents=True, exist_ok=True)
-    settings = json.dumps(front_end.as_dict(), indent=2)
+    settings = json_text(front_end.as_dict(), ascii=True, indent=2)
     if not (target / "front_end.json").exists():
         write_atomically(
             target / "front_end.json", lambda temporary: temporary.write_text(settings)
@@ -328,7 +329,7 @@ def _cached(target: Path, entry: dict[str, Any], track: Track) -> CachedTrack:
 
 
 def _write_index(target: Path, index: dict[str, dict[str, Any]]) -> None:
-    text = "".join(json.dumps(entry) + "\n" for entry in index.values())
+    text = "".join(json_text(entry, ascii=True) + "\n" for entry in index.values())
     write_atomically(target / INDEX, lambda temporary: temporary.write_text(text))
 
 
@@ -351,5 +352,5 @@ class _Appender:
         self._stream.close()
 
     def write(self, entry: dict[str, Any]) -> None:
-        self._stream.write(json.dumps(entry).encode() + b"\n")
+        self._stream.write(json_text(entry, ascii=True).encode() + b"\n")
         self._stream.flush()

@@ -31,6 +31,7 @@ from stonekey.data.manifest import Track
 from stonekey.files import write_atomically
 from stonekey.keys import Key
 from stonekey.model.settings import FrontEnd
+from stonekey.text import json_text
 
 SHARD_BYTES = 1 << 30
 
@@ -168,7 +169,7 @@ def _samples(
                 continue
             extension = track.path.suffix.lower().lstrip(".") or "audio"
             about |= {"path": track.id, "split": track.split}
-        text = json.dumps(about, sort_keys=True).encode()
+        text = json_text(about, ascii=True, sort_keys=True).encode()
         yield _Sample({extension: data, "json": text})
 
 
@@ -277,7 +278,7 @@ def _index(path: Path) -> list[_Member]:
         pass
     members = _scan(path)
     rows = [[m.extension, m.offset, m.size, m.about] for m in members]
-    text = json.dumps({"version": version, "members": rows})
+    text = json_text({"version": version, "members": rows}, ascii=True)
     if os.access(path.parent, os.W_OK):
         write_atomically(kept, lambda temporary: temporary.write_text(text))
     return members

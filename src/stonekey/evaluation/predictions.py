@@ -15,6 +15,7 @@ import numpy as np
 
 from stonekey.data.manifest import Track
 from stonekey.keys import ClassLabel, parse_class_table
+from stonekey.text import json_text
 from stonekey.version import __version__
 
 # Raise it when the same model and version come to give other answers.
@@ -103,7 +104,8 @@ class PredictionCache:
         self._path: Path | None = None
         if folder is None:
             return
-        name = json.dumps([CACHE_VERSION, __version__, digest, dict(cutting)], sort_keys=True)
+        identity = [CACHE_VERSION, __version__, digest, dict(cutting)]
+        name = json_text(identity, ascii=True, sort_keys=True)
         self._path = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.jsonl"
         if self._path.is_file():
             for line in self._path.read_text("utf-8", errors="replace").splitlines():
@@ -144,7 +146,7 @@ class PredictionCache:
         with self._path.open("ab+") as file:
             # Ends a line that was cut off, so that only that one is lost.
             cut = file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
-            file.write((b"\n" if cut else b"") + json.dumps(record).encode() + b"\n")
+            file.write((b"\n" if cut else b"") + json_text(record, ascii=True).encode() + b"\n")
 
 
 def file_identity(path: Path) -> str:
@@ -187,7 +189,7 @@ def predict_tracks(
     """
     from stonekey.files import sha256
     from stonekey.model.registry import find_model
-    from stonekey.output.records import reason
+    from stonekey.text import reason
 
     settings = settings or Settings()
     name = name or model_name(model)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
@@ -16,6 +15,7 @@ from stonekey.evaluation.metrics import key_categories, signature_categories
 from stonekey.evaluation.report import Report, SystemReport
 from stonekey.evaluation.statistics import Interval, PairedComparison
 from stonekey.keys import Key
+from stonekey.text import csv_cell, json_text
 from stonekey.version import __version__
 
 Rows = list[list[str]]
@@ -217,10 +217,11 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         "figures": list(drawn),
     }
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(track_rows(report))
+    rows = ([csv_cell(cell) for cell in row] for row in track_rows(report))
+    csv.writer(text, lineterminator="\n").writerows(rows)
     images = {name: caption for name, (caption, _) in drawn.items()}
     for name, content in (
-        ("report.json", json.dumps(record, ensure_ascii=False, indent=1) + "\n"),
+        ("report.json", json_text(record, indent=1) + "\n"),
         ("tracks.csv", text.getvalue()),
         ("report.md", markdown(report, images)),
     ):

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from stonekey.library.worker import WorkerSettings
+from stonekey.text import json_text
 
 POLL_SECONDS = 0.1
 START_SECONDS = 300.0
@@ -90,7 +91,7 @@ class Worker:
             self._since = time.monotonic()
         line = b""
         try:
-            stdin.write(json.dumps(request).encode() + b"\n")
+            stdin.write(json_text(request, ascii=True).encode() + b"\n")
             stdin.flush()
             line = stdout.readline()
         except OSError:

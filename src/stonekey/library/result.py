@@ -39,11 +39,6 @@ def text_path(text: str) -> Path:
     return Path(os.fsdecode(raw))
 
 
-def plain(text: str) -> str:
-    """Words for a cell: one line that can be encoded."""
-    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
-
-
 @dataclass(frozen=True)
 class Result:
     """What is known of one file of a library.

@@ -14,11 +14,12 @@ from stonekey.audio.tuning import TuneOption, checked_option
 from stonekey.files import LockedError, core_count, locked
 from stonekey.keys import NOTATIONS, Key, KeySignature
 from stonekey.library.pool import GIGABYTE, Answer, Pool, WorkerStartError
-from stonekey.library.result import Result, plain
+from stonekey.library.result import Result
 from stonekey.library.sources import Found, find
 from stonekey.library.store import Store, open_store
 from stonekey.library.worker import WorkerSettings
 from stonekey.model.registry import DEFAULT_MODEL, find_model
+from stonekey.text import one_line
 
 ESTIMATOR = "stonekey.estimate.estimator:KeyEstimator"
 
@@ -243,13 +244,13 @@ class _Run:
             path,
             size=answer.get("size", status[0]),
             mtime=answer.get("mtime", status[1]),
-            model=model,
+            model=one_line(model),
             fingerprint=self._fingerprint,
             confidence=answer.get("confidence"),
             duration=answer.get("duration"),
             tuning=answer.get("tuning"),
-            error=None if error is None else plain(error),
-            warnings=tuple(map(plain, answer.get("warnings", ()))),
+            error=None if error is None else one_line(error),
+            warnings=tuple(map(one_line, answer.get("warnings", ()))),
         )
         if text := answer.get("label"):
             label = KeySignature.parse(text) if "/" in text else Key.parse(text)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from stonekey.files import write_atomically
 from stonekey.library.result import FIELDS, SEPARATOR, Result
+from stonekey.text import json_text
 
 SUFFIXES = (".csv", ".jsonl", ".parquet", ".sqlite")
 # What a power cut may cost at most; a kill costs nothing.
@@ -203,7 +204,7 @@ class LineStore(Store):
     def _line(self, result: Result) -> bytes:
         values = result.as_dict()
         if not self._csv:
-            return (json.dumps(values, ensure_ascii=False) + "\n").encode()
+            return (json_text(values) + "\n").encode()
         text = io.StringIO()
         values["warnings"] = SEPARATOR.join(result.warnings)
         csv.DictWriter(text, FIELDS, lineterminator="\n").writerow(values)

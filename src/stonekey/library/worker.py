@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from stonekey.estimate.result import KeyEstimate
+from stonekey.text import json_text
 
 # Beyond the limit that the parent keeps: only a worker without a parent gets this far.
 ORPHAN_SECONDS = 10.0
@@ -53,7 +54,7 @@ def main() -> None:
     requests = sys.stdin.buffer
 
     def send(answer: dict[str, Any]) -> None:
-        data = json.dumps(answer).encode() + b"\n"
+        data = json_text(answer, ascii=True).encode() + b"\n"
         while data:
             data = data[os.write(channel, data) :]
 
@@ -90,7 +91,7 @@ def _end_with(parent: int) -> None:
 def _answer(
     path: Path, estimator: Callable[[Path], KeyEstimate], skip_tagged: bool
 ) -> dict[str, Any]:
-    from stonekey.output.records import reason
+    from stonekey.text import reason
 
     answer: dict[str, Any] = {}
     try:

@@ -17,6 +17,7 @@ from stonekey.files import sha256, write_atomically
 from stonekey.keys import ClassLabel, parse_class_table
 from stonekey.model.published import PUBLISHED, read_published
 from stonekey.model.settings import Architecture, FrontEnd
+from stonekey.text import json_text
 
 FORMAT = "stonekey-1"
 
@@ -54,15 +55,17 @@ class ModelInfo:
         return {
             "format": FORMAT,
             "name": self.name,
-            "front_end": json.dumps(self.front_end.as_dict()),
-            "architecture": json.dumps(self.architecture and self.architecture.as_dict()),
-            "class_table": json.dumps(table and [str(label) for label in table]),
-            "omega": json.dumps(self.omega),
+            "front_end": json_text(self.front_end.as_dict(), ascii=True),
+            "architecture": json_text(
+                self.architecture and self.architecture.as_dict(), ascii=True
+            ),
+            "class_table": json_text(table and [str(label) for label in table], ascii=True),
+            "omega": json_text(self.omega, ascii=True),
             "licence": self.licence,
-            "training": json.dumps(self.training),
-            "softness": json.dumps(self.softness),
-            "temperature": json.dumps(self.temperature),
-            "min_clarity": json.dumps(self.min_clarity),
+            "training": json_text(self.training, ascii=True),
+            "softness": json_text(self.softness, ascii=True),
+            "temperature": json_text(self.temperature, ascii=True),
+            "min_clarity": json_text(self.min_clarity, ascii=True),
         }
 
     @classmethod

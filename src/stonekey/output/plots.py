@@ -60,13 +60,12 @@ def plot_recording(
         CheckpointError, ValueError: as `stonekey.KeyEstimator`.
     """
     from stonekey.audio import stream_audio
-    from stonekey.audio.errors import display_name
     from stonekey.audio.tuning import Tuner
     from stonekey.estimate.estimator import KeyEstimator
     from stonekey.estimate.timeline import DEFAULT_HOP, key_timeline, timeline_estimator
     from stonekey.model.registry import DEFAULT_MODEL
     from stonekey.output.chroma import chroma
-    from stonekey.output.records import printable
+    from stonekey.text import printable, shown
 
     model = DEFAULT_MODEL if model is None else model
     # Checked before the work is done.
@@ -76,7 +75,7 @@ def plot_recording(
     rate = windows.info.front_end.sample_rate
     with stream_audio(path, rate, Tuner(windows.tune)) as stream:
         energies = chroma(stream, rate)
-    name = printable(display_name(Path(path).name)) if title is None else title
+    name = shown(Path(path).name) if title is None else printable(title, keep="\n")
     return key_figure(estimate, timeline, energies, name, notation)
 
 

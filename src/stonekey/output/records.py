@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from stonekey.audio.errors import AudioError, display_name
 from stonekey.estimate.result import KeyEstimate
 from stonekey.keys import ClassLabel
+from stonekey.text import csv_cells, display_name, json_text, printable
 
 # Fields of a file's record, in order; the columns of CSV.
 FIELDS = (
@@ -72,23 +71,6 @@ class Layout:
 Writer = Callable[[Iterable[FileResult], BinaryIO, Layout], None]
 
 
-def reason(error: Exception) -> str:
-    """Why a file gave no result, in one line without the file's name."""
-    if isinstance(error, AudioError):
-        return error.reason
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    text = " ".join(str(error).split())
-    return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
-
-
-def printable(text: str) -> str:
-    """Text with control characters (tabs, line ends, terminal escapes) written out."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
-    )
-
-
 def _records(results: Iterable[FileResult], layout: Layout) -> Iterable[dict[str, Any]]:
     top = 3 if layout.top is None else layout.top
     return (result.as_dict(layout.model, layout.notation, top) for result in results)
@@ -98,12 +80,12 @@ def write_json(results: Iterable[FileResult], stream: BinaryIO, layout: Layout) 
     """An array of records; for a single file its record alone."""
     records = _records(results, layout)
     if layout.single:
-        text = json.dumps(next(iter(records), None), ensure_ascii=False, indent=2)
+        text = json_text(next(iter(records), None), indent=2)
         stream.write(text.encode() + b"\n")
         return
     separator = "[\n"
     for record in records:
-        stream.write((separator + json.dumps(record, ensure_ascii=False)).encode())
+        stream.write((separator + json_text(record)).encode())
         separator = ",\n"
     stream.write(b"[]\n" if separator == "[\n" else b"\n]\n")
 
@@ -111,7 +93,7 @@ def write_json(results: Iterable[FileResult], stream: BinaryIO, layout: Layout) 
 def write_jsonl(results: Iterable[FileResult], stream: BinaryIO, layout: Layout) -> None:
     """One record a line."""
     for record in _records(results, layout):
-        stream.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+        stream.write(json_text(record).encode() + b"\n")
         stream.flush()
 
 
@@ -122,7 +104,8 @@ def write_csv(results: Iterable[FileResult], stream: BinaryIO, layout: Layout) -
     rows.writeheader()
     for record in _records(results, layout):
         top = "; ".join(f"{entry['key']}={entry['probability']}" for entry in record["top"])
-        rows.writerow({**record, "top": top, "warnings": "; ".join(record["warnings"])})
+        cells = {**record, "top": top, "warnings": "; ".join(record["warnings"])}
+        rows.writerow(csv_cells(cells, paths=("file",)))
         stream.write(line.getvalue().encode())
         stream.flush()
         line.seek(0)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable
 from typing import Any
 
 from stonekey.estimate.timeline import KeySpan, Timeline
 from stonekey.keys import ClassLabel, Key
+from stonekey.text import json_text
 from stonekey.version import __version__
 
 NO_KEY = "no key"
@@ -59,7 +59,7 @@ def to_json(timeline: Timeline, file: str, notation: str = "musical") -> str:
         "model": timeline.model,
         "warnings": list(timeline.warnings),
     }
-    return json.dumps(record, ensure_ascii=False) + "\n"
+    return json_text(record) + "\n"
 
 
 def to_csv(timeline: Timeline, file: str, notation: str = "musical") -> str:
@@ -119,7 +119,7 @@ def to_jams(timeline: Timeline, file: str, notation: str = "musical") -> str:
         },
         "sandbox": {},
     }
-    return json.dumps(record, ensure_ascii=False, indent=2) + "\n"
+    return json_text(record, indent=2) + "\n"
 
 
 def _jams_value(label: ClassLabel | None) -> str:

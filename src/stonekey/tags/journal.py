@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from stonekey.files import LockedError, locked, write_atomically
+from stonekey.text import json_text
 
 KEPT = 20  # journals; older ones are removed
 PATIENCE = 30  # seconds to wait for other runs, which replace a file in milliseconds
@@ -72,7 +73,7 @@ class Journal:
         """
         if self._handle is None:
             self._handle = self._open()
-        line = json.dumps(asdict(entry)).encode() + b"\n"
+        line = json_text(asdict(entry), ascii=True).encode() + b"\n"
         start = os.fstat(self._handle).st_size
         try:
             if os.write(self._handle, line) < len(line):
@@ -147,7 +148,7 @@ def last_run(folder: Path) -> Iterator[tuple[Path, list[Entry]]]:
 
 def keep_only(path: Path, entries: Iterable[Entry]) -> None:
     """Leave in a journal only entries, given last one first, or remove it."""
-    lines = [json.dumps(asdict(entry)).encode() + b"\n" for entry in entries][::-1]
+    lines = [json_text(asdict(entry), ascii=True).encode() + b"\n" for entry in entries][::-1]
     if lines:
         write_atomically(path, lambda temporary: temporary.write_bytes(b"".join(lines)))
     else:

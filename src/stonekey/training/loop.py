@@ -315,7 +315,10 @@ class Trainer:
             "seed": self.plan.seed,
             "processes": self.fabric.world_size,
             "learning_rate": self.plan.learning_rate,
-            "validation": losses or {},
+            "validation": {
+                name: value if math.isfinite(value) else None
+                for name, value in (losses or {}).items()
+            },
             "config": self.config.text,
         }
         return self.stone.to_checkpoint(self.plan.name, omega=self.plan.omega, training=record)

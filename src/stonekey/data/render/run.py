@@ -18,6 +18,7 @@ from stonekey.data.render.compose import compose
 from stonekey.data.render.scores import ScoreEntry, read_score, safe_name
 from stonekey.data.render.sound import SAMPLE_RATE, RenderError, play, process, write_lossy
 from stonekey.files import write_atomically
+from stonekey.text import json_text
 
 MANIFEST = "manifest.csv"
 SETTINGS = "settings.json"
@@ -45,7 +46,7 @@ class RenderSettings:
     def as_json(self) -> str:
         """For comparison with an earlier run."""
         names = [path.name for path in self.soundfonts]
-        return json.dumps({**vars(self), "soundfonts": names}, indent=1)
+        return json_text({**vars(self), "soundfonts": names}, ascii=True, indent=1)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def render(
         watch: called with renderings done and in all.
 
     Raises:
-        ValueError: when the folder holds renderings with other settings.
+        ValueError: when the folder holds other files, or renderings with other settings.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _check_settings(folder, settings)
@@ -153,7 +154,7 @@ def render_one(
         "cents": f"{arrangement.cents:.1f}",
         "soundfont": soundfont.name,
     }
-    text = json.dumps(row)
+    text = json_text(row, ascii=True)
     write_atomically(path.with_suffix(".json"), lambda temporary: temporary.write_text(text))
     return row
 
@@ -161,6 +162,8 @@ def render_one(
 def _check_settings(folder: Path, settings: RenderSettings) -> None:
     path = folder / SETTINGS
     text = settings.as_json()
+    if not path.is_file() and any(folder.iterdir()):
+        raise ValueError(f"{folder} holds other files; give an empty folder, or one of renderings")
     if path.is_file() and path.read_text() != text:
         raise ValueError(f"{folder} holds renderings with other settings; give another folder")
     write_atomically(path, lambda temporary: temporary.write_text(text))

@@ -1,0 +1,100 @@
+"""Names and messages as text that can be shown, and JSON and CSV that stay what they are.
+
+What comes from outside (names of files, tags, models) may hold terminal escapes, line ends,
+formulas and bytes of no encoding. Whatever the package shows or writes goes through here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import unicodedata
+from typing import Any
+
+_ODD = re.compile("[^ -~]")
+# Joiners, which some scripts and many emoji need; alone they show nothing.
+_JOINERS = "\u200c\u200d"
+# A spreadsheet takes a cell that begins so for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def display_name(path: str | os.PathLike[str]) -> str:
+    """A path as text that can always be encoded: bytes that are no UTF-8 become U+FFFD."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Text with what acts on a terminal or a line (escapes, tabs, line ends) written out.
+
+    Args:
+        keep: characters to leave as they are.
+    """
+
+    def written_out(found: re.Match[str]) -> str:
+        c = found[0]
+        return c if _shows(c) or c in keep else c.encode("unicode_escape").decode("ascii")
+
+    return _ODD.sub(written_out, text)
+
+
+def _shows(c: str) -> bool:
+    return c.isprintable() or unicodedata.category(c) == "Zs" or c in _JOINERS
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """A path as printable text."""
+    return printable(display_name(path))
+
+
+def one_line(text: str) -> str:
+    """Words for a cell or a message: printable, white space of any kind made single spaces."""
+    return printable(" ".join(text.split()))
+
+
+def reason(error: BaseException) -> str:
+    """Why a file gave no result: one printable line without the file's name."""
+    if hasattr(error, "path") and hasattr(error, "reason"):  # an AudioError
+        return one_line(error.reason)
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    if isinstance(error, OSError):
+        return one_line(error.strerror or str(error))
+    text = one_line(str(error))
+    return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
+
+
+def json_text(
+    value: Any, *, indent: int | None = None, ascii: bool = False, sort_keys: bool = False
+) -> str:
+    """JSON that every reader takes and a terminal survives; arguments as of `json.dumps`.
+
+    Raises:
+        ValueError: for NaN and infinity, which JSON does not have.
+    """
+    text = json.dumps(
+        value, ensure_ascii=ascii, indent=indent, allow_nan=False, sort_keys=sort_keys
+    )
+    return _ODD.sub(lambda found: _json_character(found[0]), text)
+
+
+def _json_character(c: str) -> str:
+    return c if _shows(c) or c == "\n" else json.dumps(c)[1:-1]
+
+
+def csv_cells(row: dict[str, Any], paths: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A row of a CSV for people, in which no cell is a formula for a spreadsheet.
+
+    Text that begins like one gets an apostrophe in front; a path, the same file still, ``./``.
+
+    Args:
+        paths: columns that hold paths.
+    """
+    return {name: csv_cell(value, name in paths) for name, value in row.items()}
+
+
+def csv_cell(value: Any, path: bool = False) -> Any:
+    """One cell of such a row."""
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return ("./" if path else "'") + value
+    return value

@@ -1,0 +1,115 @@
+"""Which files commands replace, and what reaches the terminal."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli_tools import ROOT, call, music
+
+EVIL = "\x1b]0;mine\x07\x1b[31m\u202e.wav"
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Music under a name with terminal escapes."""
+    return music(tmp_path_factory.mktemp("music") / EVIL, "C major", 4)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "recording", "read"])
+def test_not_even_force_replaces(
+    kind: str, song: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / ("theirs.flac" if kind == "recording" else "keys.csv")
+    given: list[str | Path] = [song]
+    if kind == "folder":
+        output.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(output)
+    elif kind == "read":
+        shutil.copy(song, output)
+        given = [output]
+    else:
+        output.write_bytes(b"music")
+    before = output.lstat(), output.read_bytes() if output.is_file() else None
+    for command, form in (("predict", "csv"), ("timeline", "csv")):
+        assert call(command, *given, "-m", "template", "-f", form, "-o", output, "--force") == 2
+        assert str(output) in capsys.readouterr().err
+    after = output.lstat(), output.read_bytes() if output.is_file() else None
+    assert after == before
+
+
+def test_a_library_is_not_replaced_by_what_is_read_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    library = tmp_path / "keys.csv"
+    library.write_text("whatever")
+    assert call("mix", "8A", "-l", library, "-o", library, "--force") == 2
+    assert call("playlist", "-l", library, "-o", library, "--force") == 2
+    assert library.read_text() == "whatever"
+    assert capsys.readouterr().err.count("is read by this command") == 2
+
+
+def test_a_link_stays_a_link(song: Path, tmp_path: Path) -> None:
+    real, link = tmp_path / "elsewhere" / "keys.tsv", tmp_path / "keys.tsv"
+    real.parent.mkdir()
+    real.write_text("old")
+    link.symlink_to(real)
+    assert call("predict", song, "-m", "template", "-o", link, "--force") == 0
+    assert link.is_symlink()
+    assert "C major" in real.read_text()
+
+
+@pytest.mark.parametrize("command", [["timeline"], ["timeline", "-f", "csv"], ["tag"]])
+def test_no_escape_reaches_standard_error_or_output(
+    command: list[str], song: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = song.with_name(f"missing{EVIL}")
+    for file in (song, missing):
+        call(*command, file, "-m", "template")
+        told = capsys.readouterr()
+        assert "\x1b" not in told.err + told.out
+        assert "\u202e" not in told.err + told.out
+        assert file is song or "missing\\x1b" in told.err
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "table"])
+def test_no_escape_reaches_a_terminal(form: str, song: Path) -> None:
+    terminal, side = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stonekey", song, "-m", "template", "-f", form],
+        cwd=ROOT, stdout=side, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert process.wait(60) == 0
+    os.close(side)
+    told = b""
+    while True:
+        try:
+            part = os.read(terminal, 65536)
+        except OSError:  # all is read
+            break
+        told += part
+    os.close(terminal)
+    assert b"\x1b]0" not in told
+    assert b"\x1b[31m\xe2\x80\xae" not in told
+    assert b"x1b" in told if form != "json" else b"\\u001b" in told
+
+
+def test_csv_for_people_has_no_formulas(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    music(tmp_path / "=SUM(A1).wav", "C major", 4)
+    for command in (["predict"], ["tag"]):
+        assert call(*command, "=SUM(A1).wav", "-m", "template", "-f", "csv") == 0
+        rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+        assert [row["file"] for row in rows] == ["./=SUM(A1).wav"]
+    assert call("predict", "=SUM(A1).wav", "-m", "template", "-f", "json") == 0
+    assert json.loads(capsys.readouterr().out)["file"] == "=SUM(A1).wav"
