@@ -11,7 +11,7 @@ import typer
 
 from stonekey.cli.common import fail, told_errors
 from stonekey.cli.evaluate import check_extra, check_folder, check_tracks, progress_watch, show
-from stonekey.evaluation.predictions import Settings
+from stonekey.estimate.settings import EstimatorSettings
 from stonekey.evaluation.report import Report
 from stonekey.evaluation.run import Data, evaluate, is_predictions, load_data, named
 from stonekey.files import cache_folder
@@ -70,7 +70,7 @@ def score(options: Options, systems: Sequence[str]) -> Report:
         report = evaluate(
             data,
             systems,
-            Settings(published_segments=options.published_segments, device=options.device),
+            EstimatorSettings(published_segments=options.published_segments, device=options.device),
             cache=options.cache or cache_folder() / "predictions",
             watch=progress_watch(None),
         )

@@ -14,6 +14,8 @@ from beets import ui, util
 from beets.plugins import BeetsPlugin
 from beets.ui import UserError  # type: ignore[attr-defined]
 
+from stonekey.model.registry import DEFAULT_MODEL
+
 if TYPE_CHECKING:
     from beets.importer import ImportSession, ImportTask
     from beets.library import Item, Library
@@ -33,7 +35,7 @@ class StonekeyPlugin(BeetsPlugin):
         self.config.add(
             {
                 "auto": True,
-                "model": "template",
+                "model": DEFAULT_MODEL,
                 "overwrite": False,
                 "write": True,
                 "min_confidence": 0.0,

@@ -91,7 +91,7 @@ def make_app(names: Sequence[str], completing: bool = False) -> typer.Typer:
         add_completion=completing,
         pretty_exceptions_enable=False,
         no_args_is_help=True,
-        rich_markup_mode=None,
+        rich_markup_mode="markdown",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
 
@@ -104,10 +104,11 @@ def make_app(names: Sequence[str], completing: bool = False) -> typer.Typer:
             raise typer.Exit
 
     for name in names:
-        command = getattr(import_module(COMMANDS[name]), name)
+        command = getattr(import_module(f"stonekey.cli.{name}"), name)
+        panel = COMMANDS[name]
         if isinstance(command, typer.Typer):  # a group, such as "stonekey data"
-            app.add_typer(command, name=name)
+            app.add_typer(command, name=name, rich_help_panel=panel)
         else:
             helped = name in ("predict", "scan", "calibrate", "export", "mix", "completion")
-            app.command(name, no_args_is_help=helped)(command)
+            app.command(name, no_args_is_help=helped, rich_help_panel=panel)(command)
     return app

@@ -1,24 +1,24 @@
-"""The commands by name."""
+"""The commands: each a function of its name in a module of its name."""
 
 from __future__ import annotations
 
-# Name of a command -> its module, which holds a function of the command's name.
+# Name -> heading in the help.
 COMMANDS = {
-    "predict": "stonekey.cli.predict",
-    "models": "stonekey.cli.models",
-    "scan": "stonekey.cli.scan",
-    "tag": "stonekey.cli.tag",
-    "export": "stonekey.cli.export",
-    "calibrate": "stonekey.cli.calibrate",
-    "demo": "stonekey.cli.demo",
-    "train": "stonekey.cli.train",
-    "data": "stonekey.cli.data",
-    "evaluate": "stonekey.cli.evaluate",
-    "timeline": "stonekey.cli.timeline",
-    "plot": "stonekey.cli.plot",
-    "mix": "stonekey.cli.mix",
-    "playlist": "stonekey.cli.playlist",
-    "completion": "stonekey.cli.completion",
+    "predict": "Everyday",
+    "timeline": "Everyday",
+    "plot": "Everyday",
+    "demo": "Everyday",
+    "scan": "Music libraries",
+    "tag": "Music libraries",
+    "mix": "Music libraries",
+    "playlist": "Music libraries",
+    "models": "Models",
+    "evaluate": "Models",
+    "calibrate": "Models",
+    "export": "Models",
+    "train": "Training",
+    "data": "Training",
+    "completion": "Shell",
 }
 DEFAULT_COMMAND = "predict"
 GROUP_OPTIONS = ("--help", "-h", "--version")

@@ -33,25 +33,6 @@ Model = Annotated[
         autocompletion=complete_model,
     ),
 ]
-Overlap = Annotated[
-    float, typer.Option(help="Share of a segment that the next repeats, 0 to below 1.")
-]
-PublishedSegments = Annotated[
-    bool,
-    typer.Option(
-        "--published-segments",
-        help="Cut as the published inference does: drop what follows the last whole segment.",
-    ),
-]
-Device = Annotated[str, typer.Option(help="cpu, or a torch device such as cuda.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads for the network.", metavar="N")]
-Tune = Annotated[
-    str,
-    typer.Option(
-        help="auto: correct the pitch of music not tuned to A = 440 Hz (not with "
-        "--published-segments); off; or the cents by which it is too high."
-    ),
-]
 Notation = Annotated[str, typer.Option("--notation", "-n", help=f"{', '.join(NOTATIONS)}.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.")]
 Extension = Annotated[
@@ -73,7 +54,6 @@ ShowProgress = Annotated[
 WriteConfidence = Annotated[
     float, typer.Option(help="Write no key of a lower confidence, 0 to 1.", metavar="X")
 ]
-Backend = Annotated[str, typer.Option(help="auto, onnx or torch.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as a JSON object.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
 

@@ -11,7 +11,7 @@ from stonekey.cli.common import fail, say, tell, told_errors
 from stonekey.files import core_count
 
 data = typer.Typer(
-    help="Prepare data sets for training.", no_args_is_help=True, rich_markup_mode=None
+    help="Prepare data sets for training.", no_args_is_help=True, rich_markup_mode="markdown"
 )
 
 

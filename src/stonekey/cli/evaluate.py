@@ -10,16 +10,15 @@ import typer
 
 from stonekey.cli.common import (
     AsJson,
-    Device,
-    Overlap,
-    PublishedSegments,
-    Threads,
     fail,
     say,
     tell,
     told_errors,
 )
+from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_folder
+from stonekey.estimate.settings import EstimatorSettings
+from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.text import json_text, printable
 
 if TYPE_CHECKING:
@@ -35,7 +34,9 @@ _SHOWN = ("system", "outputs", "N", "MIREX", "MIREX, ascending fifths only", "KS
           "mode", "tonic", "ECE", "correct", "fifth")  # fmt: skip
 
 
+@with_settings()
 def evaluate(
+    *,
     model: Annotated[
         list[str] | None,
         typer.Option("--model", "-m", help='Model, also as "NAME=MODEL"; may be repeated.'),
@@ -77,10 +78,7 @@ def evaluate(
     note: Annotated[
         str | None, typer.Option(help="Remark on the labels, printed beside the scores.")
     ] = None,
-    published_segments: PublishedSegments = False,
-    overlap: Overlap = 0.0,
-    device: Device = "cpu",
-    threads: Threads = None,
+    settings: EstimatorSettings,
     cache: Annotated[
         Path | None,
         typer.Option(help="Folder of known outputs; by default in the user's cache folder."),
@@ -110,13 +108,12 @@ def evaluate(
       stonekey evaluate --manifest keys.csv -m mine=best.onnx -p madmom.csv --by genre
     """
     if not (model or predictions):
-        model = ["template"]
+        model = [DEFAULT_MODEL]
     if (dataset is None) == (manifest is None):
         fail("give either --dataset NAME --root DIR or --manifest FILE")
     check_folder(output, force)
     check_extra()
     with told_errors():
-        from stonekey.evaluation.predictions import Settings
         from stonekey.evaluation.run import evaluate as run
         from stonekey.evaluation.run import is_predictions, load_data, named
         from stonekey.files import cache_folder
@@ -127,8 +124,6 @@ def evaluate(
         for text in predictions or ():
             if not is_predictions(named(text)[1]):
                 fail(f"{text}: predictions are a .csv or .tsv file")
-        if not 0 <= overlap < 1:
-            fail(f"--overlap must be at least 0 and below 1, got {overlap}")
         data = load_data(
             dataset, root, manifest, split=split, note=note,
             through="mirdata" if mirdata else "files",
@@ -138,7 +133,7 @@ def evaluate(
             report = run(
                 data,
                 [*(model or ()), *(predictions or ())],
-                Settings(overlap, published_segments, device, threads),
+                settings,
                 cache=cache_folder() / "predictions" if cache is None else cache,
                 watch=progress_watch(progress),
                 baseline=baseline,

@@ -8,25 +8,26 @@ from typing import Annotated
 import typer
 
 from stonekey.cli.common import (
-    Device,
     Force,
     Hop,
     Model,
     Notation,
-    Threads,
-    Tune,
     Window,
     fail,
     told_errors,
 )
+from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_output
+from stonekey.estimate.settings import EstimatorSettings
 from stonekey.keys import NOTATIONS
 from stonekey.model.registry import DEFAULT_MODEL
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
 
+@with_settings("overlap", "published_segments", "fast", "min_confidence", "min_clarity")
 def plot(
+    *,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Picture to write: .png, .svg or .pdf.")
@@ -39,9 +40,7 @@ def plot(
     title: Annotated[
         str | None, typer.Option(help="Above the picture; the file's name by default.")
     ] = None,
-    tune: Tune = "auto",
-    device: Device = "cpu",
-    threads: Threads = None,
+    settings: EstimatorSettings,
 ) -> None:
     """Draw a recording: its chroma, its keys over time, and the circle of fifths.
 
@@ -67,11 +66,10 @@ def plot(
             from stonekey.evaluation.figures import save
         except ImportError:
             fail('this needs matplotlib: pip install "stonekey[eval]"')
-        from stonekey.audio.tuning import checked_option
         from stonekey.output.plots import plot_recording
 
         figure = plot_recording(
-            file, model, hop=hop, window=window, notation=notation, title=title, device=device,
-            threads=threads, tune=checked_option(tune),
+            file, model, hop=hop, window=window, notation=notation, title=title,
+            settings=settings,
         )  # fmt: skip
         save(figure, output)

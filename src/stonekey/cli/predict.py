@@ -6,6 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -13,23 +14,19 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from stonekey.cli.common import (
-    Backend,
-    Device,
     Extension,
     Force,
     Interrupt,
     Model,
     Notation,
     Output,
-    Overlap,
-    PublishedSegments,
-    Threads,
-    Tune,
     fail,
     say,
     told_errors,
 )
+from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_output, write_result
+from stonekey.estimate.settings import EstimatorSettings
 from stonekey.keys import NOTATIONS
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.text import reason, shown
@@ -45,7 +42,9 @@ SUFFIXES = {
 }  # fmt: skip
 
 
+@with_settings()
 def predict(
+    *,
     paths: Annotated[
         list[Path],
         typer.Argument(metavar="FILE|FOLDER|PLAYLIST", help="Recordings; folders are searched."),
@@ -68,29 +67,11 @@ def predict(
         typer.Option("--top", min=1, help="List the K most probable keys.", metavar="K"),
     ] = None,
     extension: Extension = None,
-    overlap: Overlap = 0.0,
-    published_segments: PublishedSegments = False,
-    tune: Tune = "auto",
-    device: Device = "cpu",
-    backend: Backend = "auto",
-    threads: Threads = None,
+    settings: EstimatorSettings,
     jobs: Annotated[
         int,
         typer.Option("--jobs", "-j", min=1, help="Files estimated at the same time.", metavar="N"),
     ] = 1,
-    fast: Annotated[
-        bool,
-        typer.Option("--fast", help="Hear only a few segments of each file: 2 to 3 times faster."),
-    ] = False,
-    min_confidence: Annotated[
-        float, typer.Option(help='An answer less sure than this is "no key".')
-    ] = 0.0,
-    min_clarity: Annotated[
-        float | None,
-        typer.Option(
-            help='What is less clear has "no key"; 0: always answer; default: the model\'s.'
-        ),
-    ] = None,
     progress: Annotated[
         bool | None,
         typer.Option(
@@ -121,24 +102,14 @@ def predict(
         fail(f"--notation must be one of {', '.join(NOTATIONS)}, got '{notation}'")
     check_output(output, force, reads=paths)
     with told_errors():
-        from stonekey.audio.tuning import checked_option
         from stonekey.estimate.estimator import KeyEstimator
         from stonekey.output.records import FileResult, Layout
 
         files, unlisted = _find(paths, extension)
         results = [FileResult(path, None, error) for path, error in unlisted]
-        estimator = KeyEstimator(
-            model,
-            device,
-            backend=backend,  # type: ignore[arg-type]  # checked by the estimator
-            threads=threads or (1 if jobs > 1 else None),
-            overlap=overlap,
-            published_segments=published_segments,
-            fast=fast,
-            tune=checked_option(tune),
-            min_confidence=min_confidence,
-            min_clarity=min_clarity,
-        )
+        if jobs > 1 and settings.threads is None:
+            settings = replace(settings, threads=1)
+        estimator = KeyEstimator(model, settings=settings)
         single = len(paths) == 1 and files == paths
         layout = Layout(estimator.info.name, estimator.class_table, notation, top, single)
         if progress is None:

@@ -11,22 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stonekey.cli.common import (
-    Backend,
-    Device,
     Extension,
     Interrupt,
     Model,
     Notation,
-    Overlap,
-    PublishedSegments,
     ShowProgress,
-    Tune,
     WriteConfidence,
     fail,
     say,
     tell,
     told_errors,
 )
+from stonekey.cli.options import with_settings
+from stonekey.estimate.settings import EstimatorSettings
 from stonekey.keys import NOTATIONS
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.text import json_text, shown
@@ -38,7 +35,9 @@ LISTED = 20  # failures named in the summary
 BAR = 40  # columns of the longest bar of the histogram
 
 
+@with_settings("threads", "min_confidence")
 def scan(
+    *,
     sources: Annotated[
         list[Path],
         typer.Argument(metavar="FOLDER|FILE|PLAYLIST", help="Folders are searched to any depth."),
@@ -69,11 +68,7 @@ def scan(
     min_confidence: WriteConfidence = 0.0,
     notation: Notation = "musical",
     extension: Extension = None,
-    overlap: Overlap = 0.0,
-    published_segments: PublishedSegments = False,
-    tune: Tune = "auto",
-    device: Device = "cpu",
-    backend: Backend = "auto",
+    settings: EstimatorSettings,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try unchanged files again that have failed.")
     ] = False,
@@ -109,7 +104,6 @@ def scan(
     if progress is None:
         progress = sys.stderr is not None and sys.stderr.isatty()
     with told_errors(), Interrupt() as interrupt, ExitStack() as stack:
-        from stonekey.audio.tuning import checked_option
         from stonekey.library.run import ScanError
         from stonekey.library.run import scan as run
         from stonekey.library.store import StoreError
@@ -144,11 +138,7 @@ def scan(
                 min_confidence=min_confidence,
                 notation=notation,
                 extensions=_endings(extension),
-                overlap=overlap,
-                published_segments=published_segments,
-                tune=checked_option(tune),
-                device=device,
-                backend=backend,
+                settings=settings,
                 retry_failed=retry_failed,
                 prune=prune,
                 on_start=start,

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stonekey.cli.common import (
-    Device,
     Extension,
     Interrupt,
     Model,
@@ -26,6 +25,8 @@ from stonekey.cli.common import (
     tell,
     told_errors,
 )
+from stonekey.cli.options import with_settings
+from stonekey.estimate.settings import EstimatorSettings
 from stonekey.keys import NOTATIONS, Key
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.text import csv_cells, display_name, json_text, printable, reason, shown
@@ -38,7 +39,9 @@ ALSO = ("comment", "grouping")
 COLUMNS = ("file", "existing", "key", "confidence", "differs", "action", "error")
 
 
+@with_settings("min_confidence")
 def tag(
+    *,
     paths: Annotated[
         list[Path] | None,
         typer.Argument(metavar="FILE|FOLDER|PLAYLIST", help="Recordings; folders are searched."),
@@ -78,7 +81,7 @@ def tag(
     ] = False,
     model: Model = DEFAULT_MODEL,
     extension: Extension = None,
-    device: Device = "cpu",
+    hearing: EstimatorSettings,
     format: Annotated[str, typer.Option("--format", "-f", help=f"{', '.join(FORMATS)}.")] = "text",
     progress: ShowProgress = None,
 ) -> None:
@@ -128,7 +131,7 @@ def tag(
         if undo:
             outcomes = run.undo(force, keep_mtime, stack)
         else:
-            find = _from_results(from_) if from_ else _from_estimator(model, device)
+            find = _from_results(from_) if from_ else _from_estimator(model, hearing)
             files = run.find_files(paths or (), extension) if paths else find.files
             outcomes = run.tag(files, find, settings, write, stack)
         _print(outcomes, format, notation)
@@ -155,10 +158,10 @@ class _Keys:
         self.files = files or []
 
 
-def _from_estimator(model: str, device: str) -> _Keys:
+def _from_estimator(model: str, hearing: EstimatorSettings) -> _Keys:
     from stonekey.estimate.estimator import KeyEstimator
 
-    estimator = KeyEstimator(model, device)
+    estimator = KeyEstimator(model, settings=hearing)
     if not all(isinstance(label, Key) for label in estimator.class_table):
         fail(f"{model} tells key signatures, not keys: take a model of 24 keys to write tags")
 

@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stonekey.cli.common import (
-    Device,
     Force,
     Hop,
     Model,
     Notation,
     Output,
-    Threads,
-    Tune,
     Window,
     fail,
     say,
     told_errors,
 )
+from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_output, write_result
+from stonekey.estimate.settings import EstimatorSettings
 from stonekey.keys import NOTATIONS
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.text import display_name, shown
@@ -34,7 +33,9 @@ FORMATS = ("table", "json", "csv", "jams", "audacity", "sonic")
 SUFFIXES = {".json": "json", ".csv": "csv", ".jams": "jams", ".txt": "audacity"}
 
 
+@with_settings("overlap", "published_segments", "fast", "min_confidence", "min_clarity")
 def timeline(
+    *,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")],
     model: Model = DEFAULT_MODEL,
     format: Annotated[
@@ -54,9 +55,7 @@ def timeline(
     min_confidence: Annotated[
         float, typer.Option(min=0, max=1, help="Write no key below this confidence.", metavar="P")
     ] = 0.0,
-    tune: Tune = "auto",
-    device: Device = "cpu",
-    threads: Threads = None,
+    settings: EstimatorSettings,
 ) -> None:
     """Print the keys of a recording over time, and its modulations.
 
@@ -85,13 +84,10 @@ def timeline(
         fail(f"--notation must be one of {', '.join(NOTATIONS)}, got '{notation}'")
     check_output(output, force, reads=[file])
     with told_errors():
-        from stonekey.audio.tuning import checked_option
         from stonekey.estimate.timeline import confident, key_timeline, timeline_estimator
         from stonekey.output.timeline import WRITERS
 
-        estimator = timeline_estimator(
-            model, hop, window, device=device, threads=threads, tune=checked_option(tune)
-        )
+        estimator = timeline_estimator(model, hop, window, settings=settings)
         found = confident(key_timeline(file, estimator=estimator), min_confidence)
         for warning in found.warnings:
             say(f"stonekey: {shown(file)}: {warning}")

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from stonekey.estimate.settings import BACKENDS
 from stonekey.files import core_count
 from stonekey.model.checkpoint import CheckpointError, ModelInfo, load_checkpoint
 from stonekey.model.registry import find_model
+from stonekey.options import one_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
-
-BackendName = Literal["auto", "onnx", "torch"]
 
 
 class Backend(Protocol):
@@ -123,7 +123,7 @@ class TorchBackend:
 def load_backend(
     model: str | os.PathLike[str],
     device: str = "cpu",
-    backend: BackendName = "auto",
+    backend: str = "auto",
     threads: int | None = None,
 ) -> Backend:
     """Load a model by name or path.
@@ -133,8 +133,7 @@ def load_backend(
     Raises:
         CheckpointError: when the model is not found or cannot run as asked.
     """
-    if backend not in ("auto", "onnx", "torch"):
-        raise ValueError(f"backend must be auto, onnx or torch, got {backend!r}")
+    one_of("backend", backend, BACKENDS)
     path = find_model(model)
     if backend == "torch" or (backend == "auto" and device != "cpu"):
         return TorchBackend(path, device, threads)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from stonekey.audio.tuning import TuneOption, Tuner, checked_option
-from stonekey.estimate.backends import BackendName, load_backend
+from stonekey.audio.tuning import Tuner
+from stonekey.estimate.backends import load_backend
 from stonekey.estimate.result import KeyEstimate, SegmentEstimate
 from stonekey.estimate.segments import PEAK_BLOCK_SECONDS, cut, peak_normalised
+from stonekey.estimate.settings import EstimatorSettings
 from stonekey.keys import ClassLabel, Key
 from stonekey.model.checkpoint import CheckpointError
 from stonekey.model.confidence import clarity, mean_of_segments, tempered
@@ -46,57 +48,29 @@ class KeyEstimator:
     Args:
         model: name (`stonekey.model.registry.model_names`) or path of a model.
         device: "cpu", or a torch device such as "cuda" (needs the torch extra).
-        backend: "auto" (ONNX Runtime on the CPU, torch elsewhere), "onnx" or "torch".
-        threads: threads that share a recording's segments; None for one per core. The answer is
-            the same on any number.
-        overlap: share of a 15 s segment that the next one repeats, 0 <= overlap < 1.
-        published_segments: cut as the published inference does, for comparison with it: the
-            remainder after the last whole segment is dropped and pauses count as well.
-        batch_size: segments run at once; bounds memory, does not change the answer.
-        tune: "auto" brings music that is not tuned to A = 440 Hz in tune, "off" takes it as it
-            is, and a number is the deviation in cents to correct. With ``published_segments``
-            auto is off: the published inference corrects nothing.
-        segment_seconds: length of a segment; None for what the model was trained on, which is
-            what it answers best on.
-        min_confidence: an answer less sure than this is "no key".
-        min_clarity: a recording less clear than this (`stonekey.model.confidence.clarity`) has "no
-            key"; None for the model's own limit, which is 0 for models that have none.
-        fast: hear only a few segments spread over a recording, and of a file decode only those.
+        settings: how recordings are heard and answered.
+        options: settings by name, such as ``fast=True``; they go before ``settings``.
 
     Raises:
         CheckpointError: when the model cannot be had or has no class table yet.
+        TypeError: for an option that does not exist.
         ValueError: for a setting out of range.
     """
 
     def __init__(
         self,
         model: str | os.PathLike[str] = DEFAULT_MODEL,
-        device: str = "cpu",
+        device: str | None = None,
         *,
-        backend: BackendName = "auto",
-        threads: int | None = None,
-        overlap: float = 0.0,
-        published_segments: bool = False,
-        batch_size: int = 4,
-        tune: TuneOption = "auto",
-        segment_seconds: float | None = None,
-        fast: bool = False,
-        min_confidence: float = 0.0,
-        min_clarity: float | None = None,
+        settings: EstimatorSettings | None = None,
+        **options: Any,
     ) -> None:
-        if not 0 <= overlap < 1:
-            raise ValueError(f"overlap must be at least 0 and below 1, got {overlap}")
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        if threads is not None and threads < 1:
-            raise ValueError(f"threads must be at least 1, got {threads}")
-        if fast and (overlap or published_segments):
-            raise ValueError("fast places its own segments: no overlap, no published_segments")
-        self.fast = fast
-        self.overlap = overlap
-        self.published_segments = published_segments
-        self.batch_size = batch_size
-        self._backend = load_backend(model, device, backend, threads)
+        if device is not None:
+            options["device"] = device
+        self.settings = replace(settings or EstimatorSettings(), **options)
+        self._backend = load_backend(
+            model, self.settings.device, self.settings.backend, self.settings.threads
+        )
         self.info = self._backend.info
         if self.info.class_table is None:
             raise CheckpointError(
@@ -104,18 +78,12 @@ class KeyEstimator:
                 f"run: stonekey calibrate {os.fspath(model)}"
             )
         self.class_table: tuple[ClassLabel, ...] = self.info.class_table
-        self.min_confidence = min_confidence
-        self.min_clarity = self.info.min_clarity if min_clarity is None else min_clarity
-        for name, value in (("confidence", min_confidence), ("clarity", self.min_clarity)):
-            if not 0 <= value <= 1:
-                raise ValueError(f"min_{name} must be 0 to 1, got {value}")
-        self.tune = checked_option(tune)
-        if published_segments and tune == "auto":
-            self.tune = "off"
+        limit = self.settings.min_clarity
+        self.min_clarity = self.info.min_clarity if limit is None else limit
         front_end = self.info.front_end
-        self.segment_seconds = segment_seconds or front_end.segment_seconds
-        if not self.segment_seconds * front_end.sample_rate >= 1:
-            raise ValueError(f"segment_seconds must be positive, got {segment_seconds}")
+        self.segment_seconds = self.settings.segment_seconds or front_end.segment_seconds
+        if self.segment_seconds * front_end.sample_rate < 1:
+            raise ValueError(f"segment_seconds is below a sample: {self.segment_seconds}")
 
     @property
     def _fast_segments(self) -> int:
@@ -159,22 +127,28 @@ class KeyEstimator:
 
         assert sample_rate is not None
         mono = to_mono(samples)
-        if self.fast and (excerpts := self._excerpts_of(mono, sample_rate)):
+        if self.settings.fast and (excerpts := self._excerpts_of(mono, sample_rate)):
             return self._from_excerpts(excerpts)
-        tuner = Tuner(self.tune)
+        tuner = self.tuner()
         rate = self.info.front_end.sample_rate * 2 ** (tuner(mono, sample_rate) / 1200)
         return self._estimate([resample(mono, sample_rate, rate)], tuner)
+
+    def tuner(self) -> Tuner:
+        """What hears one recording's tuning and corrects it as the settings say."""
+        settings = self.settings
+        as_it_is = settings.published_segments and settings.tune == "auto"
+        return Tuner("off" if as_it_is else settings.tune)
 
     def _from_file(self, path: Path) -> KeyEstimate:
         from stonekey.audio.stream import stream_audio
 
-        if self.fast:
+        if self.settings.fast:
             from stonekey.audio.excerpts import read_excerpts
 
             length = FAST_MARGIN * self.segment_seconds
             if excerpts := read_excerpts(path, self._fast_segments, length):
                 return self._from_excerpts(excerpts)
-        tuner = Tuner(self.tune)
+        tuner = self.tuner()
         with stream_audio(path, self.info.front_end.sample_rate, tuner) as stream:
             return self._estimate(stream, tuner, stream.warnings)
 
@@ -190,7 +164,7 @@ class KeyEstimator:
     def _from_excerpts(self, excerpts: Excerpts) -> KeyEstimate:
         from stonekey.audio.resampling import resample
 
-        tuner = Tuner(self.tune)
+        tuner = self.tuner()
         tuner(np.concatenate(excerpts.parts), excerpts.rate)
         nominal = self.info.front_end.sample_rate
         rate = nominal * 2 ** (tuner.correction / 1200)
@@ -215,8 +189,8 @@ class KeyEstimator:
         pieces = cut(
             peak_normalised(activity.watch(blocks), round(PEAK_BLOCK_SECONDS * rate)),
             length,
-            self.overlap,
-            whole=not self.published_segments,
+            self.settings.overlap,
+            whole=not self.settings.published_segments,
         )
         return self._answer(pieces, activity, tuner, None, warnings)
 
@@ -237,7 +211,7 @@ class KeyEstimator:
                 start / rate,
                 (start + count) / rate,
                 output,
-                self.published_segments or peak > PAUSE,
+                self.settings.published_segments or peak > PAUSE,
             )
             for start, count, peak, output in ran
         ]
@@ -259,7 +233,7 @@ class KeyEstimator:
         clear = clarity(counted, self.class_table) >= self.min_clarity
         if not clear:
             found.append("no clear key: noise, speech or drums?")
-        elif confidence < self.min_confidence:
+        elif confidence < self.settings.min_confidence:
             clear = False
             found.append(f"no clear key: {label} with a confidence of only {confidence:.2g}")
         return KeyEstimate(
@@ -290,7 +264,7 @@ class KeyEstimator:
 
         for piece in pieces:
             waiting.append(piece)
-            if len(waiting) == self.batch_size:
+            if len(waiting) == self.settings.batch_size:
                 yield from flush()
         yield from flush()
 

@@ -112,7 +112,7 @@ def timeline_estimator(
         hop: seconds from window to window, 1 to 15.
         window: their length in seconds, at least ``hop`` and 3, at most 15; None for 8, or the
             hop where that is longer.
-        options: further settings of `stonekey.KeyEstimator`.
+        options: ``settings``, or settings by name, as `stonekey.KeyEstimator` takes them.
 
     Raises:
         CheckpointError: when the model cannot be had.
@@ -127,7 +127,7 @@ def timeline_estimator(
         raise ValueError(
             f"window must be {max(3.0, hop):g} (3, and the hop) to {LIMITS[1]:g} s, got {window:g}"
         )
-    return KeyEstimator(model, segment_seconds=window, overlap=1 - hop / window, **options)
+    return KeyEstimator(model, **options, segment_seconds=window, overlap=1 - hop / window)
 
 
 def key_timeline(
@@ -152,7 +152,9 @@ def key_timeline(
     estimator = estimator or timeline_estimator(**settings)
     window = estimator.segment_seconds
     estimate = estimator(recording, sample_rate)
-    return smoothed(estimate, window * (1 - estimator.overlap), window, estimator.class_table)
+    return smoothed(
+        estimate, window * (1 - estimator.settings.overlap), window, estimator.class_table
+    )
 
 
 def smoothed(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from stonekey.data.manifest import Track
+from stonekey.estimate.settings import EstimatorSettings
 from stonekey.keys import ClassLabel, parse_class_table
 from stonekey.text import json_text
 from stonekey.version import __version__
@@ -70,23 +71,8 @@ class System:
         return self.answers.get(track.id) or Answer(None, None, "no prediction")
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How models are run; only the first two change answers and so belong to a cache's name."""
-
-    overlap: float = 0.0
-    published_segments: bool = False
-    device: str = "cpu"
-    threads: int | None = None
-
-    @property
-    def cutting(self) -> dict[str, Any]:
-        """What changes answers."""
-        return {"overlap": self.overlap, "published_segments": self.published_segments}
-
-
 class PredictionCache:
-    """Outputs of one model file with one cutting, kept in a file of JSON lines.
+    """Outputs of one model file under one set of settings, kept in a file of JSON lines.
 
     The first line describes the model; each other holds a recording's mean output, written as soon
     as it is known, so that an interrupted run goes on where it stopped. A recording is known by
@@ -95,17 +81,17 @@ class PredictionCache:
     Args:
         folder: where the files are; None keeps nothing.
         digest: sha256 of the model file.
-        cutting: settings that change the outputs.
+        identity: settings that change the outputs.
     """
 
-    def __init__(self, folder: Path | None, digest: str, cutting: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path | None, digest: str, identity: Mapping[str, Any]) -> None:
         self.table: tuple[ClassLabel, ...] | None = None
         self._outputs: dict[str, list[float] | None] = {}
         self._path: Path | None = None
         if folder is None:
             return
-        identity = [CACHE_VERSION, __version__, digest, dict(cutting)]
-        name = json_text(identity, ascii=True, sort_keys=True)
+        known = [CACHE_VERSION, __version__, digest, dict(identity)]
+        name = json_text(known, ascii=True, sort_keys=True)
         self._path = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.jsonl"
         if self._path.is_file():
             for line in self._path.read_text("utf-8", errors="replace").splitlines():
@@ -166,7 +152,7 @@ def _answer(output: Sequence[float] | None, table: tuple[ClassLabel, ...]) -> An
 def predict_tracks(
     model: str | os.PathLike[str],
     tracks: Sequence[Track],
-    settings: Settings | None = None,
+    settings: EstimatorSettings | None = None,
     *,
     name: str | None = None,
     cache: Path | None = None,
@@ -179,7 +165,7 @@ def predict_tracks(
     Args:
         model: name or path of a model.
         tracks: what to estimate.
-        settings: cutting, device and threads.
+        settings: how they are heard.
         name: name of the system (default: :func:`model_name`).
         cache: folder to keep outputs in; None keeps nothing.
         watch: told of the tracks still to be done, for a progress bar.
@@ -191,11 +177,11 @@ def predict_tracks(
     from stonekey.model.registry import find_model
     from stonekey.text import reason
 
-    settings = settings or Settings()
+    settings = settings or EstimatorSettings()
     name = name or model_name(model)
     path = find_model(model)
     digest = sha256(path)
-    known = PredictionCache(cache, digest, settings.cutting)
+    known = PredictionCache(cache, digest, settings.identity)
     answers: dict[str, Answer] = {}
     waiting: list[Track] = []
     for track in tracks:
@@ -209,13 +195,7 @@ def predict_tracks(
     if waiting or known.table is None:
         from stonekey.estimate.estimator import KeyEstimator
 
-        estimator = KeyEstimator(
-            path,
-            settings.device,
-            threads=settings.threads,
-            overlap=settings.overlap,
-            published_segments=settings.published_segments,
-        )
+        estimator = KeyEstimator(path, settings=settings)
         known.describe(os.fspath(model), estimator.class_table)
         with watch(name, waiting) as following:
             for track in following:
@@ -233,7 +213,7 @@ def predict_tracks(
                 known.put(file, track.path, output)
                 answers[track.id] = _answer(output, estimator.class_table)
     assert known.table is not None
-    details = {"sha256": digest, **settings.cutting}
+    details = {"sha256": digest, **settings.identity}
     return System(name, len(known.table), answers, os.fspath(model), details)
 
 

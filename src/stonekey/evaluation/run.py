@@ -10,9 +10,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from stonekey.data.manifest import Manifest, read_manifest
+from stonekey.estimate.settings import EstimatorSettings
 from stonekey.evaluation.other_tools import read_predictions
 from stonekey.evaluation.predictions import (
-    Settings,
     Watch,
     model_name,
     predict_tracks,
@@ -97,7 +97,7 @@ def is_predictions(what: str) -> bool:
 def evaluate(
     data: Data,
     systems: Sequence[str],
-    settings: Settings | None = None,
+    settings: EstimatorSettings | None = None,
     *,
     cache: Path | None = None,
     watch: Watch = unwatched,
@@ -113,7 +113,7 @@ def evaluate(
         data: reference keys.
         systems: models (name or path) and files of predictions (``.csv``, ``.tsv``), each also as
             ``NAME=...``.
-        settings: how to run the models.
+        settings: how models hear.
         cache: folder of outputs already known.
         watch: told of the tracks that a model is run on, for a progress bar.
         baseline, by: see :func:`stonekey.evaluation.report.build_report`.
@@ -122,7 +122,7 @@ def evaluate(
         ValueError: as `build_report` and `read_predictions` do.
         CheckpointError: a model cannot be had.
     """
-    settings = settings or Settings()
+    settings = settings or EstimatorSettings()
     chosen = [(name, what, is_predictions(what)) for name, what in map(named, systems)]
     with_models = not all(predictions for _, _, predictions in chosen)
     tracks = data.manifest.usable if with_models else data.manifest.labelled
@@ -147,7 +147,7 @@ def evaluate(
         baseline=baseline,
         by=by,
         labels=data.labels,
-        settings=settings.cutting if with_models else {},
+        settings=settings.identity if with_models else {},
     )
 
 

@@ -7,11 +7,12 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from stonekey.audio.tuning import TuneOption, checked_option
-from stonekey.files import LockedError, core_count, locked
+from stonekey.estimate.settings import EstimatorSettings
+from stonekey.files import LockedError, core_count, locked, sha256
 from stonekey.keys import NOTATIONS, Key, KeySignature
 from stonekey.library.pool import GIGABYTE, Answer, Pool, WorkerStartError
 from stonekey.library.result import Result
@@ -72,17 +73,14 @@ def scan(
     min_confidence: float = 0.0,
     notation: str = "musical",
     extensions: Iterable[str] | None = None,
-    overlap: float = 0.0,
-    published_segments: bool = False,
-    tune: TuneOption = "auto",
-    device: str = "cpu",
-    backend: str = "auto",
+    settings: EstimatorSettings | None = None,
     retry_failed: bool = False,
     prune: bool = False,
     estimator: str = ESTIMATOR,
     on_start: Callable[[int, int], object] = lambda todo, kept: None,
     on_result: Callable[[Path, str | None], object] = lambda path, error: None,
     stop: Callable[[], bool] = lambda: False,
+    **options: Any,
 ) -> Summary:
     """Find the keys of all files of a library and write them to ``output`` as they come.
 
@@ -101,11 +99,7 @@ def scan(
         min_confidence: write no key of a lower confidence, 0 to 1.
         notation: how ``key`` is written (`stonekey.keys.NOTATIONS`).
         extensions: endings to look for in folders; None for all known ones.
-        overlap: as for `stonekey.KeyEstimator`, like the next four.
-        published_segments: see there.
-        tune: see there.
-        device: see there.
-        backend: see there.
+        settings: how recordings are heard; ``threads`` is 1 and ``min_confidence`` the one above.
         retry_failed: analyse files again that have failed, though they are unchanged.
         prune: drop the rows of files that are not in ``sources``.
         estimator: "module:name" of a replacement for `stonekey.KeyEstimator`, which each
@@ -113,6 +107,7 @@ def scan(
         on_start: called once with how many files are to be analysed and how many are known.
         on_result: called for each analysed file with its path and None or the failure.
         stop: asked all the time; when true, the run ends early.
+        options: settings by name, such as ``fast=True``; they go before ``settings``.
 
     Raises:
         ValueError: for a setting out of range.
@@ -126,8 +121,7 @@ def scan(
         raise ValueError(f"notation must be one of {', '.join(NOTATIONS)}, got {notation!r}")
     if not 0 <= min_confidence <= 1:
         raise ValueError(f"min_confidence must be 0 to 1, got {min_confidence}")
-    if not 0 <= overlap < 1:
-        raise ValueError(f"overlap must be at least 0 and below 1, got {overlap}")
+    hearing = replace(settings or EstimatorSettings(), **options, threads=1, min_confidence=0.0)
     if timeout <= 0 or max_memory <= 0:
         raise ValueError("timeout and max_memory must be above 0")
     if workers is not None and workers < 1:
@@ -136,24 +130,11 @@ def scan(
     path = Path(os.path.realpath(Path(output).expanduser()))
     store = open_store(path)
     weights = find_model(model)  # fetched here, once
-    settings = WorkerSettings(
-        str(weights.absolute()),
-        estimator,
-        {
-            "device": device,
-            "backend": backend,
-            "threads": 1,
-            "overlap": overlap,
-            "published_segments": published_segments,
-            "tune": checked_option(tune),
-        },
-        skip_tagged,
-        timeout,
-    )
+    work = WorkerSettings(str(weights.absolute()), estimator, asdict(hearing), skip_tagged, timeout)
     run = _Run(
         store,
         Summary(path),
-        _fingerprint(weights, overlap, published_segments, checked_option(tune)),
+        _fingerprint(weights, hearing),
         notation,
         min_confidence,
     )
@@ -164,8 +145,8 @@ def scan(
                 todo = run.plan(found, retry_failed, prune)
                 on_start(len(todo), run.summary.kept)
                 if todo:
-                    count = workers or (core_count() if device == "cpu" else 1)
-                    with Pool(count, settings, max_memory * GIGABYTE) as pool:
+                    count = workers or (core_count() if hearing.device == "cpu" else 1)
+                    with Pool(count, work, max_memory * GIGABYTE) as pool:
                         for file, name, answer in pool.run(todo, stop):
                             on_result(file, run.take(file, name, found.files[file], answer))
                 run.summary.interrupted = stop() and run.left > 0
@@ -181,10 +162,11 @@ def scan(
     return run.summary
 
 
-def _fingerprint(weights: Path, *settings: object) -> str:
-    from stonekey.files import sha256
-
-    text = f"{sha256(weights)} {settings!r}"
+def _fingerprint(weights: Path, settings: EstimatorSettings) -> str:
+    known = list(settings.identity.items())
+    # The first three stand without their names, as they did when there were no others.
+    values = (*(value for _, value in known[:3]), *known[3:])
+    text = f"{sha256(weights)} {values!r}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -53,14 +53,13 @@ def plot_recording(
         window: likewise.
         notation: how keys are written (`stonekey.keys.NOTATIONS`).
         title: above the figure; None for the file's name.
-        options: further settings of `stonekey.KeyEstimator`.
+        options: ``settings``, or settings by name, as `stonekey.KeyEstimator` takes them.
 
     Raises:
         AudioError: when the file cannot be read.
         CheckpointError, ValueError: as `stonekey.KeyEstimator`.
     """
     from stonekey.audio import stream_audio
-    from stonekey.audio.tuning import Tuner
     from stonekey.estimate.estimator import KeyEstimator
     from stonekey.estimate.timeline import DEFAULT_HOP, key_timeline, timeline_estimator
     from stonekey.model.registry import DEFAULT_MODEL
@@ -73,7 +72,7 @@ def plot_recording(
     estimate = KeyEstimator(model, **options)(path)
     timeline = key_timeline(path, estimator=windows)
     rate = windows.info.front_end.sample_rate
-    with stream_audio(path, rate, Tuner(windows.tune)) as stream:
+    with stream_audio(path, rate, windows.tuner()) as stream:
         energies = chroma(stream, rate)
     name = shown(Path(path).name) if title is None else printable(title, keep="\n")
     return key_figure(estimate, timeline, energies, name, notation)

@@ -18,8 +18,9 @@ import gin
 
 from stonekey.data.segments import window_frames
 from stonekey.model.settings import Architecture, FrontEnd, Norm
+from stonekey.training.options import ConfigError as ConfigError
+from stonekey.training.options import TrainType as TrainType
 
-TrainType = Literal["ks", "ks_mode"]
 Mode = Literal["selfsupervised", "supervised", "mix"]
 Objective = Literal["stone", "skey"]
 
@@ -27,10 +28,6 @@ Objective = Literal["stone", "skey"]
 # self-supervised.
 _MODE_NAMES = {"unsupervised": "selfsupervised"}
 MODES = ("selfsupervised", "supervised", "mix")
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be used; the message says which setting and why."""
 
 
 @dataclass(frozen=True)
