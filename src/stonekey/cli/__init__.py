@@ -15,9 +15,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stonekey import __version__
 from stonekey.cli.commands import COMMANDS, COMPLETION_VARIABLE, DEFAULT_COMMAND, GROUP_OPTIONS
 from stonekey.text import printable
-from stonekey.version import __version__
 
 if TYPE_CHECKING:
     import typer

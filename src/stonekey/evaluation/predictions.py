@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from stonekey import __version__
 from stonekey.data.manifest import Track
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.keys import ClassLabel, parse_class_table
 from stonekey.text import json_text
-from stonekey.version import __version__
 
 # Raise it when the same model and version come to give other answers.
 CACHE_VERSION = 2

@@ -10,13 +10,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from stonekey import __version__
 from stonekey.evaluation import figures
 from stonekey.evaluation.metrics import key_categories, signature_categories
 from stonekey.evaluation.report import Report, SystemReport
 from stonekey.evaluation.statistics import Interval, PairedComparison
 from stonekey.keys import Key
 from stonekey.text import csv_cell, json_text
-from stonekey.version import __version__
 
 Rows = list[list[str]]
 

@@ -7,10 +7,10 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+from stonekey import __version__
 from stonekey.estimate.timeline import KeySpan, Timeline
 from stonekey.keys import ClassLabel, Key
 from stonekey.text import json_text
-from stonekey.version import __version__
 
 NO_KEY = "no key"
 
