@@ -1,8 +1,9 @@
 """Results on disk: CSV, JSON lines, SQLite, Parquet.
 
 The output is its own journal: what has been appended is there after any kill, and tells the
-next run what is done. Parquet cannot be appended to, so a JSONL file beside it stands in until
-the run is complete.
+next run what is done. A run refuses a file that is not wholly ours, column for column and line
+for line, and leaves it as it is; reading takes one that somebody has edited. Parquet cannot be
+appended to, so a JSONL file beside it stands in until the run is complete.
 """
 
 from __future__ import annotations
@@ -23,8 +24,6 @@ from stonekey.text import json_text
 SUFFIXES = (".csv", ".jsonl", ".parquet", ".sqlite")
 # What a power cut may cost at most; a kill costs nothing.
 SYNC_SECONDS = 5.0
-# How a line of JSON begins: a file that does not is not ours, but somebody's notes.
-_FIRST = b'{"path": "'
 
 
 class StoreError(ValueError):
@@ -39,12 +38,19 @@ class Store(ABC):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if path.exists() and not path.is_file():
+            kind = "folder" if path.is_dir() else "pipe or device"
+            raise StoreError(f"{path}: is a {kind}, not a file")
 
     @abstractmethod
-    def read(self) -> list[Result]:
+    def read(self, ours: bool = False) -> list[Result]:
         """All results, the newest of each path; [] where there is no file.
 
         A line that a killed run has left half written does not count.
+
+        Args:
+            ours: refuse a file with other columns than `FIELDS`, which somebody has edited or
+                made, though its results can be read: it is about to be written.
         """
 
     @abstractmethod
@@ -72,7 +78,7 @@ def open_store(path: Path) -> Store:
     """The store for an output file, by its suffix.
 
     Raises:
-        StoreError: for another suffix, or where a package for it is missing.
+        StoreError: for another suffix, for what is no file, or where a package is missing.
     """
     suffix = path.suffix.lower()
     if suffix in (".csv", ".jsonl"):
@@ -114,13 +120,14 @@ class LineStore(Store):
         self._handle: int | None = None
         self._synced = 0.0
 
-    def read(self) -> list[Result]:
+    def read(self, ours: bool = False) -> list[Result]:
         """See `Store.read`."""
         contents = self._contents()
         # What follows the last line end was cut off by a kill or a full disk.
-        lines = contents[: contents.rfind(b"\n") + 1].splitlines()
-        if not lines and not _FIRST.startswith(contents[: len(_FIRST)]):
-            raise StoreError(f"{self.path}: not an output of stonekey scan")
+        whole = contents.rfind(b"\n") + 1
+        lines = contents[:whole].splitlines()
+        if (ours or not lines) and not self._begins_like_ours(contents[whole:], not lines):
+            raise self._not_ours(len(lines) + 1, "another kind of line")
         names: list[str] = []
         found: dict[Path, Result] = {}
         for number, line in enumerate(lines, 1):
@@ -128,8 +135,8 @@ class LineStore(Store):
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
                 if self._csv and number == 1:
                     names = next(csv.reader([text]), [])
-                    if not {"path", "key"} <= set(names):
-                        raise ValueError("no header")
+                    if not {"path", "key"} <= set(names) or (ours and names != list(FIELDS)):
+                        raise ValueError("other columns")
                     continue
                 if not text.strip():
                     continue
@@ -138,15 +145,29 @@ class LineStore(Store):
                     if self._csv
                     else json.loads(text)
                 )
+                if ours and list(values) != list(FIELDS):
+                    raise ValueError("other columns")
                 result = Result.from_dict(values)
-            except (ValueError, TypeError, AttributeError, csv.Error) as error:
-                raise StoreError(
-                    f"{self.path}, line {number}: not of an output of stonekey scan "
-                    f"({error}); choose another file or move this one away"
-                ) from error
+            except (ValueError, TypeError, AttributeError, RecursionError, csv.Error) as error:
+                raise self._not_ours(number, str(error)) from error
             found.pop(result.path, None)  # the newest goes to its place, the last one
             found[result.path] = result
         return list(found.values())
+
+    def _not_ours(self, line: int, why: str) -> StoreError:
+        return StoreError(
+            f"{self.path}, line {line}: not of an output of stonekey scan ({why}); choose "
+            "another file or move this one away"
+        )
+
+    def _begins_like_ours(self, line: bytes, first: bool) -> bool:
+        """Whether a last line may be one of ours that was cut off."""
+        if not self._csv:
+            begin = b'{"path": "'
+            return begin.startswith(line[: len(begin)])
+        # A header is written whole; a line begins with an absolute path.
+        path = os.fsdecode(line.lstrip(b'"'))
+        return not path or (not first and os.path.isabs(path))
 
     def rewrite(self, results: Iterable[Result]) -> None:
         """See `Store.rewrite`."""
