@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import time
 from pathlib import Path
 from typing import Any
 
+from stonekey.audio.errors import UnreadableError
 from stonekey.estimate.estimator import KeyEstimator
 from stonekey.estimate.result import KeyEstimate
 
@@ -37,6 +39,15 @@ class Fragile:
         elif kind == "noise":
             os.write(1, b"a decoder's chatter\n" * 10_000)
             os.write(2, b"a decoder's chatter\n" * 10_000)
+        elif kind == "denied":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        elif kind == "crowded":
+            cause = OSError(errno.EMFILE, "Too many open files")
+            raise UnreadableError(path, "Too many open files") from cause
+        elif kind == "starved":
+            raise MemoryError
+        elif kind == "killed":  # as the system does when it is out of memory
+            os.kill(os.getpid(), signal.SIGKILL)
         elif kind == "slow":
             time.sleep(0.3)
         return self._real(path)

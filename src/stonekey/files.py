@@ -65,12 +65,14 @@ class LockedError(OSError):
 if sys.platform == "win32":
     import msvcrt
 
-    def _take(handle: int) -> None:
+    def take(handle: int) -> None:
+        """Lock an open file until it is closed; OSError when another process holds it."""
         msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
 else:
     import fcntl
 
-    def _take(handle: int) -> None:
+    def take(handle: int) -> None:
+        """Lock an open file until it is closed; OSError when another process holds it."""
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
@@ -89,7 +91,7 @@ def locked(path: Path) -> Iterator[None]:
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            _take(handle)
+            take(handle)
         except OSError as error:
             os.close(handle)
             if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):

@@ -43,8 +43,8 @@ def _shows(c: str) -> bool:
 
 
 def shown(path: str | os.PathLike[str]) -> str:
-    """A path as printable text."""
-    return printable(display_name(path))
+    r"""A path as printable text: bytes that are no UTF-8 become ``\xNN``."""
+    return printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
 
 
 def one_line(text: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
 import os
 import random
 import sqlite3
@@ -12,8 +14,11 @@ import pytest
 
 from stonekey.files import LockedError, locked
 from stonekey.keys import Key, KeySignature
+from stonekey.library.base import StoreError
+from stonekey.library.lines import LineStore
+from stonekey.library.parquet import journal_path
 from stonekey.library.result import FIELDS, Result, path_text, text_path
-from stonekey.library.store import SUFFIXES, StoreError, open_store, read_results
+from stonekey.library.store import SUFFIXES, open_store, read_results
 
 
 def results() -> list[Result]:
@@ -132,6 +137,64 @@ def test_a_table_edited_in_a_spreadsheet_is_read(tmp_path: Path) -> None:
     path = tmp_path / "keys.csv"
     path.write_bytes("\ufeffpath,key,camelot,mine\r\n/a.mp3,C minor,5A,x\r\n".encode())
     assert read_results(path) == [Result(Path("/a.mp3"), key="C minor", camelot="5A")]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("kind", ["labels", "more columns", "another last line"])
+def test_a_run_refuses_what_is_not_wholly_ours(tmp_path: Path, suffix: str, kind: str) -> None:
+    """Though the results in it may be read."""
+    path = tmp_path / f"labels{suffix}"
+    record = {"path": "/a.mp3", "key": "C minor"}
+    if kind != "labels":
+        record = results()[2].as_dict() | {"warnings": ""}
+    if kind == "more columns":
+        record["mine"] = "x"
+    if suffix == ".csv":
+        rows = [record] if kind != "labels" else [record, record | {"path": "/b.mp3"}]
+        lines = [",".join(record), *(",".join(f'"{v}"' for v in row.values()) for row in rows)]
+        tail = "and a note of mine" if kind == "another last line" else ""
+        path.write_text("".join(f"{line}\n" for line in lines) + tail)
+    elif suffix == ".jsonl":
+        tail = "# a note of mine" if kind == "another last line" else ""
+        path.write_text(json.dumps(record) + "\n" + tail)
+    elif suffix == ".parquet":
+        pyarrow = pytest.importorskip("pyarrow")
+        if kind == "another last line":
+            return  # it has none
+        from pyarrow import parquet
+
+        parquet.write_table(pyarrow.Table.from_pylist([record]), path)
+        LineStore(journal_path(path)).rewrite(results())  # of an earlier run onto this name
+    else:
+        columns = ", ".join(record)
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            database.execute(f"CREATE TABLE keys ({columns})")
+            if kind == "another last line":
+                database.execute("CREATE TABLE notes (text)")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=r"not (of )?an output"):
+        open_store(path).read(ours=True)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"confidence": float("nan")}, {"size": 1e400}, {"error": ["x"]}, {"camelot": "44Z"}]
+)
+def test_values_of_another_kind_are_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
+    path = tmp_path / "keys.jsonl"
+    path.write_text(json.dumps(results()[0].as_dict() | wrong) + "\n")
+    with pytest.raises(StoreError, match="line 1: not of an output"):
+        read_results(path)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    for suffix in SUFFIXES:
+        os.mkfifo(tmp_path / f"keys{suffix}")
+        with pytest.raises(StoreError, match="pipe"):
+            open_store(tmp_path / f"keys{suffix}")
+    os.mkfifo(journal_path(tmp_path / "other.parquet"))
+    with pytest.raises(StoreError, match="pipe"):
+        open_store(tmp_path / "other.parquet")
 
 
 def test_missing_files_and_other_suffixes(tmp_path: Path) -> None:

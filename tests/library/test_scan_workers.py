@@ -56,6 +56,24 @@ def test_a_crash_or_a_hang_costs_one_file(tmp_path: Path, clip: Path, workers: i
     assert len(read_results(tmp_path / "keys.csv")) == 7
 
 
+def test_faults_of_the_machine_are_tried_again(tmp_path: Path, clip: Path) -> None:
+    names = ("denied-1.wav", "crowded-1.wav", "starved-1.wav", "killed-1.wav")
+    folder = library(tmp_path / "music", clip, "a.wav", *names)
+    output = tmp_path / "keys.csv"
+    first = scan([folder], output, workers=1, estimator="scan_estimators:Fragile")
+    assert {path.name: error for path, error in first.failed} == {
+        "denied-1.wav": "Permission denied",
+        "crowded-1.wav": "Too many open files",
+        "starved-1.wav": "not enough memory",
+        "killed-1.wav": "the worker process crashed (SIGKILL, perhaps for want of memory)",
+    }
+    (tmp_path / ".keys.csv.a1_b2c3d").write_text("of a killed run")
+    again = scan([folder], output, workers=1)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["keys.csv", "music"]
+    assert (again.analysed, again.kept, again.failed) == (4, 1, [])
+    assert again.keys == {"D major": 5}
+
+
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is watched on Linux")
 def test_too_much_memory_costs_one_file(tmp_path: Path, clip: Path) -> None:
     folder = library(tmp_path / "music", clip, *GOOD, "greedy-1.wav")

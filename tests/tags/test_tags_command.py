@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from cli_tools import ROOT, call, music
+from stonekey.library.lock import take
 from tag_files import make
 
 from stonekey.keys import Key
@@ -266,10 +267,32 @@ def test_killed_before_the_copy_replaces_the_file(library: Path) -> None:
     assert path.read_bytes() == before
     left = [p.name for p in library.iterdir() if p.name.startswith(".stonekey-")]
     assert len(left) == 1  # hidden, so no recording to the next run
-    assert call("tag", "--undo") == 0  # the journal has it, but its turn never came
+    with (library / left[0]).open("rb") as stream:  # as long as its process works on it
+        take(stream.fileno())
+        assert call("tag", "--undo") == 0  # the journal has it, but its turn never came
+        assert (library / left[0]).exists()
     assert path.read_bytes() == before
     assert call("tag", library, "--write") == 0
     assert read_key(path) == KEY
+    assert len(list(library.iterdir())) == 3  # the copy is gone
+
+
+@pytest.mark.parametrize("rubbish", [b"\x00\xff\n", b"{}\n", b"[[[[\n", b'{"path": 3}\n', b"cut"])
+def test_undo_of_a_journal_with_a_rubbish_line(
+    library: Path, capsys: Capture, rubbish: bytes
+) -> None:
+    assert call("tag", library, "--write") == 0
+    [journal] = journal_folder().glob("*.jsonl")
+    entries = [json.loads(line) for line in journal.read_text().splitlines()]
+    with journal.open("ab") as stream:
+        stream.write(rubbish)
+    torn = not rubbish.endswith(b"\n")
+    assert call("tag", "--undo") == (0 if torn else 1)
+    assert ("damaged lines (1)" in capsys.readouterr().err) is not torn
+    assert {read_key(path) for path in library.iterdir()} == {None}
+    assert len(entries) == 3
+    left = [path.read_bytes() for path in journal_folder().iterdir()]
+    assert left == ([] if torn else [rubbish])
 
 
 def test_two_runs_at_once(library: Path) -> None:

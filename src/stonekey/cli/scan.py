@@ -104,9 +104,9 @@ def scan(
     if progress is None:
         progress = sys.stderr is not None and sys.stderr.isatty()
     with told_errors(), Interrupt() as interrupt, ExitStack() as stack:
+        from stonekey.library.base import StoreError, StoreWriteError
         from stonekey.library.run import ScanError
         from stonekey.library.run import scan as run
-        from stonekey.library.store import StoreError
 
         ticks: list[Iterator[Any]] = []
 
@@ -148,8 +148,7 @@ def scan(
         except ScanError as error:
             fail(str(error), 1)
         except StoreError as error:
-            # Before the first result it is the choice of file that is wrong.
-            fail(str(error), 1 if "cannot be written" in str(error) else 2)
+            fail(str(error), 1 if isinstance(error, StoreWriteError) else 2)
     tell(json_text(_as_json(summary)) if as_json else _text(summary))
     if summary.interrupted:
         say("stonekey: interrupted; the same command goes on from here")

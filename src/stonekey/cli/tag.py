@@ -220,8 +220,11 @@ class _Run:
         from stonekey.tags.formats import open_tags
         from stonekey.tags.journal import Journal, journal_folder
         from stonekey.tags.tagging import tag_file
+        from stonekey.tags.writing import sweep
 
         journal = stack.enter_context(Journal(journal_folder())) if write else None
+        if write:
+            sweep(files)
 
         def one(path: Path) -> Outcome:
             self._interrupt.working = True  # Ctrl-C stops an analysis but not a replacement
@@ -242,8 +245,14 @@ class _Run:
         """Outcomes as they come; what could not be restored stays in the journal."""
         from stonekey.tags.journal import journal_folder, keep_only, last_run
         from stonekey.tags.tagging import undo_file
+        from stonekey.tags.writing import sweep
 
-        journal, entries = stack.enter_context(last_run(journal_folder()))
+        def note(kept: Path, lines: int) -> None:
+            self.counts["failed"] += lines
+            say(f"stonekey: the journal has damaged lines ({lines}), which are kept in {kept}")
+
+        journal, entries = stack.enter_context(last_run(journal_folder(), note))
+        sweep(Path(entry.path) for entry in entries)
         left = dict.fromkeys(range(len(entries)))
         stack.callback(lambda: keep_only(journal, [entries[i] for i in left]))
         for i in self._tracked(list(left), stack):

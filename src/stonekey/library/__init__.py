@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stonekey.library.base import StoreError
     from stonekey.library.result import Result
     from stonekey.library.run import ScanError, Summary, scan
-    from stonekey.library.store import StoreError, read_results
+    from stonekey.library.store import read_results
 
 _HOME = {
     "Result": "stonekey.library.result",
     "ScanError": "stonekey.library.run",
-    "StoreError": "stonekey.library.store",
+    "StoreError": "stonekey.library.base",
     "Summary": "stonekey.library.run",
     "read_results": "stonekey.library.store",
     "scan": "stonekey.library.run",

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from stonekey.files import write_atomically
+from stonekey.library.base import Store, StoreError
+from stonekey.library.lines import LineStore
 from stonekey.library.result import FIELDS, REALS, Result
-from stonekey.library.store import LineStore, Store, StoreError
 
 
 def journal_path(path: Path) -> Path:
@@ -24,16 +25,22 @@ class ParquetStore(Store):
         _pyarrow()  # now, not after hours of work
         self._journal = LineStore(journal_path(path))
 
-    def read(self) -> list[Result]:
+    def read(self, ours: bool = False) -> list[Result]:
         """See `Store.read`."""
-        if self._journal.path.exists():
-            return self._journal.read()
-        if not self.path.exists():
-            return []
         parquet = _pyarrow()
         try:
+            # Also where the journal counts: it is this file that the run will replace.
+            known = not ours or not self.path.exists()
+            if not known and parquet.read_schema(self.path).names != list(FIELDS):
+                raise ValueError("other columns")
+            if self._journal.path.exists():
+                return self._journal.read(ours)
+            if not self.path.exists():
+                return []
             rows = parquet.read_table(self.path).to_pylist()
             return [Result.from_dict(row) for row in rows]
+        except StoreError:
+            raise
         except Exception as error:  # pyarrow's errors share no base class but Exception
             raise StoreError(f"{self.path}: not an output of stonekey scan: {error}") from error
 

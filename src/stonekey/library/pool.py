@@ -101,7 +101,10 @@ class Worker:
         if line.endswith(b"\n"):
             answer: Answer = json.loads(line)
             return answer
-        return {"error": self._reason or self._ending()}
+        if self._reason:
+            return {"error": self._reason}
+        error = self._ending()
+        return {"error": error, "passing": self._process.returncode == -9}
 
     def _ending(self) -> str:
         code = self._process.wait()

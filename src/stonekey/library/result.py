@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -138,6 +139,18 @@ class Result:
             warnings=tuple(warnings),
         )
         for name in REALS:
-            given[name] = None if given[name] is None else float(given[name])
-        given["size"] = None if given["size"] is None else int(given["size"])
-        return cls(**given)
+            given[name] = None if given[name] is None else _number(given[name])
+        given["size"] = None if given["size"] is None else int(_number(given["size"]))
+        texts = [given[name] for name in FIELDS if name not in (*REALS, "path", "size", "warnings")]
+        if not all(text is None or isinstance(text, str) for text in (*texts, *given["warnings"])):
+            raise ValueError("a list or number where text should be")
+        result = cls(**given)
+        _ = result.label  # an error here, not in the middle of a run
+        return result
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value} where a number should be")
+    return number

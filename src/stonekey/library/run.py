@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import time
@@ -14,10 +15,11 @@ from typing import Any
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.files import LockedError, core_count, locked, sha256
 from stonekey.keys import NOTATIONS, Key, KeySignature
+from stonekey.library.base import Store
 from stonekey.library.pool import GIGABYTE, Answer, Pool, WorkerStartError
 from stonekey.library.result import Result
 from stonekey.library.sources import Found, find
-from stonekey.library.store import Store, open_store
+from stonekey.library.store import open_store
 from stonekey.library.worker import WorkerSettings
 from stonekey.model.registry import DEFAULT_MODEL, find_model
 from stonekey.text import one_line
@@ -140,6 +142,7 @@ def scan(
     )
     try:
         with locked(path.with_name(f".{path.name}.lock")):
+            _sweep(path)
             found = find(sources, extensions)
             try:
                 todo = run.plan(found, retry_failed, prune)
@@ -160,6 +163,12 @@ def scan(
         raise ScanError(f"the workers cannot start: {error}") from error
     run.summary.seconds = time.monotonic() - began
     return run.summary
+
+
+def _sweep(path: Path) -> None:
+    """Remove what `write_atomically` left of a killed run; the lock is held."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.????????"):
+        left.unlink(missing_ok=True)
 
 
 def _fingerprint(weights: Path, settings: EstimatorSettings) -> str:
@@ -188,7 +197,7 @@ class _Run:
     def plan(self, found: Found, retry_failed: bool, prune: bool) -> list[Path]:
         """Bring the output into shape for this run; returns the files to analyse."""
         todo = set(found.files)
-        for result in self.store.read():
+        for result in self.store.read(ours=True):
             status = found.files.get(result.path)
             if status is None:
                 if prune:
@@ -227,7 +236,8 @@ class _Run:
             size=answer.get("size", status[0]),
             mtime=answer.get("mtime", status[1]),
             model=one_line(model),
-            fingerprint=self._fingerprint,
+            # Without one the file is tried again in the next run.
+            fingerprint="" if answer.get("passing") else self._fingerprint,
             confidence=answer.get("confidence"),
             duration=answer.get("duration"),
             tuning=answer.get("tuning"),
@@ -257,7 +267,7 @@ class _Run:
         counts: Counter[str] = Counter()
         for path in found.files:
             result = self._results.get(path)
-            if result is None or result.fingerprint != self._fingerprint:
+            if result is None or result.fingerprint not in (self._fingerprint, ""):
                 continue
             if result.error is not None:
                 summary.failed.append((path, result.error))

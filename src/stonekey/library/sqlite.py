@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from stonekey.library.base import Store, StoreError
 from stonekey.library.result import FIELDS, REALS, SEPARATOR, Result
-from stonekey.library.store import Store, StoreError
 
 _TYPES = {"size": "INTEGER", **dict.fromkeys(REALS, "REAL")}
 _COLUMNS = ", ".join(
@@ -32,23 +32,26 @@ class SqliteStore(Store):
             self._open = sqlite3.connect(self.path, isolation_level=None)
         return self._open
 
-    def read(self) -> list[Result]:
+    def read(self, ours: bool = False) -> list[Result]:
         """See `Store.read`."""
         if not self.path.exists() or not self.path.stat().st_size:
             return []
         try:
             database = self._connection()
-            tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            names = [name for (name,) in tables]
+            # Somebody's index is no harm; a trigger or view of theirs would be.
+            parts = database.execute("SELECT name FROM sqlite_master WHERE type != 'index'")
+            names = [name for (name,) in parts]
             if not names:  # a run killed before its first transaction
                 return []
             columns = [row[1] for row in database.execute("PRAGMA table_info(keys)")]
-            if columns != list(FIELDS):
+            if "keys" not in names or (ours and len(names) > 1) or columns != list(FIELDS):
                 raise StoreError(f"{self.path}: a database, but not an output of stonekey scan")
             rows = database.execute("SELECT * FROM keys ORDER BY rowid").fetchall()
+            return [Result.from_dict(dict(zip(FIELDS, row, strict=True))) for row in rows]
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: cannot be read: {error}") from error
-        return [Result.from_dict(dict(zip(FIELDS, row, strict=True))) for row in rows]
+        except (ValueError, TypeError) as error:
+            raise StoreError(f"{self.path}: not an output of stonekey scan: {error}") from error
 
     def rewrite(self, results: Iterable[Result]) -> None:
         """See `Store.rewrite`."""

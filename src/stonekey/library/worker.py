@@ -7,6 +7,7 @@ that a decoder prints goes elsewhere.
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import json
 import os
@@ -22,6 +23,13 @@ from typing import Any
 from stonekey.estimate.result import KeyEstimate
 from stonekey.text import json_text
 
+_PASSING = frozenset(
+    getattr(errno, name)
+    for name in (
+        "EACCES", "EAGAIN", "EDQUOT", "EMFILE", "ENFILE", "ENOENT", "ENOMEM", "ENOSPC", "ESTALE",
+    )
+    if hasattr(errno, name)
+)  # fmt: skip
 # Beyond the limit that the parent keeps: only a worker without a parent gets this far.
 ORPHAN_SECONDS = 10.0
 
@@ -101,10 +109,8 @@ def _answer(
         if skip_tagged and (tag := _tagged_key(path)):
             return {**answer, "tag": tag}
         estimate = estimator(path)
-    except MemoryError:
-        return {**answer, "error": "not enough memory"}
     except Exception as error:  # one bad file must not end the run, whatever is wrong
-        return {**answer, "error": reason(error)}
+        return {**answer, "error": reason(error), "passing": passing(error)}
     return {
         **answer,
         "label": estimate.label and str(estimate.label),
@@ -113,6 +119,16 @@ def _answer(
         "tuning": None if estimate.tuning is None else round(estimate.tuning, 1),
         "warnings": list(estimate.warnings),
     }
+
+
+def passing(error: BaseException) -> bool:
+    """Whether the machine is at fault, or somebody's settings, and not what the file holds."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, MemoryError) or (isinstance(seen, OSError) and seen.errno in _PASSING):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 def _tagged_key(path: Path) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -118,11 +118,18 @@ def turn(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def last_run(folder: Path) -> Iterator[tuple[Path, list[Entry]]]:
+def last_run(
+    folder: Path, on_damage: Callable[[Path, int], object] = lambda kept, lines: None
+) -> Iterator[tuple[Path, list[Entry]]]:
     """The newest journal, held against other processes, with its entries, last one first.
 
+    Args:
+        folder: where the journals are.
+        on_damage: called when lines cannot be read, with the file beside the journal in which they
+            are kept and how many they are; the others count.
+
     Raises:
-        ValueError: when there is none, it is in use, or it is damaged.
+        ValueError: when there is none, or it is in use.
     """
     found = _journals(folder)
     if not found:
@@ -138,12 +145,29 @@ def last_run(folder: Path) -> Iterator[tuple[Path, list[Entry]]]:
         try:
             # What follows the last line end was cut off by a crash, before its file changed.
             lines = path.read_bytes().split(b"\n")[:-1]
-            entries = [Entry(**json.loads(line)) for line in lines]
         except FileNotFoundError:
             raise ValueError("the last run has just been undone by another process") from None
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{path}: damaged, cannot be undone: {error}") from error
-        yield path, entries[::-1]
+        read = [(_entry(line), line) for line in lines]
+        if damaged := [line + b"\n" for entry, line in read if entry is None]:
+            kept = path.with_suffix(".damaged")
+            write_atomically(kept, lambda temporary: temporary.write_bytes(b"".join(damaged)))
+            on_damage(kept, len(damaged))
+        yield path, [entry for entry, _ in read if entry is not None][::-1]
+
+
+def _entry(line: bytes) -> Entry | None:
+    """The entry in a line, None when it holds none."""
+    try:
+        entry = Entry(**json.loads(line))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    states = [*entry.before, *entry.after] if _are(list, entry.before, entry.after) else [None]
+    right = _are(str, entry.path) and _are(int, *states) and _are(dict, entry.fields)
+    return entry if right and "\0" not in entry.path else None
+
+
+def _are(kind: type, *values: object) -> bool:
+    return all(isinstance(value, kind) for value in values)
 
 
 def keep_only(path: Path, entries: Iterable[Entry]) -> None:

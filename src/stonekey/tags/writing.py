@@ -6,15 +6,17 @@ import hashlib
 import os
 import shutil
 import stat
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
+from stonekey.files import take
 from stonekey.tags.base import TagError, told_as_tag_errors
 
 # Hidden, so that a copy left behind by a crash is not taken for a recording.
-PREFIX = ".stonekey-"
+PREFIX = ".stonekey-copy-"
 
 
 class ChangedError(TagError):
@@ -63,8 +65,8 @@ def rewrite(
             handle, name = tempfile.mkstemp(suffix=real.suffix, prefix=PREFIX, dir=real.parent)
         except PermissionError:
             raise TagError(path, f"its folder {real.parent} is read-only") from None
-        os.close(handle)
         copy = Path(name)
+        held = _held(handle)
         try:
             shutil.copyfile(real, copy)
             edit(copy)
@@ -80,8 +82,36 @@ def rewrite(
                 copy.replace(real)
         finally:
             copy.unlink(missing_ok=True)
+            if held:
+                os.close(handle)
         with suppress(OSError):  # not every system can open a folder
             _sync(real.parent)
+
+
+def _held(handle: int) -> bool:
+    """Lock a copy while this process works on it, where an open file is not in the way."""
+    if sys.platform == "win32":
+        os.close(handle)
+        return False
+    with suppress(OSError):  # a file system without locks: the sweep has none either
+        take(handle)
+    return True
+
+
+def sweep(files: Iterable[Path]) -> None:
+    """Remove the copies that killed runs left in the folders of these files.
+
+    A copy that a running process works on is locked, and stays.
+    """
+    for folder in {Path(os.path.realpath(path)).parent for path in files}:
+        for left in folder.glob(f"{PREFIX}????????.*"):
+            with suppress(OSError):  # in use, or not ours
+                handle = os.open(left, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+                try:
+                    take(handle)
+                finally:
+                    os.close(handle)
+                left.unlink()
 
 
 def _like(copy: Path, before: os.stat_result, real: Path) -> None:
