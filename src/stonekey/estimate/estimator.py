@@ -272,7 +272,7 @@ class KeyEstimator:
         """Repeat a clip that is too short for the network.
 
         Of silence, mirror images and repetition, repetition did best on clips of 1 to 2.9 s,
-        and somewhat better over two lengths of the minimum than over one (docs/results.md).
+        and somewhat better over two lengths of the minimum than over one (recipes/LOG.md).
         """
         arch, front_end = self.info.architecture, self.info.front_end
         minimum = front_end.sample_rate
