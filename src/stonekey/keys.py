@@ -13,6 +13,9 @@ from typing import Literal
 
 Mode = Literal["major", "minor"]
 
+# The answer, and the label, where there is no key.
+NO_KEY = "no key"
+
 NOTATIONS = ("musical", "sharps", "flats", "short", "camelot", "openkey")
 
 _SHARPS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")

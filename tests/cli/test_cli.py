@@ -58,7 +58,8 @@ def test_a_command_is_not_hidden_by_a_file_of_its_name(
 
 
 @pytest.mark.parametrize(
-    ("word", "hint"), [("modles", "did you mean 'models'?"), ("zzzz", "commands: predict, models")]
+    ("word", "hint"),
+    [("modles", "did you mean 'models'?"), ("zzzz", "commands: predict, timeline")],
 )
 def test_a_mistyped_command(word: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -33,11 +33,37 @@ Model = Annotated[
         autocompletion=complete_model,
     ),
 ]
-Notation = Annotated[str, typer.Option("--notation", "-n", help=f"{', '.join(NOTATIONS)}.")]
+
+
+def notation_option(remark: str = "") -> Any:
+    """The option --notation; ``remark`` says what else there is to say of it."""
+    text = f"{', '.join(NOTATIONS)}{remark}."
+    return typer.Option("--notation", "-n", help=text, callback=_a_notation)
+
+
+def _a_notation(value: str) -> str:
+    return one_of("--notation", value, NOTATIONS)
+
+
+def one_of(option: str, given: str, choices: Iterable[str]) -> str:
+    """A choice, checked: another word ends the command as bad usage."""
+    if given not in choices:
+        fail(f"{option} must be one of {', '.join(choices)}, got '{given}'")
+    return given
+
+
+def _words(given: list[str] | None) -> list[str] | None:
+    """The words of an option that may be repeated or hold commas; None where there are none."""
+    return [w.strip() for one in given or () for w in one.split(",") if w.strip()] or None
+
+
+Notation = Annotated[str, notation_option()]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.")]
 Extension = Annotated[
     list[str] | None,
-    typer.Option("--extension", "-e", help="In folders take only these, such as mp3."),
+    typer.Option(
+        "--extension", "-e", help="In folders take only these, such as mp3.", callback=_words
+    ),
 ]
 Hop = Annotated[float, typer.Option(help="Seconds from window to window, 1 to 15.", metavar="S")]
 Window = Annotated[

@@ -17,10 +17,10 @@ from stonekey.cli.common import (
     say,
     told_errors,
 )
-from stonekey.cli.output import check_output
-from stonekey.cli.tracks import FORMATS, chosen_format, write_tracks
-from stonekey.keys import NOTATIONS, ClassLabel, Key, KeySignature
+from stonekey.cli.output import check_output, chosen_format, format_option, write_result
+from stonekey.keys import ClassLabel, Key, KeySignature
 from stonekey.model.registry import DEFAULT_MODEL
+from stonekey.output.tracks import TRACKS, TrackList
 
 COLUMNS = ("path", "key", "move", "distance", "confidence")
 
@@ -47,14 +47,7 @@ def mix(
         typer.Option(min=0, max=1, help="Leave out keys of a lower confidence.", metavar="X"),
     ] = 0.0,
     notation: Notation = "musical",
-    format: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            "-f",
-            help=f"{', '.join(FORMATS)}. By default from the suffix of --output, else text.",
-        ),
-    ] = None,
+    format: Annotated[str | None, format_option(TRACKS, "text")] = None,
     output: Output = None,
     force: Force = False,
     model: Model = DEFAULT_MODEL,
@@ -76,9 +69,7 @@ def mix(
 
       stonekey mix "E flat minor" -l keys.csv --moves energy --notation camelot
     """
-    form = chosen_format(format, output, "text")
-    if notation not in NOTATIONS:
-        fail(f"--notation must be one of {', '.join(NOTATIONS)}, got '{notation}'")
+    form = chosen_format(TRACKS, format, output, "text")
     check_output(output, force, reads=[library])
     with told_errors():
         from stonekey.audio.playlists import Entry
@@ -100,14 +91,14 @@ def mix(
         )
         if not matches:
             say(f"stonekey: no track of {library} goes with {label.format(notation)}")
-        write_tracks(
+        tracks = TrackList(
             [match.as_dict(notation) for match in matches],
             [Entry(match.result.path, match.result.duration) for match in matches],
             COLUMNS,
-            form,
-            output,
             about,
+            output,
         )
+        write_result(lambda stream: form.write(tracks, stream), output)
 
 
 def _asked(what: str, model: str, notation: str) -> tuple[ClassLabel, dict[str, Any]]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import typer
 
-from stonekey.cli.common import fail
+from stonekey.cli.common import fail, one_of
+from stonekey.output.formats import Format, Write
 from stonekey.text import printable
 
 
@@ -47,6 +48,25 @@ def _is_recording(path: Path) -> bool:
     from stonekey.audio.files import AUDIO_EXTENSIONS, VIDEO_EXTENSIONS
 
     return path.suffix.lower().lstrip(".") in AUDIO_EXTENSIONS | VIDEO_EXTENSIONS
+
+
+def format_option(formats: Mapping[str, Format[Any]], otherwise: str) -> Any:
+    """The option --format of a command that writes in one of these."""
+    endings = any(form.suffixes for form in formats.values())
+    by_default = "By default from the suffix of --output, else " if endings else "By default "
+    return typer.Option("--format", "-f", help=f"{', '.join(formats)}. {by_default}{otherwise}.")
+
+
+def chosen_format(
+    formats: Mapping[str, Format[Write]], name: str | None, output: Path | None, default: str
+) -> Format[Write]:
+    """The format asked for, that of the output's suffix, or the default."""
+    if name is None and output is not None:
+        suffix = output.suffix.lower()
+        name = next((form.name for form in formats.values() if suffix in form.suffixes), None)
+        if name is None:
+            fail(f"{output}: no format goes with this suffix; give --format")
+    return formats[one_of("--format", name or default, formats)]
 
 
 def check_folder(folder: Path | None, force: bool) -> None:

@@ -16,13 +16,14 @@ from stonekey.cli.common import (
     Model,
     Output,
     fail,
+    notation_option,
+    one_of,
     say,
     told_errors,
 )
-from stonekey.cli.output import check_output
-from stonekey.cli.tracks import FORMATS, chosen_format, write_tracks
-from stonekey.keys import NOTATIONS
+from stonekey.cli.output import check_output, chosen_format, format_option, write_result
 from stonekey.model.registry import DEFAULT_MODEL
+from stonekey.output.tracks import TRACKS, TrackList
 from stonekey.text import reason, shown
 
 if TYPE_CHECKING:
@@ -51,21 +52,12 @@ def playlist(
     ] = "key",
     output: Output = None,
     force: Force = False,
-    format: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            "-f",
-            help=f"{', '.join(FORMATS)}. By default from the suffix of --output, else m3u.",
-        ),
-    ] = None,
+    format: Annotated[str | None, format_option(TRACKS, "m3u")] = None,
     min_confidence: Annotated[
         float,
         typer.Option(min=0, max=1, help="A key below it counts as none.", metavar="X"),
     ] = 0.0,
-    notation: Annotated[
-        str, typer.Option("--notation", "-n", help=f"{', '.join(NOTATIONS)}; not of m3u.")
-    ] = "musical",
+    notation: Annotated[str, notation_option("; m3u has none")] = "musical",
     model: Model = DEFAULT_MODEL,
 ) -> None:
     """Sort tracks by key, as a playlist.
@@ -84,10 +76,8 @@ def playlist(
 
       stonekey playlist set.m3u -l keys.csv --format json
     """
-    form = chosen_format(format, output, "m3u")
-    for option, given, choices in (("--order", order, ORDERS), ("--notation", notation, NOTATIONS)):
-        if given not in choices:
-            fail(f"{option} must be one of {', '.join(choices)}, got '{given}'")
+    form = chosen_format(TRACKS, format, output, "m3u")
+    one_of("--order", order, ORDERS)
     if not sources and library is None:
         fail("give playlists, files or folders, or --library FILE")
     check_output(output, force, reads=[library] if library else ())
@@ -118,7 +108,8 @@ def playlist(
             for result in results
         ]
         entries = [Entry(result.path, result.duration) for result in results]
-        write_tracks(records, entries, COLUMNS, form, output)
+        tracks = TrackList(records, entries, COLUMNS, output=output)
+        write_result(lambda stream: form.write(tracks, stream), output)
     if lost or (sources and any(result.error for result in results)):
         raise typer.Exit(1)
 

@@ -19,7 +19,6 @@ from stonekey.cli.common import (
 from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_output
 from stonekey.estimate.settings import EstimatorSettings
-from stonekey.keys import NOTATIONS
 from stonekey.model.registry import DEFAULT_MODEL
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -56,8 +55,6 @@ def plot(
     """
     if output.suffix.lower() not in SUFFIXES:
         fail(f"{output}: the picture's name must end in {', '.join(SUFFIXES)}")
-    if notation not in NOTATIONS:
-        fail(f"--notation must be one of {', '.join(NOTATIONS)}, got '{notation}'")
     check_output(output, force, reads=[file])
     with told_errors():
         try:

@@ -25,21 +25,16 @@ from stonekey.cli.common import (
     told_errors,
 )
 from stonekey.cli.options import with_settings
-from stonekey.cli.output import check_output, write_result
+from stonekey.cli.output import check_output, chosen_format, format_option, write_result
 from stonekey.estimate.settings import EstimatorSettings
-from stonekey.keys import NOTATIONS
 from stonekey.model.registry import DEFAULT_MODEL
+from stonekey.output.formats import Format
+from stonekey.output.recordings import RECORDINGS, Writer
 from stonekey.text import reason, shown
 
 if TYPE_CHECKING:
     from stonekey.estimate.estimator import KeyEstimator
     from stonekey.output.records import FileResult, Layout
-
-FORMATS = ("table", "tsv", "json", "jsonl", "csv", "npz")
-SUFFIXES = {
-    ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".npz": "npz",
-    ".tsv": "tsv", ".txt": "tsv",
-}  # fmt: skip
 
 
 @with_settings()
@@ -51,13 +46,7 @@ def predict(
     ],
     model: Model = DEFAULT_MODEL,
     format: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            "-f",
-            help=f"{', '.join(FORMATS)}. By default from the suffix of --output, else table on "
-            "a terminal and tsv otherwise.",
-        ),
+        str | None, format_option(RECORDINGS, "table on a terminal and tsv otherwise")
     ] = None,
     output: Output = None,
     force: Force = False,
@@ -97,9 +86,10 @@ def predict(
 
       stonekey music/ -e flac --format jsonl --output keys.jsonl
     """
-    form = _format(format, output)
-    if notation not in NOTATIONS:
-        fail(f"--notation must be one of {', '.join(NOTATIONS)}, got '{notation}'")
+    default = "table" if _is_terminal("stdout") else "tsv"
+    form = chosen_format(RECORDINGS, format, output, default)
+    if form.name == "npz" and output is None and _is_terminal("stdout"):
+        fail("--format npz is binary: give --output FILE.npz")
     check_output(output, force, reads=paths)
     with told_errors():
         from stonekey.estimate.estimator import KeyEstimator
@@ -111,9 +101,13 @@ def predict(
             settings = replace(settings, threads=1)
         estimator = KeyEstimator(model, settings=settings)
         single = len(paths) == 1 and files == paths
-        layout = Layout(estimator.info.name, estimator.class_table, notation, top, single)
+        layout = Layout(
+            estimator.info.name, estimator.class_table, notation, top, single, output is None
+        )
         if progress is None:
-            to_terminal = output is None and form not in ("table", "npz") and _is_terminal("stdout")
+            to_terminal = (
+                output is None and form.name not in ("table", "npz") and _is_terminal("stdout")
+            )
             progress = len(files) > 1 and _is_terminal("stderr") and not to_terminal
         if not files and not unlisted:
             kind = f"{'/'.join(extension)} files" if extension else "audio files"
@@ -128,20 +122,6 @@ def predict(
         raise typer.Exit(1)
 
 
-def _format(name: str | None, output: Path | None) -> str:
-    if name is None and output is not None:
-        name = SUFFIXES.get(output.suffix.lower())
-        if name is None:
-            fail(f"{output}: no format goes with this suffix; give --format")
-    elif name is None:
-        name = "table" if _is_terminal("stdout") else "tsv"
-    if name not in FORMATS:
-        fail(f"--format must be one of {', '.join(FORMATS)}, got '{name}'")
-    if name == "npz" and output is None and _is_terminal("stdout"):
-        fail("--format npz is binary: give --output FILE.npz")
-    return name
-
-
 def _is_terminal(name: str) -> bool:
     stream = getattr(sys, name)
     return stream is not None and stream.isatty()
@@ -153,13 +133,12 @@ def _find(
     """Files to read, and folders that cannot be listed with the reason."""
     from stonekey.audio.files import find_audio_files, listing_problem
 
-    endings = [e.strip() for given in extension or () for e in given.split(",") if e.strip()]
     unlisted: list[tuple[Path, str]] = []
 
     def note(folder: Path, error: OSError) -> None:
         unlisted.append((folder, listing_problem(error)))
 
-    return find_audio_files(paths, endings or None, note), unlisted
+    return find_audio_files(paths, extension, note), unlisted
 
 
 class _Run:
@@ -246,18 +225,13 @@ class _Run:
         return result
 
 
-def _write(results: Iterator[FileResult], form: str, output: Path | None, layout: Layout) -> None:
-    from stonekey.output.records import WRITERS
-
+def _write(
+    results: Iterator[FileResult], form: Format[Writer], output: Path | None, layout: Layout
+) -> None:
     def write(stream: BinaryIO) -> None:
         try:
-            if form == "table":
-                from stonekey.cli.table import write_table
-
-                write_table(results, stream, layout, terminal=output is None)
-            else:
-                WRITERS[form](results, stream, layout)
+            form.write(results, stream, layout)
         finally:
             results.close()  # type: ignore[attr-defined]
 
-    write_result(write, output, guarded=form != "table")
+    write_result(write, output, guarded=form.name != "table")

@@ -24,7 +24,6 @@ from stonekey.cli.common import (
 )
 from stonekey.cli.options import with_settings
 from stonekey.estimate.settings import EstimatorSettings
-from stonekey.keys import NOTATIONS
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.text import json_text, shown
 
@@ -99,8 +98,6 @@ def scan(
 
       stonekey scan ~/Music -o keys.jsonl -n camelot --min-confidence 0.5
     """
-    if notation not in NOTATIONS:
-        fail(f"--notation must be one of {', '.join(NOTATIONS)}, got '{notation}'")
     if progress is None:
         progress = sys.stderr is not None and sys.stderr.isatty()
     with told_errors(), Interrupt() as interrupt, ExitStack() as stack:
@@ -137,7 +134,7 @@ def scan(
                 skip_tagged=skip_tagged,
                 min_confidence=min_confidence,
                 notation=notation,
-                extensions=_endings(extension),
+                extensions=extension,
                 settings=settings,
                 retry_failed=retry_failed,
                 prune=prune,
@@ -155,10 +152,6 @@ def scan(
         raise typer.Exit(130)
     if summary.failed or not summary.files:
         raise typer.Exit(1)
-
-
-def _endings(given: list[str] | None) -> list[str] | None:
-    return [e.strip() for one in given or () for e in one.split(",") if e.strip()] or None
 
 
 def _as_json(summary: Summary) -> dict[str, Any]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
@@ -21,15 +19,18 @@ from stonekey.cli.common import (
     ShowProgress,
     WriteConfidence,
     fail,
+    notation_option,
+    one_of,
     say,
-    tell,
     told_errors,
 )
 from stonekey.cli.options import with_settings
+from stonekey.cli.output import write_result
 from stonekey.estimate.settings import EstimatorSettings
-from stonekey.keys import NOTATIONS, Key
+from stonekey.keys import Key
 from stonekey.model.registry import DEFAULT_MODEL
-from stonekey.text import csv_cells, display_name, json_text, printable, reason, shown
+from stonekey.output.formats import write_csv_rows, write_json_array, write_text_rows
+from stonekey.text import display_name, printable, reason, shown
 
 if TYPE_CHECKING:
     from stonekey.tags.tagging import Outcome, Settings
@@ -68,11 +69,9 @@ def tag(
     ] = None,
     notation: Annotated[
         str,
-        typer.Option(
-            "--notation",
-            "-n",
-            help=f"Of the --also fields and of what is printed: {', '.join(NOTATIONS)}. "
-            "The key field itself is always written as its standard says (short).",
+        notation_option(
+            ": of the --also fields and of what is printed. The key field itself is always "
+            "written as its standard says (short)"
         ),
     ] = "short",
     min_confidence: WriteConfidence = 0.0,
@@ -106,10 +105,9 @@ def tag(
 
       stonekey tag --undo
     """
-    _check_choice("--format", format, FORMATS)
-    _check_choice("--notation", notation, NOTATIONS)
+    one_of("--format", format, FORMATS)
     for field in also or ():
-        _check_choice("--also", field, ALSO)
+        one_of("--also", field, ALSO)
     if not 0 <= min_confidence <= 1:
         fail(f"--min-confidence must be from 0 to 1, got {min_confidence}")
     if undo and (paths or write or from_ or overwrite or also):
@@ -141,11 +139,6 @@ def tag(
         raise typer.Exit(130)
     if run.counts["failed"] or not run.counts:
         raise typer.Exit(1)
-
-
-def _check_choice(option: str, given: str, choices: tuple[str, ...]) -> None:
-    if given not in choices:
-        fail(f"{option} must be one of {', '.join(choices)}, got '{given}'")
 
 
 class _Keys:
@@ -207,8 +200,7 @@ class _Run:
             self.counts["failed"] += 1
             say(f"stonekey: {shown(folder)}: {listing_problem(error)}")
 
-        endings = [e.strip() for given in extension or () for e in given.split(",") if e.strip()]
-        files = find_audio_files(paths, endings or None, note)
+        files = find_audio_files(paths, extension, note)
         if not files:
             say("stonekey: no audio files")
         return files
@@ -295,27 +287,19 @@ def _print(outcomes: Iterator[Outcome], form: str, notation: str) -> None:
     from stonekey.tags.tagging import as_record
 
     records = (as_record(o, notation, display_name(o.path)) for o in outcomes)
-    if form == "json":
-        separator = "[\n"
-        for record in records:
-            print(separator + json_text(record), end="", flush=True)
-            separator = ",\n"
-        print("[]" if separator == "[\n" else "\n]")
-    elif form == "csv":
-        tell(_csv_line(dict(zip(COLUMNS, COLUMNS, strict=True))))
-        for record in records:
-            tell(_csv_line(csv_cells(record, paths=("file",))))
-    elif sys.stdout.isatty():
+
+    def write(stream: BinaryIO) -> None:
+        if form == "json":
+            write_json_array(records, stream)
+        elif form == "csv":
+            write_csv_rows(records, COLUMNS, stream, paths=("file",))
+        else:
+            write_text_rows(map(_cells, records), stream)
+
+    if form == "text" and sys.stdout.isatty():
         _print_table(records)
     else:
-        for record in records:
-            print("\t".join(_cells(record)), flush=True)
-
-
-def _csv_line(row: dict[str, Any]) -> str:
-    text = io.StringIO()
-    csv.DictWriter(text, COLUMNS, lineterminator="").writerow(row)
-    return text.getvalue()
+        write_result(write, None)
 
 
 def _cells(record: dict[str, Any]) -> list[str]:
@@ -323,7 +307,7 @@ def _cells(record: dict[str, Any]) -> list[str]:
     action = record["action"] + (", differs" if record["differs"] else "")
     confidence = f"{record['confidence']:.0%}" if record["confidence"] else ""
     cells = [record["file"], record["existing"] or "", record["key"] or "", confidence, action]
-    return [printable(cell) for cell in cells]
+    return cells
 
 
 def _print_table(records: Iterable[dict[str, Any]]) -> None:
@@ -337,7 +321,7 @@ def _print_table(records: Iterable[dict[str, Any]]) -> None:
     for name in ("In the tags", "Found", "Confidence", "Action"):
         table.add_column(name, no_wrap=True, justify="right" if name == "Confidence" else "left")
     for record in records:
-        table.add_row(*map(Text, _cells(record)))
+        table.add_row(*(Text(printable(cell)) for cell in _cells(record)))
     if table.row_count:
         Console().print(table)
 

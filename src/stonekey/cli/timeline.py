@@ -15,22 +15,18 @@ from stonekey.cli.common import (
     Notation,
     Output,
     Window,
-    fail,
     say,
     told_errors,
 )
 from stonekey.cli.options import with_settings
-from stonekey.cli.output import check_output, write_result
+from stonekey.cli.output import check_output, chosen_format, format_option, write_result
 from stonekey.estimate.settings import EstimatorSettings
-from stonekey.keys import NOTATIONS
 from stonekey.model.registry import DEFAULT_MODEL
+from stonekey.output.timeline import TIMELINES
 from stonekey.text import display_name, shown
 
 if TYPE_CHECKING:
-    from stonekey.estimate.timeline import Timeline
-
-FORMATS = ("table", "json", "csv", "jams", "audacity", "sonic")
-SUFFIXES = {".json": "json", ".csv": "csv", ".jams": "jams", ".txt": "audacity"}
+    pass
 
 
 @with_settings("overlap", "published_segments", "fast", "min_confidence", "min_clarity")
@@ -38,15 +34,7 @@ def timeline(
     *,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")],
     model: Model = DEFAULT_MODEL,
-    format: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            "-f",
-            help=f"{', '.join(FORMATS)}. By default from the suffix of --output "
-            "(.json, .csv, .jams; .txt for audacity), else table.",
-        ),
-    ] = None,
+    format: Annotated[str | None, format_option(TIMELINES, "table")] = None,
     output: Output = None,
     force: Force = False,
     hop: Hop = 2.0,
@@ -75,59 +63,17 @@ def timeline(
 
       stonekey timeline sonata.flac --format audacity --output labels.txt
     """
-    form = format or (SUFFIXES.get(output.suffix.lower()) if output else "table")
-    if form not in FORMATS:
-        if form is None:
-            fail(f"{output}: no format goes with this suffix; give --format")
-        fail(f"--format must be one of {', '.join(FORMATS)}, got '{form}'")
-    if notation not in NOTATIONS:
-        fail(f"--notation must be one of {', '.join(NOTATIONS)}, got '{notation}'")
+    form = chosen_format(TIMELINES, format, output, "table")
     check_output(output, force, reads=[file])
     with told_errors():
         from stonekey.estimate.timeline import confident, key_timeline, timeline_estimator
-        from stonekey.output.timeline import WRITERS
 
         estimator = timeline_estimator(model, hop, window, settings=settings)
         found = confident(key_timeline(file, estimator=estimator), min_confidence)
         for warning in found.warnings:
             say(f"stonekey: {shown(file)}: {warning}")
-        if form == "table":
-            text = _table(found, notation, to_terminal=output is None)
-        else:
-            text = WRITERS[form](found, display_name(file), notation)
+        table = form.name == "table"
+        more = {"colour": output is None and sys.stdout.isatty()} if table else {}
+        text = form.write(found, display_name(file), notation, **more)
         data = text.encode("utf-8", "replace")
-        write_result(lambda stream: stream.write(data), output, guarded=form != "table")
-
-
-def _table(timeline: Timeline, notation: str, to_terminal: bool) -> str:
-    """Spans, then modulations, for people."""
-    import io
-
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    from stonekey.output.timeline import NO_KEY, shown
-
-    spans = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("Start", "End", "Key", "Confidence"):
-        spans.add_column(name, justify="left" if name == "Key" else "right")
-    for span in timeline.spans:
-        cells = shown(span.label, notation), f"{span.confidence:.0%}"
-        spans.add_row(_clock(span.start), _clock(span.end), *cells)
-    colour = to_terminal and sys.stdout.isatty()
-    text = io.StringIO()
-    console = Console(file=text, force_terminal=colour, width=100)
-    if timeline.spans:
-        console.print(spans)
-    else:
-        console.print(NO_KEY)
-    for change in timeline.modulations:
-        names = f"{shown(change.before, notation)} to {shown(change.after, notation)}"
-        console.print(f"{_clock(change.time)}  {names}, confidence {change.confidence:.0%}")
-    return text.getvalue()
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"
+        write_result(lambda stream: stream.write(data), output, guarded=not table)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stonekey.keys import ClassLabel, Key, KeySignature
+from stonekey.keys import NO_KEY, ClassLabel, Key, KeySignature
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class KeyEstimate:
         return self.key if self.key is not None else self.signature
 
     def __str__(self) -> str:
-        return "no key" if self.label is None else str(self.label)
+        return NO_KEY if self.label is None else str(self.label)
 
     def top(self, count: int) -> list[tuple[ClassLabel, float]]:
         """The ``count`` most probable labels, best first; equal ones in the model's order."""

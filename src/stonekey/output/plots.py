@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from stonekey.estimate.result import KeyEstimate
 from stonekey.estimate.timeline import Timeline
-from stonekey.keys import ClassLabel, Key, KeySignature
+from stonekey.keys import NO_KEY, ClassLabel, Key, KeySignature
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -189,7 +189,7 @@ def _name_spans(axes: Axes, timeline: Timeline, notation: str) -> None:
     """The keys above their spans, where there is room."""
     for span in timeline.spans:
         share = (span.end - span.start) / timeline.duration
-        name = "no key" if span.label is None else _text(span.label, notation)
+        name = NO_KEY if span.label is None else _text(span.label, notation)
         if share >= 0.013 * len(name) + 0.01:
             axes.annotate(
                 name, ((span.start + span.end) / 2, 11.5), (0, 4), textcoords="offset points",
@@ -231,7 +231,7 @@ def _draw_circle(
             ha="center", va="center", fontsize=9, linespacing=1.15, zorder=4,
             color="white" if dark else "0.1", fontweight="bold" if best else "normal",
         )  # fmt: skip
-    answer = "no key" if estimate.label is None else _text(estimate.label, "musical", "\n")
+    answer = NO_KEY if estimate.label is None else _text(estimate.label, "musical", "\n")
     axes.text(0, 0, answer, ha="center", va="center", fontsize=13, fontweight="bold")
     facts = [_shortened(warning, 44) for warning in estimate.warnings[:2]]
     if estimate.label is not None:

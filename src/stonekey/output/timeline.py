@@ -9,10 +9,9 @@ from typing import Any
 
 from stonekey import __version__
 from stonekey.estimate.timeline import KeySpan, Timeline
-from stonekey.keys import ClassLabel, Key
+from stonekey.keys import NO_KEY, ClassLabel, Key
+from stonekey.output.formats import Format, formats
 from stonekey.text import json_text
-
-NO_KEY = "no key"
 
 
 def shown(label: ClassLabel | None, notation: str) -> str:
@@ -156,10 +155,40 @@ def _sonic_row(span: KeySpan, notation: str) -> list[str]:
     return [times[0], f"{100 * span.confidence:.1f}", times[1], label]
 
 
-WRITERS: dict[str, Callable[[Timeline, str, str], str]] = {
-    "json": to_json,
-    "csv": to_csv,
-    "jams": to_jams,
-    "audacity": to_audacity,
-    "sonic": to_sonic,
-}
+def to_table(timeline: Timeline, file: str, notation: str = "musical", colour: bool = False) -> str:
+    """Spans, then modulations, for people."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    spans = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("Start", "End", "Key", "Confidence"):
+        spans.add_column(name, justify="left" if name == "Key" else "right")
+    for span in timeline.spans:
+        cells = shown(span.label, notation), f"{span.confidence:.0%}"
+        spans.add_row(_clock(span.start), _clock(span.end), *cells)
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=colour, width=100)
+    if timeline.spans:
+        console.print(spans)
+    else:
+        console.print(NO_KEY)
+    for change in timeline.modulations:
+        names = f"{shown(change.before, notation)} to {shown(change.after, notation)}"
+        console.print(f"{_clock(change.time)}  {names}, confidence {change.confidence:.0%}")
+    return text.getvalue()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+TIMELINES: dict[str, Format[Callable[..., str]]] = formats(
+    Format("table", to_table),
+    Format("json", to_json, (".json",)),
+    Format("csv", to_csv, (".csv",)),
+    Format("jams", to_jams, (".jams",)),
+    Format("audacity", to_audacity, (".txt",)),
+    Format("sonic", to_sonic),
+)
