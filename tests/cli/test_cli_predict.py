@@ -162,7 +162,7 @@ def test_extensions_and_an_empty_folder(album: Path, tmp_path: Path) -> None:
     nothing = run(album, "-e", "mp3,flac", "--format", "json")
     assert nothing.returncode == 1
     assert json.loads(nothing.stdout) == []
-    assert "no mp3,flac files" in nothing.stderr
+    assert "no mp3/flac files" in nothing.stderr
 
 
 @pytest.mark.parametrize(
