@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from stonekey.cli.common import fail, told_errors
-from stonekey.cli.evaluate import check_extra, check_folder, check_tracks, progress_watch, show
+from stonekey.cli.evaluate import check_figures, check_folder, check_tracks, progress_watch, show
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.evaluation.report import Report
 from stonekey.evaluation.run import Data, evaluate, is_predictions, load_data, named
@@ -58,7 +58,7 @@ class Options:
         if (self.dataset is None) == (self.manifest is None):
             fail("give either --dataset fmakv2 --root DIR or --manifest FILE")
         check_folder(self.output, self.force)
-        check_extra()
+        check_figures()
         return load_data(self.dataset, self.root, self.manifest, note=self.note)
 
 

@@ -74,7 +74,6 @@ def test_export_and_calibrate_as_json(tmp_path: Path, capsys: Capture) -> None:
 
 
 def test_evaluate_as_json(tmp_path: Path, capsys: Capture) -> None:
-    pytest.importorskip("mir_eval")
     pytest.importorskip("matplotlib")
     song = music(tmp_path / "song.wav", "D major", 15)
     manifest = tmp_path / "keys.csv"

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 from cli_tools import ROOT, call, music
-from stonekey.library.lock import take
 from tag_files import make
 
+from stonekey.files import take
 from stonekey.keys import Key
 from stonekey.tags import TagError, read_key
 from stonekey.tags.formats import open_tags

@@ -93,10 +93,11 @@ def evaluate(
 ) -> None:
     """Score models and other tools' predictions side by side.
 
-    Needs the eval extra: pip install "stonekey[eval]". Prints the scores with their intervals;
-    --output DIR also gets report.json, report.md, tracks.csv and figures. Outputs of models are
-    kept, so the same command is quick the second time and goes on after an interruption. Tracks
-    without audio or key are counted and listed; one that cannot be read counts as wrong.
+    Prints the scores with their intervals; --output DIR also gets report.json, report.md,
+    tracks.csv and figures, and needs matplotlib: pip install "stonekey[eval]". The outputs of
+    models are kept, so the same command is quick the second time and continues after an
+    interruption. Tracks without audio or key are counted and listed; one that cannot be read
+    counts as wrong.
 
     Exit code: 0 when every track got an answer, 1 when some did not or none can be scored, 2 for
     bad usage, 130 after Ctrl-C.
@@ -112,7 +113,8 @@ def evaluate(
     if (dataset is None) == (manifest is None):
         fail("give either --dataset NAME --root DIR or --manifest FILE")
     check_folder(output, force)
-    check_extra()
+    if output is not None:
+        check_figures()
     with told_errors():
         from stonekey.evaluation.run import evaluate as run
         from stonekey.evaluation.run import is_predictions, load_data, named
@@ -155,13 +157,12 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def check_extra() -> None:
-    """Say which extra to install where its packages are missing."""
+def check_figures() -> None:
+    """Say which extra to install where figures cannot be drawn."""
     from importlib.util import find_spec
 
-    for package in ("mir_eval", "matplotlib"):
-        if find_spec(package) is None:
-            fail(f'evaluation needs more packages ({package}): pip install "stonekey[eval]"')
+    if find_spec("matplotlib") is None:
+        fail('a report with figures needs matplotlib: pip install "stonekey[eval]"')
 
 
 def check_tracks(manifest: Manifest, needs_audio: bool) -> None:

@@ -12,8 +12,6 @@ KSEA, the key signature estimation accuracy of the STONE paper (Kong et al., ISM
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -41,6 +39,16 @@ KEY_CATEGORIES = (
     "other",
     "no_answer",
 )
+# https://www.music-ir.org/mirex/wiki/2021:Audio_Key_Detection
+MIREX_WEIGHTS = {
+    "same": 1.0,
+    "fifth_ascending": 0.5,
+    "fifth_descending": 0.5,
+    "relative": 0.3,
+    "parallel": 0.2,
+    "other": 0.0,
+    "no_answer": 0.0,
+}
 SIGNATURE_CATEGORIES = ("correct", "fifth", "other", "no_answer")
 
 
@@ -165,10 +173,9 @@ def mirex_scores(
     *,
     descending_fifths: bool = True,
 ) -> FloatArray:
-    """Return the MIREX weight of every track, (n,), through mir_eval."""
-    reference, estimate = _key_indices(references, estimates)
-    weights = _mirex_table(descending_fifths)[reference, estimate]
-    return np.where(estimate >= 0, weights, 0.0)
+    """Return the MIREX weight of every track, (n,)."""
+    weights = {**MIREX_WEIGHTS, "fifth_descending": 0.5 if descending_fifths else 0.0}
+    return np.array([weights[kind] for kind in key_categories(references, estimates)])
 
 
 def ksea_scores(references: Sequence[Label], estimates: Sequence[Label | None]) -> FloatArray:
@@ -213,25 +220,6 @@ def _key_category(reference: int, estimate: int) -> str:
     if interval == 0:
         return "parallel"
     return "relative" if interval == (9 if reference < 12 else 3) else "other"
-
-
-@functools.cache
-def _mirex_table(descending_fifths: bool) -> FloatArray:
-    """Return mir_eval's weights (24, 24) by reference and estimated key index."""
-    import mir_eval.key
-
-    score = mir_eval.key.weighted_score
-    names = [
-        f"{tonic} {mode}"
-        for mode in ("major", "minor")
-        for tonic in ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
-    ]
-    # Released versions up to 0.8.2 lack the option, and `evaluate` ignores it without a word.
-    if "allow_descending_fifths" in inspect.signature(score).parameters:
-        score = functools.partial(score, allow_descending_fifths=False)
-    table = np.array([[score(reference, estimate) for estimate in names] for reference in names])
-    # The fifth is the only weight that depends on the direction.
-    return np.maximum(table, table.T) if descending_fifths else table
 
 
 def _key_indices(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from stonekey.files import cache_folder, sha256
+from stonekey.files import cache_folder, sha256, write_atomically
 from stonekey.model.checkpoint import CheckpointError
 from stonekey.model.published import PUBLISHED, PublishedModel
 
@@ -126,21 +126,18 @@ def fetch(model: PublishedModel, folder: Path) -> Path:
     path = folder / model.file
     if path.is_file() and sha256(path) == model.sha256:
         return path
-    pooch.get_logger().setLevel("WARNING")
+    download = pooch.HTTPDownloader(timeout=30)
+
+    def fill(temporary: Path) -> None:
+        download(model.url, str(temporary), None)
+        if sha256(temporary) != model.sha256:
+            raise ModelNotFoundError("its checksum is not the expected one")
+
     try:
-        pooch.retrieve(
-            model.url,
-            known_hash=f"sha256:{model.sha256}",
-            fname=model.file,
-            path=folder,
-            downloader=pooch.HTTPDownloader(timeout=30),
-        )
-    except (requests.RequestException, OSError, ValueError) as error:
-        reason = str(error)
-        if isinstance(error, requests.ConnectionError):
-            reason = "no connection to the server"
-        elif isinstance(error, ValueError) and "hash" in reason.lower():
-            reason = "its checksum is not the expected one"
+        write_atomically(path, fill)
+    except (requests.RequestException, OSError, ValueError, ModelNotFoundError) as error:
+        lost = isinstance(error, requests.ConnectionError)
+        reason = "no connection to the server" if lost else str(error)
         raise ModelNotFoundError(
             f"{model.name}: cannot be fetched: {reason}.\n"
             f"Download {model.url}\nand save it as {path} (sha256 {model.sha256})."
