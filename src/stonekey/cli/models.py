@@ -54,8 +54,12 @@ def list_models() -> list[dict[str, Any]]:
     """One record a model; nothing is fetched."""
     from stonekey.files import cache_folder, sha256
     from stonekey.model.published import PUBLISHED
-    from stonekey.model.registry import DEFAULT_MODEL, EMBEDDED, SCORES
+    from stonekey.model.registry import DEFAULT_MODEL, EMBEDDED, scores
 
+    known = {
+        name: ", ".join(f"{measure} {score.value:.1f}" for measure, score in measured.items())
+        for name, measured in scores().items()
+    }
     rows: list[dict[str, Any]] = [
         {
             "name": model.name,
@@ -66,7 +70,7 @@ def list_models() -> list[dict[str, Any]]:
             "path": str(model.path),
             "licence": getattr(model, "licence", "MIT"),
             "description": model.description,
-            "scores": SCORES[model.name],
+            "scores": known[model.name],
         }
         for model in EMBEDDED
     ]
@@ -83,7 +87,7 @@ def list_models() -> list[dict[str, Any]]:
                 "path": str(path),
                 "licence": published.licence,
                 "description": f"published by its authors; trained on {published.trained_on}",
-                "scores": SCORES[published.name],
+                "scores": known[published.name],
             }
         )
     return rows
@@ -105,8 +109,11 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("Model", no_wrap=True)
-    for title in ("Classes", "Where", "Licence", "Scores", "Description"):
-        table.add_column(title, justify="right" if title == "Classes" else "left")
+    table.add_column("Classes", justify="right")
+    table.add_column("Scores")
+    table.add_column("Description")
     for row in rows:
-        table.add_row(*_line(row), style="bold" if row["default"] else None)
+        name, classes, where, licence, scored, description = _line(row)
+        text = f"{description} ({licence}, {where})"
+        table.add_row(name, classes, scored, text, style="bold" if row["default"] else None)
     Console().print(table)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 import os
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from stonekey.files import cache_folder, sha256, write_atomically
@@ -13,6 +13,7 @@ from stonekey.model.checkpoint import CheckpointError
 from stonekey.model.published import PUBLISHED, PublishedModel
 
 DEFAULT_MODEL = "stone24"
+_WEIGHTS = Path(__file__).parent / "weights"
 SUFFIXES = (".onnx", ".safetensors", ".pt")
 
 
@@ -32,7 +33,7 @@ class EmbeddedModel:
     @property
     def path(self) -> Path:
         """The file in the installed package."""
-        return Path(str(resources.files("stonekey.model") / "weights" / self.file))
+        return _WEIGHTS / self.file
 
 
 EMBEDDED = (
@@ -64,16 +65,34 @@ EMBEDDED = (
     ),
 )
 
-# On 84 recordings (docs/results.md): MIREX score with both fifths, KSEA of 12 signatures; percent.
-SCORES = {
-    "stone24": "MIREX 92.5, KSEA 96.4",
-    "stone12": "KSEA 96.4",
-    "template": "MIREX 78.3, KSEA 80.4",
-    "template12": "KSEA 80.4",
-    "deezer/stone12": "KSEA 87.5",
-    "deezer/stone24": "MIREX 88.7, KSEA 93.5",
-    "deezer/skey": "MIREX 95.2, KSEA 96.4",
-}
+
+@dataclass(frozen=True)
+class Score:
+    """A score in percent with its 95 % interval; as text ``92.5 [87.9, 96.5]``."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.1f} [{self.low:.1f}, {self.high:.1f}]"
+
+
+def scores() -> dict[str, dict[str, Score]]:
+    """By model: MIREX (both fifths) and KSEA (12 signatures) on the 84 recordings of the dev set.
+
+    ``weights/scores.csv`` is the one place of these figures; the README, the cards and
+    docs/results.md repeat them, and a test holds them to it.
+    """
+    text = (_WEIGHTS / "scores.csv").read_text(encoding="utf-8")
+    found: dict[str, dict[str, Score]] = {}
+    for row in csv.DictReader(text.splitlines()):
+        found[row["model"]] = {
+            name: Score(*(float(row[f"{column}{part}"]) for part in ("", "_low", "_high")))
+            for name, column in (("MIREX", "mirex"), ("KSEA", "ksea"))
+            if row[column]
+        }
+    return found
 
 
 def model_names() -> list[str]:
