@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 from cli_tools import call, music
 
-from stonekey.audio.playlists import Entry, PlaylistError, read_playlist, write_playlist
+from stonekey.audio import find_audio_files
+from stonekey.audio.playlists import (
+    MAX_ENTRIES,
+    Entry,
+    PlaylistError,
+    read_playlist,
+    write_playlist,
+)
 from stonekey.keys import Key
 from stonekey.library import Result, read_results
 from stonekey.library.store import open_store
@@ -246,3 +253,26 @@ def test_bad_usage(library: Path, tmp_path: Path, capsys: Capture) -> None:
     assert "no format goes with" in message(2, "-l", library, "-o", tmp_path / "x.pdf")
     (tmp_path / "empty").mkdir()
     assert "no tracks" in message(1, tmp_path / "empty")
+
+
+def test_hostile_playlists_are_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.m3u")
+    with pytest.raises(PlaylistError, match="not a file"):
+        read_playlist(tmp_path / "pipe.m3u")
+    with pytest.raises(PlaylistError, match="not a playlist"):
+        read_playlist(playlist_file(tmp_path / "nul.m3u", b"a\n" * 5000 + b"b\0.mp3"))
+    long = tmp_path / "long.m3u"
+    long.write_bytes(b"x/a.mp3\n" * (MAX_ENTRIES + 1))
+    with pytest.raises(PlaylistError, match="200001 entries"):
+        read_playlist(long)
+
+
+def test_an_entry_too_long_for_a_file_is_one_bad_file(tmp_path: Path, capsys: Capture) -> None:
+    song = music(tmp_path / "a.wav", "D major", 1)
+    name = "y" * 5000 + ".mp3"
+    list_ = playlist_file(tmp_path / "set.m3u", "a.wav", name, "z" * 300 + ".m3u")
+    assert find_audio_files(list_) == [song, tmp_path / name]
+    assert call("predict", list_, "-m", "template", "-f", "tsv") == 1
+    assert f"{song}\tD major" in capsys.readouterr().out
+    assert call("playlist", list_, "-m", "template", "-f", "text") == 1
+    assert f"{song}\tD major" in capsys.readouterr().out

@@ -115,7 +115,7 @@ def find_audio_files(
     found: set[Path] = set()
     folders: list[Path] = []
     for path in expanded(map(Path, paths), on_error):
-        if path.is_dir():
+        if os.path.isdir(path):  # also of a name that is too long for a file
             folders.append(path)
         else:
             found.add(path)
@@ -126,7 +126,7 @@ def find_audio_files(
 def expanded(paths: Iterable[Path], on_error: Callable[[Path, OSError], None]) -> Iterator[Path]:
     """The paths in their order, playlists replaced by their entries."""
     for path in paths:
-        if not is_playlist(path) or path.is_dir():
+        if not is_playlist(path) or os.path.isdir(path):
             yield path
             continue
         try:

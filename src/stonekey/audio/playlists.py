@@ -7,19 +7,22 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import os
 import re
+import stat
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-from stonekey.text import shown
+from stonekey.text import reason, shown
 
 SUFFIXES = (".m3u", ".m3u8")
 # The longest lists hold some 100 000 entries; what is larger is a film of that name.
 MAX_BYTES = 100_000_000
+MAX_ENTRIES = 200_000
 _ADDRESS = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]+):(?=//)|(?i:file|mailto|data|spotify):")
 
 
@@ -75,24 +78,31 @@ def read_playlist(path: str | os.PathLike[str]) -> Playlist:
     """
     path = Path(path)
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
+            raise PlaylistError(path, "not a file")
         with path.open("rb") as stream:
             contents = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise PlaylistError(path, error.strerror or str(error)) from error
-    if len(contents) > MAX_BYTES or b"\0" in contents[:4096]:
+    except PlaylistError:
+        raise
+    except (OSError, ValueError) as error:
+        raise PlaylistError(path, reason(error)) from error
+    if len(contents) > MAX_BYTES or b"\0" in contents:
         raise PlaylistError(path, "not a playlist")
+    lines = re.split(rb"[\r\n]+", contents.removeprefix(codecs.BOM_UTF8))
+    named = [raw for line in lines if (raw := line.strip(b" \t")) and not raw.startswith(b"#")]
+    if len(named) > MAX_ENTRIES:
+        raise PlaylistError(path, f"has {len(named)} entries, more than {MAX_ENTRIES}")
+    folder = os.fspath(path.parent)
+    is_folder = functools.cache(os.path.isdir)  # where there is no folder, no file is looked for
     entries: list[Path] = []
     skipped: list[tuple[str, str]] = []
-    for line in re.split(rb"[\r\n]+", contents.removeprefix(codecs.BOM_UTF8)):
-        raw = line.strip(b" \t")
-        if not raw or raw.startswith(b"#"):  # #EXTINF and other remarks
-            continue
+    for raw in named:
         text = raw.decode("utf-8", "replace")
         location, problem = _location(raw)
         if problem is not None:
             skipped.append((text, problem))
             continue
-        found = _find(path.parent, location)
+        found = _find(folder, location, is_folder)
         if is_playlist(found):
             skipped.append((text, "a playlist inside a playlist"))
         else:
@@ -120,13 +130,22 @@ def _location(raw: bytes) -> tuple[bytes, str | None]:
     return rest, None
 
 
-def _find(folder: Path, raw: bytes) -> Path:
+def _find(folder: str, raw: bytes, is_folder: Callable[[str], bool]) -> Path:
     """The file that a line means: the first reading that exists, else the first."""
-    readings = [folder / name for name in _readings(raw)]
-    return next((path for path in readings if os.path.lexists(path)), readings[0])
+
+    def exists(path: str) -> bool:
+        return is_folder(os.path.dirname(path)) and os.path.lexists(path)
+
+    first = os.path.join(folder, os.fsdecode(raw))
+    if exists(first):
+        return Path(first)
+    others = (os.path.join(folder, name) for name in dict.fromkeys(_readings(raw)))
+    return Path(next(filter(exists, others), first))
 
 
 def _readings(raw: bytes) -> Iterator[str]:
+    if raw.isascii() and b"%" not in raw and b"\\" not in raw:
+        return  # there is one reading only
     spellings = [raw]
     if b"%" in raw:
         spellings.append(unquote_to_bytes(raw))

@@ -126,7 +126,7 @@ def _tracks(sources: Sequence[Path]) -> tuple[list[Path], int]:
 
     paths: list[Path] = []
     for path in expanded(sources, note):
-        paths += find_audio_files([path], None, note) if path.is_dir() else [path]
+        paths += find_audio_files([path], None, note) if os.path.isdir(path) else [path]
     return [Path(os.path.abspath(path)) for path in paths], len(problems)
 
 

@@ -315,7 +315,7 @@ def _track(manifest: Path, root: Path, line: int, row: dict[str, Any]) -> Track:
         key=key,
         split=_pop(row, ("split",)) or None,
         metadata=row,
-        present=path.is_file(),
+        present=os.path.isfile(path),
         line=line,
         keyless=keyless,
     )

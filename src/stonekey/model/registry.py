@@ -118,9 +118,9 @@ def find_model(name: str | os.PathLike[str]) -> Path:
         if published.name == text:
             return fetch(published, cache_folder())
     path = Path(text).expanduser()
-    stem = path / "model" if path.is_dir() else path
+    stem = path / "model" if os.path.isdir(path) else path
     for candidate in (stem, *(Path(f"{stem}{suffix}") for suffix in SUFFIXES)):
-        if candidate.is_file():
+        if os.path.isfile(candidate):
             return candidate
     near = difflib.get_close_matches(text, model_names(), n=1)
     hint = f"did you mean {near[0]}?" if near else f"known names: {', '.join(model_names())}"
