@@ -15,10 +15,7 @@ from stonekey.model.registry import DEFAULT_MODEL, model_names
 from stonekey.model.settings import Architecture, FrontEnd
 
 
-def test_models_lists_all_without_fetching(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("STONEKEY_HOME", str(tmp_path))
+def test_models_lists_all_without_fetching(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("models", "--format", "json") == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == model_names()

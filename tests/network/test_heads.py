@@ -66,12 +66,19 @@ def test_modes_sum_to_the_signature_and_rotate() -> None:
 
 
 def test_file_and_graph_agree_with_torch(tmp_path: Path) -> None:
+    """On music over a noise floor, as recordings have it.
+
+    Between its notes noiseless music holds bins of 1e-7 of the loudest, which is rounding noise in
+    float32, another on each processor; a random network amplifies it to 1e-4.
+    """
+    noise = np.random.default_rng(0)
     path = tmp_path / "model.safetensors"
     save_checkpoint(headed().to_checkpoint("headed"), path)
     assert load_checkpoint(path).info.architecture == headed().chromanet.architecture
     onnx = export_onnx(path, tmp_path / "model.onnx")
     for seconds in (15.0, 7.0):
         audio = piece(Key(3, "minor"), seconds, seed=1)
+        audio += 0.01 * noise.standard_normal(len(audio)).astype(np.float32)
         a = KeyEstimator(onnx)(audio, 22050).probabilities
         b = KeyEstimator(path, backend="torch")(audio, 22050).probabilities
         assert max(abs(a[k] - b[k]) for k in a) < 1e-5

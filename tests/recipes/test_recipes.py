@@ -25,10 +25,9 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Recipes are on the path as when run as scripts, and models' outputs go to a test's folder."""
+def recipes_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when they are run as scripts."""
     monkeypatch.syspath_prepend(str(ROOT / "recipes"))
-    monkeypatch.setenv("STONEKEY_HOME", str(tmp_path_factory.getbasetemp() / "recipes_home"))
 
 
 def run(recipe: str, *arguments: str | Path) -> Any:

@@ -39,8 +39,7 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def library(songs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("STONEKEY_HOME", str(tmp_path / "home"))
+def library(songs: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(songs, tmp_path / "library"))
 
 
