@@ -33,7 +33,9 @@ def spectrum(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 def flatness(samples: np.ndarray, sample_rate: int) -> float:
     """Geometric over arithmetic mean of the chroma from 100 Hz to 2 kHz."""
     size = 8192
-    frames = np.lib.stride_tricks.sliding_window_view(samples, size)[:: size // 2] * np.hanning(size)
+    frames = np.lib.stride_tricks.sliding_window_view(samples, size)[:: size // 2] * np.hanning(
+        size
+    )
     power = (np.abs(np.fft.rfft(frames)) ** 2).mean(0)
     hertz = np.fft.rfftfreq(size, 1 / sample_rate)
     heard = (hertz > 100) & (hertz < 2000)
@@ -64,8 +66,10 @@ def main() -> None:
             key, heard = Key.parse(row["key"]), estimator(path)
             signature = heard.signature is not None and heard.signature == key.signature
             values = (*spectrum(samples, rate), 20 * np.log10(rms), crest, flatness(samples, rate))
-            found[row["style"]].append((*map(float, values), float(signature), float(heard.key == key)))
-    print("| style | N | < 150 Hz | to 2 kHz | above | RMS dB | crest dB | flatness | signature | key |")
+            found[row["style"]].append(
+                (*map(float, values), float(signature), float(heard.key == key))
+            )
+    print("| style | N | < 150 Hz | to 2 kHz | above | RMS | crest | flatness | signature | key |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for style, values in sorted(found.items()):
         low, middle, high, rms, crest, flat, signature, key_heard = np.mean(values, axis=0)

@@ -18,15 +18,15 @@ from stonekey.keys import Mode
 _NATIVE = {"major": 0.95, "minor": 0.6}
 
 
-def balanced(
+def draw(
     entries: Sequence[ScoreEntry], number: int, styles: Sequence[str] = TRAINED, seed: int = 0
 ) -> list[ScoreEntry]:
     """So many entries, with each style in turn, and each mode as often as the style has it.
 
-    Music of a style is a composed loop (`stonekey.data.render.loops`), a chart, or a chart carried over
-    to the parallel key (`stonekey.data.render.charts.Chart.other_mode`). Charts come again only when
-    all have been drawn; a longer draw begins as a shorter one. Loops fall into the splits in which
-    there are charts.
+    Music of a style is a composed loop (`stonekey.data.render.loops`), a chart, or a chart carried
+    over to the parallel key (`stonekey.data.render.charts.Chart.other_mode`). Charts come again
+    only when all have been drawn; a longer draw begins as a shorter one. Loops fall into the splits
+    in which there are charts.
 
     Args:
         entries: charts; scores among them are left out.

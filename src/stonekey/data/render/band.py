@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pretty_midi import Instrument, PrettyMIDI
 
 Rng = np.random.Generator
+_WITH_THIRDS = ("blocks", "strum", "arpeggio")
 # Semitones that a bend reaches each way, in 8192 steps.
 _BEND_RANGE = 2.0
 
@@ -80,13 +81,14 @@ def perform(
         if rng.random() >= layer.chance and (number or rng.random() < 0.5):
             continue
         notes = PLAYERS[layer.player](tune, rng, layer, str(rng.choice(layer.patterns)))
-        level = layer.level * float(rng.uniform(0.6, 1.0))
+        level = layer.level * float(rng.uniform(0.5, 0.95))
         parts.append(Part(layer.player, _drawn(layer.sounds, rng), notes, layer.bus, level))
     low = int(rng.choice([28, 28, 31]))
     line = bass(tune, rng, str(rng.choice(how.lines)), low)
-    parts.append(Part("bass", _drawn(how.basses, rng), line, level=float(rng.uniform(0.7, 1.1))))
+    parts.append(Part("bass", _drawn(how.basses, rng), line, level=float(rng.uniform(0.85, 1.25))))
     blue = float(rng.uniform(*how.blue))
-    if rng.random() < how.singing:
+    thirds = any(part.name in _WITH_THIRDS for part in parts)
+    if rng.random() < how.singing or not thirds:  # else nothing would tell the mode
         sound = _drawn(how.leads, rng)
         low = int(rng.choice([48, 52, 55, 60] if sound == "voice" else [55, 60, 64]))
         scale = how.melody_scale()
@@ -130,7 +132,9 @@ def _coloured(tune: Tune, how: Style, rng: Rng) -> Tune:
             added = None
         return chord if added is None else replace(chord, tones=(*chord.tones, added))
 
-    return replace(tune, spans=tuple((at, beats, dressed(chord)) for at, beats, chord in tune.spans))
+    return replace(
+        tune, spans=tuple((at, beats, dressed(chord)) for at, beats, chord in tune.spans)
+    )
 
 
 def _rap(tune: Tune, rng: Rng) -> list[Note]:
@@ -155,12 +159,17 @@ def _instrument(part: Part, cents: float) -> Instrument:
 
     program = int(part.sound)
     made = pretty_midi.Instrument(program, is_drum=part.drums, name=part.name)
-    for control, value in ((7, round(100 * min(1.25, part.level))), (10, 127 if part.bus == "plain" else 0)):
+    for control, value in (
+        (7, round(100 * min(1.25, part.level))),
+        (10, 127 if part.bus == "plain" else 0),
+    ):
         made.control_changes.append(pretty_midi.ControlChange(control, value, 0.0))
     if not part.drums:
         made.pitch_bends.append(_bend(cents / 100, 0.0))
     for note in part.notes:
-        made.notes.append(pretty_midi.Note(note.velocity, int(note.pitch), note.at, note.at + note.seconds))
+        made.notes.append(
+            pretty_midi.Note(note.velocity, int(note.pitch), note.at, note.at + note.seconds)
+        )
         if note.scoop or note.drift or note.vibrato:
             made.pitch_bends += _bends(note, cents / 100)
     return made
@@ -175,7 +184,9 @@ def _bend(semitones: float, at: float):  # type: ignore[no-untyped-def]
 
 def _bends(note: Note, offset: float):  # type: ignore[no-untyped-def]
     t = np.arange(0, note.seconds, 0.03)
-    curve = note.scoop * np.exp(-t / 0.06) + note.drift * np.clip(t / note.seconds - 0.3, 0, 1) / 0.7
+    curve = (
+        note.scoop * np.exp(-t / 0.06) + note.drift * np.clip(t / note.seconds - 0.3, 0, 1) / 0.7
+    )
     curve += note.vibrato * np.clip((t - 0.2) / 0.3, 0, 1) * np.sin(2 * np.pi * 5.6 * t)
     found = [_bend(offset + float(c), note.at + float(at)) for at, c in zip(t, curve, strict=True)]
     return [*found, _bend(offset, note.at + note.seconds)]
@@ -206,7 +217,9 @@ def mix(
             loudness = _LOUDNESS.get(part.name, 0.45) * part.level * level
             synthesised[part.bus].append(wave * np.float32(loudness / (_rms(wave) or 1.0)))
     if "amp" in buses:
-        drive = float(10 ** rng.uniform(-0.5, 1.0) if performance.style != "metal" else rng.uniform(4, 15))
+        drive = float(
+            10 ** rng.uniform(-0.5, 1.0) if performance.style != "metal" else rng.uniform(4, 15)
+        )
         treated = effects.amplifier(treated, sample_rate, drive, rng)
         treated *= np.float32(rng.uniform(0.5, 1.3) * level / (_rms(treated) or 1.0))
     if "pump" in buses:
@@ -218,7 +231,9 @@ def mix(
     for wave in synthesised["plain"]:
         x = x + wave
     if rng.random() < 0.8:
-        x = effects.room(x, sample_rate, float(rng.uniform(0.25, 2.2)), float(rng.uniform(0.05, 0.35)), rng)
+        x = effects.room(
+            x, sample_rate, float(rng.uniform(0.25, 2.2)), float(rng.uniform(0.05, 0.35)), rng
+        )
     if rng.random() < 0.6:
         x = effects.compressed(x, sample_rate, float(rng.uniform(1.5, 5)))
     drive = float(rng.uniform(*how.drive))

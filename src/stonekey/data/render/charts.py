@@ -44,7 +44,7 @@ _CHORD = re.compile(
     r"(?:/(?P<bass>[A-G][#b♯♭]*|[#b♯♭]*\d+))?"
 )
 _SILENT = ("N", "X", "N.C.", "NC")
-_HEADER = re.compile(r"\s*(key|metre|style)\s*:\s*(.+?)\s*", re.IGNORECASE)
+_HEADER = re.compile(r"\s*(key|metre)\s*:\s*(.+?)\s*", re.IGNORECASE)
 # Seconds that a bar lasts in most songs; other values are of half bars or pairs.
 _BAR = (1.25, 4.2)
 
@@ -97,7 +97,8 @@ class Chart:
         table = _TO_MINOR if self.key.mode == "major" else _TO_MAJOR
         chords: list[tuple[int, Chord | None]] = []
         lost = 0
-        for beats, chord in self.chords:
+        following = [chord for _, chord in self.chords[1:]] + [None]
+        for (beats, chord), then in zip(self.chords, following, strict=True):
             if chord is None:
                 chords.append((beats, None))
                 continue
@@ -106,6 +107,9 @@ class Chart:
                 lost += beats
                 continue
             root, tones = table[place]
+            # The leading note is raised where it leads, else the scale's own seventh stands.
+            if self.key.mode == "major" and root == 7 and then and then.root != self.key.tonic:
+                tones = _MINOR
             low = (self.key.tonic + root) % 12
             chords.append((beats, Chord(low, tones, low)))
         if lost > 0.05 * sum(beats for beats, _ in self.chords):
@@ -226,7 +230,9 @@ def read_charts(path: Path) -> list[tuple[str, Chart]]:
 def _from_json(song: dict[str, Any]) -> Chart:
     key = Key.parse(f"{song['tonic']} {song['mode']}")
     bar, triplets = _metre(str(song.get("metre", "4/4")))
-    timed = [(float(end) - float(start), parse_chord(label)) for start, end, label in song["chords"]]
+    timed = [
+        (float(end) - float(start), parse_chord(label)) for start, end, label in song["chords"]
+    ]
     sounding = [i for i, (_, chord) in enumerate(timed) if chord]
     if not sounding:
         raise ValueError("no chords")

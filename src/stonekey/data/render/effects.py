@@ -16,7 +16,7 @@ def filtered(x: np.ndarray, sample_rate: int, low: float, high: float) -> np.nda
     response = 1 / (1 + (f / high) ** 4) ** 0.5
     if low > 0:
         response *= f**2 / np.sqrt(f**4 + low**4)
-    return np.fft.irfft(np.fft.rfft(x) * response, n=len(x)).astype(np.float32)
+    return np.asarray(np.fft.irfft(np.fft.rfft(x) * response, n=len(x)), np.float32)
 
 
 def amplifier(x: np.ndarray, sample_rate: int, drive: float, rng: Rng) -> np.ndarray:
@@ -25,7 +25,9 @@ def amplifier(x: np.ndarray, sample_rate: int, drive: float, rng: Rng) -> np.nda
     x = filtered(x, sample_rate, 90.0, 7000.0)
     bias = float(rng.uniform(0, 0.4))
     shaped = np.tanh(np.float32(drive / level) * x + np.float32(bias)) - np.float32(np.tanh(bias))
-    return filtered(shaped, sample_rate, float(rng.uniform(70, 120)), float(rng.uniform(3000, 5500)))
+    return filtered(
+        shaped, sample_rate, float(rng.uniform(70, 120)), float(rng.uniform(3000, 5500))
+    )
 
 
 def saturated(x: np.ndarray, drive: float) -> np.ndarray:
@@ -44,7 +46,7 @@ def compressed(x: np.ndarray, sample_rate: int, ratio: float) -> np.ndarray:
     mean = max(float(powers.mean()), 1e-12)
     gains = np.maximum(powers / mean, 1.0) ** (0.5 * (1 / ratio - 1))
     at = (np.arange(len(powers)) + 0.5) * block
-    return (x * np.interp(np.arange(len(x)), at, gains)).astype(np.float32)
+    return np.asarray(x * np.interp(np.arange(len(x)), at, gains), np.float32)
 
 
 def room(x: np.ndarray, sample_rate: int, seconds: float, wet: float, rng: Rng) -> np.ndarray:
@@ -57,13 +59,13 @@ def room(x: np.ndarray, sample_rate: int, seconds: float, wet: float, rng: Rng) 
     size = 1 << (len(x) + n - 1).bit_length()
     response = np.fft.rfft(tail, size) / (1 + (np.fft.rfftfreq(size, 1 / sample_rate) / 3500) ** 2)
     wave = np.fft.irfft(np.fft.rfft(x, size) * response, size)[: len(x)]
-    return (x + np.float32(wet) * wave).astype(np.float32)
+    return np.asarray(x + np.float32(wet) * wave, np.float32)
 
 
 def pumped(x: np.ndarray, sample_rate: int, beat_seconds: float, depth: float) -> np.ndarray:
     """Push down at every beat, as a compressor does that listens to the kick drum."""
     place = np.arange(len(x)) / sample_rate / beat_seconds % 1.0
-    return (x * (1 - depth * np.clip(1 - place / 0.6, 0, 1) ** 1.5)).astype(np.float32)
+    return np.asarray(x * (1 - depth * np.clip(1 - place / 0.6, 0, 1) ** 1.5), np.float32)
 
 
 def taped(x: np.ndarray, sample_rate: int, cents: float, rng: Rng) -> np.ndarray:
@@ -72,7 +74,7 @@ def taped(x: np.ndarray, sample_rate: int, cents: float, rng: Rng) -> np.ndarray
     speed = np.full(len(x), 2 ** (cents / 1200))
     for hertz, depth in ((rng.uniform(0.4, 1.2), 8e-4), (rng.uniform(5, 9), 4e-4)):
         speed += depth * rng.random() * np.sin(2 * np.pi * (hertz * t + rng.random()))
-    return np.interp(np.cumsum(speed), np.arange(len(x)), x).astype(np.float32)
+    return np.asarray(np.interp(np.cumsum(speed), np.arange(len(x)), x), np.float32)
 
 
 def vinyl(x: np.ndarray, sample_rate: int, rng: Rng) -> np.ndarray:
@@ -83,6 +85,8 @@ def vinyl(x: np.ndarray, sample_rate: int, rng: Rng) -> np.ndarray:
     clicks = rng.random(len(x)) < rng.uniform(1, 20) / sample_rate
     noise[clicks] += rng.standard_normal(int(clicks.sum())) * 2.0
     rumble = np.interp(
-        np.arange(len(x)), np.arange(0, len(x) + 400, 400), rng.standard_normal(-(-len(x) // 400) + 1)
+        np.arange(len(x)),
+        np.arange(0, len(x) + 400, 400),
+        rng.standard_normal(-(-len(x) // 400) + 1),
     )[: len(x)]
-    return (x + level * (noise + 0.05 * rng.random() * rumble)).astype(np.float32)
+    return np.asarray(x + level * (noise + 0.05 * rng.random() * rumble), np.float32)

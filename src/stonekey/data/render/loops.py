@@ -11,8 +11,8 @@ from stonekey.keys import Key, Mode
 # not hold the scale that its key's name promises.
 _SHORT: dict[Mode, tuple[str, ...]] = {
     "major": (
-        "C", "C7", "C F", "C Bb", "C7 F7", "C F", "C Dm", "Cmaj7 Fmaj7", "C C Bb F", "C Gm", "C7 Bb",
-        "C C C Bb", "C7#9", "C9 F9",
+        "C", "C7", "C F", "C Bb", "C7 F7", "C F", "C Dm", "Cmaj7 Fmaj7", "C C Bb F", "C Gm",
+        "C7 Bb", "C C C Bb", "C7#9", "C9 F9", "C C Bb C", "C F Bb F",
     ),
     "minor": (
         "Cm", "Cm Ab", "Cm Bb", "Cm Fm", "Cm Gm", "Cm Db", "Cm F", "Cm7 F7", "Cm Cm Cm Bb", "Cm7",
@@ -21,10 +21,10 @@ _SHORT: dict[Mode, tuple[str, ...]] = {
 }  # fmt: skip
 _LONG: dict[Mode, tuple[str, ...]] = {
     "major": (
-        "C Bb F C", "C Bb F F", "C F Bb F", "C Bb F C", "C C Bb F", "C Eb F C", "C Eb Bb F", "C Gm F C",
-        "C Ab Bb C", "C G F C", "C F G F", "C F C G", "C Am F G", "C G Am F", "C Em F G", "C F Fm C",
-        "C D F C", "C Bb C F", "C E F G", "C G Bb F", "C C7 F Fm", "C Bb Ab G", "C Dm F G", "C F C Bb",
-        "C Eb F Ab", "C G F G",
+        "C Bb F C", "C Bb F F", "C F Bb F", "C Bb F C", "C C Bb F", "C Bb C F", "C F C Bb",
+        "C G Bb F", "C Eb F C", "C Eb Bb F", "C Gm F C", "C Ab Bb C", "C Bb Ab G", "C Eb F Ab",
+        "C G F C", "C F G F", "C F C G", "C Am F G", "C G Am F", "C Em F G", "C F Fm C", "C D F C",
+        "C E F G", "C C7 F Fm", "C Dm F G", "C G F G", "C7 F7 C7 G7", "C7 C7 F7 C7",
     ),
     "minor": (
         "Cm Ab Eb Bb", "Cm Bb Ab Bb", "Cm Bb Ab G", "Cm Fm Cm Gm", "Cm Eb Bb F", "Cm Ab Fm G",

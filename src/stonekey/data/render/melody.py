@@ -141,7 +141,14 @@ def _strokes(cell: str, bar: int) -> list[tuple[float, float]]:
 
 
 def _shaped(
-    tune: Tune, rng: Rng, chord: Chord, pitch: int, beat: float, beats: float, bend: float, blue: float
+    tune: Tune,
+    rng: Rng,
+    chord: Chord,
+    pitch: int,
+    beat: float,
+    beats: float,
+    bend: float,
+    blue: float,
 ) -> Note:
     """The note with its bends: singers slide up to notes, and a blue third moves towards major."""
     at = tune.time(beat)

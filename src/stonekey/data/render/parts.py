@@ -19,6 +19,7 @@ SCALES = {
     "pentatonic": (0, 3, 5, 7, 10),
     "blues": (0, 3, 5, 6, 7, 10),
     "phrygian": (0, 1, 3, 5, 7, 8, 10),
+    "mixolydian": (0, 2, 4, 5, 7, 9, 10),
 }
 _ACCENTED = "XR"
 
@@ -93,11 +94,13 @@ def arpeggio(tune: Tune, rng: Rng, layer: Layer, pattern: str) -> list[Note]:
 
 
 def riff(tune: Tune, rng: Rng, layer: Layer, pattern: str) -> list[Note]:
-    """Two bars over and over: muted roots m, and power chords X on degrees of a dark scale.
+    """Two bars over and over: muted roots m, and power chords X on degrees of a scale.
 
-    The scale stands on the tonic, so the riff moves over a chord that stays.
+    The scale stands on the tonic, so the riff moves over a chord that stays; it is one of the
+    layer's in minor, mixolydian in major.
     """
-    scale = SCALES[str(rng.choice(layer.scales))] if layer.scales else SCALES["pentatonic"]
+    dark = SCALES[str(rng.choice(layer.scales))]
+    scale = dark if tune.key.mode == "minor" else SCALES["mixolydian"]
     strokes = 2 * pattern.count("X")
     near = [d for d in (*scale, -2 if 10 in scale else -1) if d <= 8]
     degrees = [0 if i % strokes == 0 or rng.random() < 0.3 else int(rng.choice(near))

@@ -87,16 +87,16 @@ def list_scores(source: Path) -> list[ScoreEntry]:
         entries = []
         with source.open(encoding="utf-8-sig", newline="") as stream:
             for number, row in enumerate(csv.DictReader(stream), start=2):
-                name, key = row.get("path"), row.get("key")
-                if not name:
+                place, key = row.get("path"), row.get("key")
+                if not place:
                     raise ValueError(f"{source}:{number}: no path")
                 try:
                     known = Key.parse(key) if key else None
                 except ValueError as error:
                     raise ValueError(f"{source}:{number}: {error}") from error
-                path = source.parent / name
+                name, path = place, source.parent / name
                 if _is_chart(path):
-                    entries += [replace(e, key=known or e.key) for e in _charts(path, name)]
+                    entries += _charts(path, name, known)
                 else:
                     entries.append(ScoreEntry(name, path, known))
     if not entries:
@@ -108,14 +108,15 @@ def _is_chart(path: Path) -> bool:
     return path.suffix.lower() in (JSON_LINES, TEXT)
 
 
-def _charts(path: Path, name: str) -> list[ScoreEntry]:
-    """The charts of a file; many in one are as in a folder of its name."""
-    stem = name.rsplit(".", 1)[0]
-    return [
-        ScoreEntry(f"{stem}/{song}" if path.suffix.lower() == JSON_LINES else stem, path, chart.key,
-                   chart=chart)
-        for song, chart in read_charts(path)
-    ]  # fmt: skip
+def _charts(path: Path, name: str, key: Key | None = None) -> list[ScoreEntry]:
+    """The charts of a file, in another key if one is given; many are as in a folder of its name."""
+    entries = []
+    for song, chart in read_charts(path):
+        if path.suffix.lower() == JSON_LINES:
+            name = f"{path.stem}/{song}"
+        known = replace(chart, key=key or chart.key)
+        entries.append(ScoreEntry(name, path, known.key, chart=known))
+    return entries
 
 
 def composed_songs(number: int, one_key: bool = False, borrowing: float = 0.0) -> list[ScoreEntry]:

@@ -75,13 +75,14 @@ def _table(kind: str, harmonics: int, fundamental: int) -> np.ndarray:
     else:
         formants = _VOWELS[int(kind)]
         hertz = numbers * fundamental
-        strengths = sum(
-            gain / (1 + ((hertz - f) / (60 + 0.06 * f)) ** 2)
-            for gain, f in zip(_FORMANT_GAINS, formants, strict=True)
-        ) + 0.02
+        strengths = np.full(harmonics, 0.02)
+        for gain, formant in zip(_FORMANT_GAINS, formants, strict=True):
+            strengths += gain / (1 + ((hertz - formant) / (60 + 0.06 * formant)) ** 2)
         strengths = strengths / numbers**0.5
     angles = np.arange(_TABLE) * (2 * np.pi / _TABLE)
-    wave = (strengths[:, None] * np.sin(numbers[:, None] * angles + 0.7 * numbers[:, None] ** 2)).sum(0)
+    wave = (
+        strengths[:, None] * np.sin(numbers[:, None] * angles + 0.7 * numbers[:, None] ** 2)
+    ).sum(0)
     return np.asarray(wave / np.sqrt((strengths**2).sum()), np.float32)
 
 
@@ -90,7 +91,9 @@ def _harmonics(pitch: float, sample_rate: int, most: int) -> int:
     return max(1, min(most, int(0.45 * sample_rate / hertz)))
 
 
-def _bass808(note: Note, sample_rate: int, character: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _bass808(
+    note: Note, sample_rate: int, character: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """A sine that falls to its pitch, driven until it growls, and rings."""
     t = _times(note, sample_rate)
     pitch = _pitch(note, t) + 10 * np.exp(-t / 0.012)
@@ -106,7 +109,9 @@ def _oscillators(kind: str, bright: float, attack: float, thick: bool) -> Callab
         note: Note, sample_rate: int, character: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
         t = _times(note, sample_rate)
-        table = _table(kind, _harmonics(note.pitch, sample_rate, int(bright * (6 + 30 * character[0]))), 0)
+        table = _table(
+            kind, _harmonics(note.pitch, sample_rate, int(bright * (6 + 30 * character[0]))), 0
+        )
         wave = np.zeros(len(t), np.float32)
         pitch = _pitch(note, t)
         for detuning in _DETUNED if thick else _DETUNED[1:2]:
@@ -118,7 +123,9 @@ def _oscillators(kind: str, bright: float, attack: float, thick: bool) -> Callab
     return play
 
 
-def _voice(note: Note, sample_rate: int, character: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _voice(
+    note: Note, sample_rate: int, character: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """A vowel for each note, at times with breath or a consonant before it."""
     t = _times(note, sample_rate)
     pitch = _pitch(note, t) + 0.15 * np.sin(2 * np.pi * (rng.uniform(0.5, 2) * t + rng.random()))

@@ -33,7 +33,8 @@ class Part:
     """Notes for one instrument.
 
     Attributes:
-        sound: a program of General MIDI, or the name of a synthesiser (`stonekey.data.render.synths`).
+        sound: a program of General MIDI, or the name of a synthesiser
+            (`stonekey.data.render.synths`).
         bus: how it is mixed: ``plain``, ``amp`` (through a guitar amplifier), ``pump`` (pushed
             down by the kick drum).
         level: loudness against the others, 1 as they are.
@@ -144,7 +145,7 @@ def excerpt(
     bars = np.flatnonzero(starts % chart.bar == 0)
     homes = [
         i for i in bars
-        if _share_of_tonic(chords[i:], key.tonic, beats) >= 0.12
+        if _share_of_tonic(chords[i:], key.tonic, beats) >= 0.2
     ]  # fmt: skip
     opening = bool(rng.random() < 0.4) and 0 in homes
     first = 0 if opening or not homes else int(homes[int(rng.integers(len(homes)))])
