@@ -99,7 +99,7 @@ def perform(
     pattern = how.drums[int(rng.integers(len(how.drums)))]
     kit = int(rng.choice(how.kits))
     strokes = drums(tune, rng, pattern, how.fills)
-    level = float(rng.uniform(0.4, 0.95))
+    level = float(rng.uniform(0.55, 1.15))
     if pattern and rng.random() < 0.93:
         parts.append(Part("drums", kit, strokes, level=level, drums=True))
     cents = float(rng.uniform(-50, 50) if rng.random() < 0.15 else rng.normal(0, 8))

@@ -74,7 +74,7 @@ def taped(x: np.ndarray, sample_rate: int, cents: float, rng: Rng) -> np.ndarray
     speed = np.full(len(x), 2 ** (cents / 1200))
     for hertz, depth in ((rng.uniform(0.4, 1.2), 8e-4), (rng.uniform(5, 9), 4e-4)):
         speed += depth * rng.random() * np.sin(2 * np.pi * (hertz * t + rng.random()))
-    return np.asarray(np.interp(np.cumsum(speed), np.arange(len(x)), x), np.float32)
+    return np.asarray(np.interp(np.cumsum(speed), np.arange(len(x)), x, right=0.0), np.float32)
 
 
 def vinyl(x: np.ndarray, sample_rate: int, rng: Rng) -> np.ndarray:

@@ -112,7 +112,7 @@ class Style:
     minor: float = 0.5
     fills: float = 0.5
     scale: str | None = None
-    drive: tuple[float, float] = (0.0, 1.5)
+    drive: tuple[float, float] = (0.0, 1.1)
     dusty: float = 0.15
     rap: float = 0.0
 
