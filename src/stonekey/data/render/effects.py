@@ -38,12 +38,12 @@ def saturated(x: np.ndarray, drive: float) -> np.ndarray:
 
 
 def compressed(x: np.ndarray, sample_rate: int, ratio: float) -> np.ndarray:
-    """Turn down what is louder than the mean, by 1 / ratio, within about 20 ms."""
+    """Turn down what is louder than the geometric mean, by 1 / ratio, within about 20 ms."""
     block = round(0.02 * sample_rate)
     powers = np.square(np.pad(x, (0, -len(x) % block))).reshape(-1, block).mean(1)
     for i in range(1, len(powers)):  # it lets go in about 150 ms
         powers[i] = max(powers[i], 0.87 * powers[i - 1])
-    mean = max(float(powers.mean()), 1e-12)
+    mean = float(np.exp(np.log(powers + 1e-5 * powers.max() + 1e-20).mean()))
     gains = np.maximum(powers / mean, 1.0) ** (0.5 * (1 / ratio - 1))
     at = (np.arange(len(powers)) + 0.5) * block
     return np.asarray(x * np.interp(np.arange(len(x)), at, gains), np.float32)
@@ -56,7 +56,7 @@ def room(x: np.ndarray, sample_rate: int, seconds: float, wet: float, rng: Rng) 
     tail = rng.standard_normal(n) * 10 ** (-3 * t / seconds)
     tail[: round(0.008 * sample_rate)] = 0
     tail /= np.sqrt(np.square(tail).sum())
-    size = 1 << (len(x) + n - 1).bit_length()
+    size = -(-(len(x) + n) // 4096) * 4096  # a multiple that FFTs are fast at
     response = np.fft.rfft(tail, size) / (1 + (np.fft.rfftfreq(size, 1 / sample_rate) / 3500) ** 2)
     wave = np.fft.irfft(np.fft.rfft(x, size) * response, size)[: len(x)]
     return np.asarray(x + np.float32(wet) * wave, np.float32)

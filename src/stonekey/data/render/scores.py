@@ -94,7 +94,7 @@ def list_scores(source: Path) -> list[ScoreEntry]:
                     known = Key.parse(key) if key else None
                 except ValueError as error:
                     raise ValueError(f"{source}:{number}: {error}") from error
-                name, path = place, source.parent / name
+                name, path = place, source.parent / place
                 if _is_chart(path):
                     entries += _charts(path, name, known)
                 else:

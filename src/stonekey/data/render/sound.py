@@ -72,7 +72,7 @@ def play(music: PrettyMIDI, soundfont: Path, rng: np.random.Generator | None) ->
             "synth.reverb.level": round(float(rng.uniform(0.1, 0.8)), 2),
             "synth.chorus.active": int(rng.random() < 0.5),
         }
-    room |= {"synth.cpu-cores": 1, "synth.dynamic-sample-loading": 1}
+    room |= {"synth.cpu-cores": 1, "synth.dynamic-sample-loading": 1, "audio.period-size": 4096}
     with tempfile.TemporaryDirectory() as folder:
         midi, wav = Path(folder) / "music.mid", Path(folder) / "music.wav"
         music.write(str(midi))
