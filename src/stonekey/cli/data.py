@@ -103,7 +103,10 @@ def cache(
 @data.command("render")
 def render(
     scores: Annotated[
-        Path, typer.Argument(help="Folder of MIDI and MusicXML files, or CSV (path, key).")
+        Path,
+        typer.Argument(
+            help="Folder of MIDI, MusicXML and chord charts, CSV (path, key), or file of charts."
+        ),
     ],
     output: Annotated[Path, typer.Argument(help="Folder for the audio and its manifest.")],
     soundfont: Annotated[
@@ -115,6 +118,22 @@ def render(
     transpose: Annotated[
         bool, typer.Option("--transpose/--keep-key", help="Move each to a key drawn at random.")
     ] = True,
+    styles: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--style",
+            help="Of the bands that play charts; may be repeated. Default: all but those held out.",
+            metavar="NAME",
+        ),
+    ] = None,
+    balanced: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Draw so many renderings of charts, all styles alike and both modes about alike.",
+            metavar="N",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of every choice.")] = 0,
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Processes; default one a core.")
@@ -127,6 +146,10 @@ def render(
     sound. It divides the songs into train, valid and test. Goes on where it was when it is
     stopped and started again.
 
+    Chord charts (.jsonl, .chart) are played by bands in styles from ballad to metal. With
+    --balanced, loops are composed and charts carried over to the other mode, since most charts
+    are in major.
+
     Needs the render extra, FluidSynth, and soundfonts; on Debian: apt-get install fluidsynth
     fluid-soundfont-gm timgm6mb-soundfont musescore-general-soundfont-small
 
@@ -135,6 +158,8 @@ def render(
       stonekey data render scores/ rendered/
 
       stonekey data render keys.csv rendered/ --versions 2 --seconds 30
+
+      stonekey data render charts.jsonl rendered/ --balanced 2000 --seconds 25
     """
     try:
         import music21  # noqa: F401
@@ -143,17 +168,22 @@ def render(
         fail(f'rendering needs more packages ({error.name}): pip install "stonekey[render]"')
     with told_errors():
         from stonekey.cli.progress import counted
+        from stonekey.data.render.balance import draw
         from stonekey.data.render.run import RenderSettings
         from stonekey.data.render.run import render as run
         from stonekey.data.render.scores import list_scores
         from stonekey.data.render.sound import RenderError, find_soundfonts
+        from stonekey.data.render.styles import TRAINED, check_styles
 
+        drawn = check_styles(styles or ())
         entries = list_scores(scores)
+        if balanced is not None:
+            entries = draw(entries, balanced, drawn or TRAINED, seed)
         try:
             fonts = find_soundfonts(soundfont or ())
         except RenderError as error:
             fail(str(error))
-        settings = RenderSettings(tuple(fonts), seconds, versions, transpose, seed)
+        settings = RenderSettings(tuple(fonts), seconds, versions, transpose, seed, drawn)
         with counted("rendering") as watch:
             report = run(entries, output, settings, jobs or core_count(), watch)
         for name, reason in report.failed:
