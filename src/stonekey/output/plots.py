@@ -74,7 +74,7 @@ def plot_recording(
     estimate = KeyEstimator(model, **options)(path)
     timeline = key_timeline(path, estimator=windows)
     rate = windows.info.front_end.sample_rate
-    with stream_audio(path, rate, Tuner(windows.tune)) as stream:
+    with stream_audio(path, rate, Tuner(windows.tune), windows.timeout) as stream:
         energies = chroma(stream, rate)
     name = printable(display_name(Path(path).name)) if title is None else title
     return key_figure(estimate, timeline, energies, name, notation)
