@@ -17,7 +17,9 @@ from stonekey.cli.common import (
     say,
     told_errors,
 )
+from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_output, chosen_format, format_option, write_result
+from stonekey.estimate.settings import EstimatorSettings
 from stonekey.keys import ClassLabel, Key, KeySignature
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.output.tracks import TRACKS, TrackList
@@ -25,7 +27,9 @@ from stonekey.output.tracks import TRACKS, TrackList
 COLUMNS = ("path", "key", "move", "distance", "confidence")
 
 
+@with_settings("min_confidence")
 def mix(
+    *,
     what: Annotated[
         str,
         typer.Argument(
@@ -51,6 +55,7 @@ def mix(
     output: Output = None,
     force: Force = False,
     model: Model = DEFAULT_MODEL,
+    hearing: EstimatorSettings,
 ) -> None:
     """List the tracks of a library that go with a recording or a key, the best first.
 
@@ -79,7 +84,7 @@ def mix(
         names = [name.strip() for given in moves or () for name in given.split(",")]
         wanted = parse_moves(names or MOVE_GROUPS["all"])
         results = read_results(library)
-        label, about = _asked(what, model, notation)
+        label, about = _asked(what, model, hearing, notation)
         itself = [os.path.abspath(about["file"])] if about["file"] else []
         matches = matching_tracks(
             label,
@@ -101,7 +106,9 @@ def mix(
         write_result(lambda stream: form.write(tracks, stream), output)
 
 
-def _asked(what: str, model: str, notation: str) -> tuple[ClassLabel, dict[str, Any]]:
+def _asked(
+    what: str, model: str, hearing: EstimatorSettings, notation: str
+) -> tuple[ClassLabel, dict[str, Any]]:
     """The key asked for, and what JSON says of it: key, file, confidence."""
     for kind in (Key, KeySignature):
         try:
@@ -113,7 +120,7 @@ def _asked(what: str, model: str, notation: str) -> tuple[ClassLabel, dict[str, 
         fail(f"'{what}' is no file, and no key such as 'C# minor', 'Db', 'F#m' or '12A'")
     from stonekey.estimate.estimator import KeyEstimator
 
-    estimate = KeyEstimator(model)(what)
+    estimate = KeyEstimator(model, settings=hearing)(what)
     if estimate.label is None:
         fail(f"{what}: no key ({', '.join(estimate.warnings) or 'nothing tonal'})", 1)
     shown = estimate.label.format(notation)

@@ -21,7 +21,9 @@ from stonekey.cli.common import (
     say,
     told_errors,
 )
+from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_output, chosen_format, format_option, write_result
+from stonekey.estimate.settings import EstimatorSettings
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.output.tracks import TRACKS, TrackList
 from stonekey.text import reason, shown
@@ -33,7 +35,9 @@ ORDERS = ("key", "mix")
 COLUMNS = ("path", "key", "confidence", "error")
 
 
+@with_settings("min_confidence")
 def playlist(
+    *,
     sources: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -59,6 +63,7 @@ def playlist(
     ] = 0.0,
     notation: Annotated[str, notation_option("; m3u has none")] = "musical",
     model: Model = DEFAULT_MODEL,
+    hearing: EstimatorSettings,
 ) -> None:
     """Sort tracks by key, as a playlist.
 
@@ -91,7 +96,7 @@ def playlist(
         paths, lost = _tracks(sources) if sources else (list(known or ()), 0)
         if not paths:
             fail("no tracks", 1)
-        found = _analysed(paths, model) if known is None else _looked_up(paths, known)
+        found = _analysed(paths, model, hearing) if known is None else _looked_up(paths, known)
         results = [found[path] for path in paths]
         results = [r.with_label(r.label, notation, min_confidence) for r in results]
         arrange = mix_order if order == "mix" else key_order
@@ -141,12 +146,12 @@ def _looked_up(paths: Sequence[Path], known: dict[Path, Result]) -> dict[Path, R
     return found
 
 
-def _analysed(paths: Sequence[Path], model: str) -> dict[Path, Result]:
+def _analysed(paths: Sequence[Path], model: str, hearing: EstimatorSettings) -> dict[Path, Result]:
     from stonekey.cli.progress import tracked
     from stonekey.estimate.estimator import KeyEstimator
     from stonekey.library import Result
 
-    estimator = KeyEstimator(model)
+    estimator = KeyEstimator(model, settings=hearing)
     different = list(dict.fromkeys(paths))
 
     def one(path: Path) -> Result:

@@ -34,7 +34,7 @@ LISTED = 20  # failures named in the summary
 BAR = 40  # columns of the longest bar of the histogram
 
 
-@with_settings("threads", "min_confidence")
+@with_settings("threads", "min_confidence", "timeout")
 def scan(
     *,
     sources: Annotated[

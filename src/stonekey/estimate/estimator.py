@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from stonekey.audio.mixing import LOUDEST, to_mono
+from stonekey.audio.resampling import check_rate, resample
 from stonekey.audio.tuning import Tuner
 from stonekey.estimate.backends import load_backend
 from stonekey.estimate.result import KeyEstimate, SegmentEstimate
@@ -38,8 +40,6 @@ ACTIVITY_FRAME_SECONDS = 0.05
 FAST_SECONDS = 75.0
 # Correcting the pitch by a semitone takes this much more sound.
 FAST_MARGIN = 1.06
-# Hz. Below it there is no music, but a rate in kHz or a mistake that would fill the memory.
-MIN_SAMPLE_RATE = 1000
 
 
 class KeyEstimator:
@@ -122,9 +122,6 @@ class KeyEstimator:
         if isinstance(recording, (str, os.PathLike)):
             return self._from_file(Path(recording))
         samples = _as_samples(recording, sample_rate)
-        from stonekey.audio.mixing import to_mono
-        from stonekey.audio.resampling import resample
-
         assert sample_rate is not None
         mono = to_mono(samples)
         if self.settings.fast and (excerpts := self._excerpts_of(mono, sample_rate)):
@@ -146,10 +143,12 @@ class KeyEstimator:
             from stonekey.audio.excerpts import read_excerpts
 
             length = FAST_MARGIN * self.segment_seconds
-            if excerpts := read_excerpts(path, self._fast_segments, length):
+            if excerpts := read_excerpts(path, self._fast_segments, length, self.settings.timeout):
                 return self._from_excerpts(excerpts)
         tuner = self.tuner()
-        with stream_audio(path, self.info.front_end.sample_rate, tuner) as stream:
+        with stream_audio(
+            path, self.info.front_end.sample_rate, tuner, self.settings.timeout
+        ) as stream:
             return self._estimate(stream, tuner, stream.warnings)
 
     def _excerpts_of(self, mono: np.ndarray, rate: float) -> Excerpts | None:
@@ -330,8 +329,7 @@ def _as_samples(samples: Samples, sample_rate: float | None) -> np.ndarray:
     """Samples that are fit for `stonekey.audio.resample`, as an array."""
     if sample_rate is None:
         raise ValueError("samples need their sample_rate")
-    if not MIN_SAMPLE_RATE <= sample_rate < np.inf:  # 44.1 would be a rate in kHz
-        raise ValueError(f"sample_rate is in Hz, at least {MIN_SAMPLE_RATE}; got {sample_rate}")
+    check_rate(sample_rate)  # 44.1 would be a rate in kHz
     if not isinstance(samples, np.ndarray) and hasattr(samples, "detach"):
         samples = samples.detach().cpu()
         # numpy has no bfloat16.
@@ -346,6 +344,6 @@ def _as_samples(samples: Samples, sample_rate: float | None) -> np.ndarray:
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):
             array = array.astype(np.float32, copy=False)
-        if not np.isfinite(array).all():
-            raise ValueError("the samples hold NaN or infinite values")
+        if not (np.abs(array) <= LOUDEST).all():
+            raise ValueError(f"the samples hold NaN, or values beyond {LOUDEST:g}")
     return array

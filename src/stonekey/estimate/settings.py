@@ -31,6 +31,8 @@ class EstimatorSettings:
         min_confidence: an answer less confident than this is "no key"; 0 to 1.
         min_clarity: a recording less clear than this (`stonekey.model.confidence.clarity`) has
             "no key"; None for the model's own limit, which is 0 for models that have none.
+        timeout: seconds that a file may take; None for a limit by its size
+            (`stonekey.audio.deadline.time_limit`), infinite for none.
         segment_seconds: length of a segment; None for what the model was trained on, which is
             what it answers best on.
         batch_size: segments run at once; bounds memory, does not change the answer.
@@ -58,6 +60,9 @@ class EstimatorSettings:
         None,
         'A recording less clear than this has "no key"; 0: always answer. [default: the model\'s]',
     )
+    timeout: float | None = option(
+        None, "Seconds that a file may take; by default a limit by its size.", metavar="SECONDS"
+    )
     segment_seconds: float | None = None
     batch_size: int = 4
 
@@ -76,6 +81,8 @@ class EstimatorSettings:
                 raise ValueError(f"{name} must be 0 to 1, got {value}")
         if self.segment_seconds is not None and not 0 < self.segment_seconds < math.inf:
             raise ValueError(f"segment_seconds must be positive, got {self.segment_seconds}")
+        if self.timeout is not None and not self.timeout > 0:
+            raise ValueError(f"timeout must be above 0, got {self.timeout}")
         if self.fast and (self.overlap or self.published_segments):
             raise ValueError("fast places its own segments: no overlap, no published_segments")
 

@@ -101,7 +101,8 @@ def scan(
         min_confidence: write no key of a lower confidence, 0 to 1.
         notation: how ``key`` is written (`stonekey.keys.NOTATIONS`).
         extensions: endings to look for in folders; None for all known ones.
-        settings: how recordings are heard; ``threads`` is 1 and ``min_confidence`` the one above.
+        settings: how recordings are heard; ``threads``, ``min_confidence`` and
+            ``timeout`` of it do not count.
         retry_failed: analyse files again that have failed, though they are unchanged.
         prune: drop the rows of files that are not in ``sources``.
         estimator: "module:name" of a replacement for `stonekey.KeyEstimator`, which each
@@ -123,7 +124,8 @@ def scan(
         raise ValueError(f"notation must be one of {', '.join(NOTATIONS)}, got {notation!r}")
     if not 0 <= min_confidence <= 1:
         raise ValueError(f"min_confidence must be 0 to 1, got {min_confidence}")
-    hearing = replace(settings or EstimatorSettings(), **options, threads=1, min_confidence=0.0)
+    ours = {"threads": 1, "min_confidence": 0.0, "timeout": timeout}
+    hearing = replace(settings or EstimatorSettings(), **{**options, **ours})
     if timeout <= 0 or max_memory <= 0:
         raise ValueError("timeout and max_memory must be above 0")
     if workers is not None and workers < 1:
