@@ -15,7 +15,7 @@ from stonekey import KeyEstimator
 from stonekey.audio import UnreadableError, load_audio
 from stonekey.audio.excerpts import read_excerpts, spread
 from stonekey.estimate.backends import OnnxBackend
-from stonekey.estimate.estimator import FAST_SECONDS
+from stonekey.estimate.source import FAST_SECONDS
 from stonekey.keys import Key
 from stonekey.model.registry import find_model
 from stonekey.synthesis import piece
@@ -205,12 +205,13 @@ LONG = """
 import numpy as np
 from pathlib import Path
 from stonekey import KeyEstimator
+from stonekey.estimate.source import whole
 
 estimator = KeyEstimator("template", threads=2)
 rng = np.random.default_rng(0)
 block = (0.1 * rng.standard_normal(1 << 18)).astype(np.float32)
 blocks = (block for _ in range(3600 * 22050 // len(block)))
-estimate = estimator._estimate(blocks)
+estimate = estimator.answer(whole(blocks, estimator.settings, 22050, estimator.segment_seconds))
 assert 239 <= len(estimate.segments) <= 240, len(estimate.segments)
 print(int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024)
 """

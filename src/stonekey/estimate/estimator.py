@@ -5,18 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from stonekey.audio.mixing import LOUDEST, to_mono
-from stonekey.audio.resampling import check_rate, resample
-from stonekey.audio.tuning import Tuner
 from stonekey.estimate.backends import load_backend
 from stonekey.estimate.result import KeyEstimate, SegmentEstimate
-from stonekey.estimate.segments import PEAK_BLOCK_SECONDS, cut, peak_normalised
 from stonekey.estimate.settings import EstimatorSettings
+from stonekey.estimate.source import PAUSE, Source, open_source, swing
 from stonekey.keys import ClassLabel, Key
 from stonekey.model.checkpoint import CheckpointError
 from stonekey.model.confidence import clarity, mean_of_segments, tempered
@@ -25,21 +21,7 @@ from stonekey.model.registry import DEFAULT_MODEL
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from stonekey.audio.excerpts import Excerpts
-
     Samples = np.ndarray | Tensor
-
-# Full scale is 1. Dither of 16-bit silence stays below this peak.
-SILENCE_PEAK = 1e-4
-# A segment this far below the recording's peak (60 dB) is a pause, not music.
-PAUSE = 1e-3
-# Less sound than this in a whole recording (a click, a beep) says nothing of a key.
-MIN_SIGNAL_SECONDS = 0.5
-ACTIVITY_FRAME_SECONDS = 0.05
-# Seconds that a fast estimate hears: more say little more (docs/results.md).
-FAST_SECONDS = 75.0
-# Correcting the pitch by a semitone takes this much more sound.
-FAST_MARGIN = 1.06
 
 
 class KeyEstimator:
@@ -85,10 +67,6 @@ class KeyEstimator:
         if self.segment_seconds * front_end.sample_rate < 1:
             raise ValueError(f"segment_seconds is below a sample: {self.segment_seconds}")
 
-    @property
-    def _fast_segments(self) -> int:
-        return max(1, round(FAST_SECONDS / self.segment_seconds))
-
     @overload
     def __call__(
         self, recording: str | os.PathLike[str] | Samples, sample_rate: float | None = None
@@ -119,92 +97,16 @@ class KeyEstimator:
         """
         if isinstance(recording, (list, tuple)):
             return [self(one, sample_rate) for one in recording]
-        if isinstance(recording, (str, os.PathLike)):
-            return self._from_file(Path(recording))
-        samples = _as_samples(recording, sample_rate)
-        assert sample_rate is not None
-        mono = to_mono(samples)
-        if self.settings.fast and (excerpts := self._excerpts_of(mono, sample_rate)):
-            return self._from_excerpts(excerpts)
-        tuner = self.tuner()
-        rate = self.info.front_end.sample_rate * 2 ** (tuner(mono, sample_rate) / 1200)
-        return self._estimate([resample(mono, sample_rate, rate)], tuner)
-
-    def tuner(self) -> Tuner:
-        """What hears one recording's tuning and corrects it as the settings say."""
-        settings = self.settings
-        as_it_is = settings.published_segments and settings.tune == "auto"
-        return Tuner("off" if as_it_is else settings.tune)
-
-    def _from_file(self, path: Path) -> KeyEstimate:
-        from stonekey.audio.stream import stream_audio
-
-        if self.settings.fast:
-            from stonekey.audio.excerpts import read_excerpts
-
-            length = FAST_MARGIN * self.segment_seconds
-            if excerpts := read_excerpts(path, self._fast_segments, length, self.settings.timeout):
-                return self._from_excerpts(excerpts)
-        tuner = self.tuner()
-        with stream_audio(
-            path, self.info.front_end.sample_rate, tuner, self.settings.timeout
-        ) as stream:
-            return self._estimate(stream, tuner, stream.warnings)
-
-    def _excerpts_of(self, mono: np.ndarray, rate: float) -> Excerpts | None:
-        """What `stonekey.audio.excerpts.read_excerpts` would read from a file of these samples."""
-        from stonekey.audio.excerpts import Excerpts, spread
-
-        length = FAST_MARGIN * self.segment_seconds
-        starts = spread(len(mono) / rate, self._fast_segments, length)
-        parts = [mono[round(s * rate) :][: round(length * rate)] for s in starts]
-        return Excerpts(rate, len(mono) / rate, starts, tuple(parts)) if parts else None
-
-    def _from_excerpts(self, excerpts: Excerpts) -> KeyEstimate:
-        from stonekey.audio.resampling import resample
-
-        tuner = self.tuner()
-        tuner(np.concatenate(excerpts.parts), excerpts.rate)
-        nominal = self.info.front_end.sample_rate
-        rate = nominal * 2 ** (tuner.correction / 1200)
-        length = round(self.segment_seconds * nominal)
-        activity = _Activity(nominal)
-        parts = [resample(part, excerpts.rate, rate)[:length] for part in excerpts.parts]
-        normalised = peak_normalised(activity.watch(parts), len(parts) * length)
-        starts = [round(start * rate) for start in excerpts.starts]
-        return self._answer(zip(starts, normalised, strict=True), activity, tuner, excerpts.seconds)
-
-    def _estimate(
-        self,
-        blocks: Iterable[np.ndarray],
-        tuner: Tuner | None = None,
-        warnings: list[str] | None = None,
-    ) -> KeyEstimate:
-        """Mono blocks at the model's rate -> estimate; ``warnings`` is read at the end."""
-        tuner = tuner or Tuner("off")
         rate = float(self.info.front_end.sample_rate)
-        length = round(self.segment_seconds * rate)
-        activity = _Activity(rate)
-        pieces = cut(
-            peak_normalised(activity.watch(blocks), round(PEAK_BLOCK_SECONDS * rate)),
-            length,
-            self.settings.overlap,
-            whole=not self.settings.published_segments,
-        )
-        return self._answer(pieces, activity, tuner, None, warnings)
+        with open_source(
+            recording, sample_rate, self.settings, rate, self.segment_seconds
+        ) as source:
+            return self.answer(source)
 
-    def _answer(
-        self,
-        pieces: Iterable[tuple[int, np.ndarray]],
-        activity: _Activity,
-        tuner: Tuner,
-        duration: float | None = None,
-        warnings: list[str] | None = None,
-    ) -> KeyEstimate:
-        """Run segments and take their mean; without a duration it is what was heard."""
-        ran = list(self._run(pieces))
-        # Samples in a second of the recording itself.
-        rate = self.info.front_end.sample_rate * 2 ** (tuner.correction / 1200)
+    def answer(self, source: Source) -> KeyEstimate:
+        """Run the segments of a recording and take their mean."""
+        ran = list(self._run(source.segments))
+        rate = source.rate
         segments = [
             SegmentEstimate(
                 start / rate,
@@ -214,14 +116,13 @@ class KeyEstimator:
             )
             for start, count, peak, output in ran
         ]
-        duration = activity.samples / rate if duration is None else duration
-        no_signal = activity.no_signal()
-        found = [*(warnings or []), *no_signal]
+        no_signal = source.activity.no_signal()
+        found = [*source.warnings, *no_signal]
         counted = [segment.probabilities for segment in segments if segment.counted]
         if no_signal or not counted:
             return KeyEstimate(
-                None, None, 0.0, {}, tuple(segments), duration, self.info.name,
-                tuple(found), None if no_signal else tuner.cents,
+                None, None, 0.0, {}, tuple(segments), source.seconds, self.info.name,
+                tuple(found), None if no_signal else source.tuner.cents,
             )  # fmt: skip
         mean = mean_of_segments(counted, self.class_table, self.info.softness)
         if self.info.temperature != 1:
@@ -241,10 +142,10 @@ class KeyEstimator:
             confidence=confidence,
             probabilities={k: float(p) for k, p in zip(self.class_table, mean, strict=True)},
             segments=tuple(segments),
-            duration=duration,
+            duration=source.seconds,
             model=self.info.name,
             warnings=tuple(found),
-            tuning=tuner.cents,
+            tuning=source.tuner.cents,
         )
 
     def _run(
@@ -258,7 +159,7 @@ class KeyEstimator:
                 # A recording shorter than a segment is alone, so lengths are equal.
                 outputs = self._backend.run([self._padded(x) for _, x in waiting])
                 for (start, x), output in zip(waiting, outputs, strict=True):
-                    yield start, len(x), float(_swing(x)), output
+                    yield start, len(x), float(swing(x)), output
                 waiting.clear()
 
         for piece in pieces:
@@ -278,72 +179,3 @@ class KeyEstimator:
         if arch is not None:
             minimum = max(minimum, (arch.min_frames - 1) * front_end.hop)
         return samples if len(samples) >= minimum else np.resize(samples, 2 * minimum)
-
-
-class _Activity:
-    """Watches a stream go by: how long it is and whether there is enough sound in it."""
-
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
-        self._frame = max(1, round(rate * ACTIVITY_FRAME_SECONDS))
-        self._levels: list[np.ndarray] = []  # of the whole frames so far
-        self._rest = np.empty(0, dtype=np.float32)  # what follows them
-        self.samples = 0
-
-    def watch(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        for block in blocks:
-            block = np.asarray(block, dtype=np.float32)
-            self.samples += len(block)
-            seen = np.concatenate([self._rest, block])
-            whole = len(seen) - len(seen) % self._frame
-            if whole:
-                self._levels.append(_swing(seen[:whole].reshape(-1, self._frame)))
-                seen = seen[whole:].copy()
-            self._rest = seen
-            yield block
-
-    def no_signal(self) -> list[str]:
-        """Why there cannot be a key, or nothing."""
-        if not self.samples:
-            return ["silence"]
-        rest = [_swing(self._rest[None])] if len(self._rest) else []
-        levels = np.concatenate([*self._levels, *rest])
-        loudest = levels.max()
-        if loudest < SILENCE_PEAK:
-            return ["silence"]
-        active = np.flatnonzero(levels > PAUSE * loudest)
-        # The last frame may be cut short by the end.
-        ends = np.minimum((active + 1) * self._frame, self.samples)
-        seconds = (ends - active * self._frame).sum() / self._rate
-        if seconds < MIN_SIGNAL_SECONDS:
-            return [f"only {seconds:.2g} s of sound, too little for a key"]
-        return []
-
-
-def _swing(samples: np.ndarray) -> np.ndarray:
-    """Half the range along the last axis: its peak, but 0 for a constant, which is no sound."""
-    return np.asarray(samples.max(axis=-1) / 2 - samples.min(axis=-1) / 2)
-
-
-def _as_samples(samples: Samples, sample_rate: float | None) -> np.ndarray:
-    """Samples that are fit for `stonekey.audio.resample`, as an array."""
-    if sample_rate is None:
-        raise ValueError("samples need their sample_rate")
-    check_rate(sample_rate)  # 44.1 would be a rate in kHz
-    if not isinstance(samples, np.ndarray) and hasattr(samples, "detach"):
-        samples = samples.detach().cpu()
-        # numpy has no bfloat16.
-        samples = (samples.float() if samples.is_floating_point() else samples).numpy()
-    array = np.asarray(samples)
-    if array.ndim not in (1, 2) or not array.size:
-        raise ValueError(f"expected (samples,) or (samples, channels), got {array.shape}")
-    if array.ndim == 2 and array.shape[1] > max(32, array.shape[0]):
-        raise ValueError(f"{array.shape} looks like (channels, samples): pass it transposed")
-    if array.dtype.kind not in "iuf":
-        raise ValueError(f"samples must be real numbers, got {array.dtype}")
-    if array.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            array = array.astype(np.float32, copy=False)
-        if not (np.abs(array) <= LOUDEST).all():
-            raise ValueError(f"the samples hold NaN, or values beyond {LOUDEST:g}")
-    return array

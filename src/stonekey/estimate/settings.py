@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any
 
-from stonekey.audio.tuning import TuneOption, checked_option
+from stonekey.audio.tuning import TuneOption, Tuner, checked_option
 from stonekey.options import one_of, option
 
 BACKENDS = ("auto", "onnx", "torch")
@@ -85,6 +85,11 @@ class EstimatorSettings:
             raise ValueError(f"timeout must be above 0, got {self.timeout}")
         if self.fast and (self.overlap or self.published_segments):
             raise ValueError("fast places its own segments: no overlap, no published_segments")
+
+    def tuner(self) -> Tuner:
+        """What hears the tuning of one recording, and corrects it."""
+        as_it_is = self.published_segments and self.tune == "auto"
+        return Tuner("off" if as_it_is else self.tune)
 
     @property
     def identity(self) -> dict[str, Any]:

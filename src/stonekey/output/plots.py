@@ -72,7 +72,7 @@ def plot_recording(
     estimate = KeyEstimator(model, **options)(path)
     timeline = key_timeline(path, estimator=windows)
     rate = windows.info.front_end.sample_rate
-    with stream_audio(path, rate, windows.tuner(), windows.settings.timeout) as stream:
+    with stream_audio(path, rate, windows.settings.tuner(), windows.settings.timeout) as stream:
         energies = chroma(stream, rate)
     name = shown(Path(path).name) if title is None else printable(title, keep="\n")
     return key_figure(estimate, timeline, energies, name, notation)
