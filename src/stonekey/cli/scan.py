@@ -21,6 +21,7 @@ from stonekey.cli.common import (
     Overlap,
     PublishedSegments,
     ShowProgress,
+    Timeout,
     Tune,
     WriteConfidence,
     fail,
@@ -40,7 +41,11 @@ BAR = 40  # columns of the longest bar of the histogram
 def scan(
     sources: Annotated[
         list[Path],
-        typer.Argument(metavar="FOLDER|FILE|PLAYLIST", help="Folders are searched to any depth."),
+        typer.Argument(
+            metavar="FOLDER|FILE|PLAYLIST",
+            help="Folders are searched to any depth.",
+            readable=False,
+        ),
     ],
     output: Annotated[
         Path,
@@ -56,9 +61,7 @@ def scan(
         int | None,
         typer.Option("--workers", "-j", min=1, metavar="N", help="Processes; default: cores."),
     ] = None,
-    timeout: Annotated[
-        float, typer.Option(help="Seconds that a file may take.", metavar="SECONDS")
-    ] = 600.0,
+    timeout: Timeout = None,
     max_memory: Annotated[
         float, typer.Option(help="Memory that a worker may hold (on Linux).", metavar="GB")
     ] = 2.0,
