@@ -408,7 +408,7 @@ def test_a_skipped_file_never_comes_back(
     (folder / "b.wav").symlink_to((music.parent / "music" / "000.wav").resolve())
     (folder / "keys.csv").write_text("path,key\na.wav,C major\nb.wav,D major\n")
     settings = options(music, valid=folder / "keys.csv", cache=music.parent / "cache")
-    data = prepare_data(settings, tiny_config(), Fabric("cpu", devices=1))
+    data = prepare_data(settings, tiny_config(), Fabric(accelerator="cpu", devices=1))
     assert [path.name for path in data.examples] == ["b.wav"]
     assert [track.id for track in data.labelled_valid] == ["b.wav"]
     assert capsys.readouterr().err.count("a.wav") == 1
