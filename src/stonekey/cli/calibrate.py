@@ -28,7 +28,7 @@ def calibrate(
     ],
     recordings: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="RECORDING", help="Recordings in known keys."),
+        typer.Argument(metavar="RECORDING", help="Recordings in known keys.", readable=False),
     ] = None,
     key: Annotated[
         list[str] | None,

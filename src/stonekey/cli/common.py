@@ -58,6 +58,11 @@ def _words(given: list[str] | None) -> list[str] | None:
 
 
 Notation = Annotated[str, notation_option()]
+# A file that may not be read is reported like any other that gives no sound, not as bad usage.
+Recording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording.", readable=False)]
+Recordings = typer.Argument(
+    metavar="FILE|FOLDER|PLAYLIST", help="Recordings; folders are searched.", readable=False
+)
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.")]
 Extension = Annotated[
     list[str] | None,

@@ -12,6 +12,7 @@ from stonekey.cli.common import (
     Hop,
     Model,
     Notation,
+    Recording,
     Window,
     fail,
     told_errors,
@@ -27,7 +28,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 @with_settings("overlap", "published_segments", "fast", "min_confidence", "min_clarity")
 def plot(
     *,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")],
+    file: Recording,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Picture to write: .png, .svg or .pdf.")
     ],

@@ -20,6 +20,7 @@ from stonekey.cli.common import (
     Model,
     Notation,
     Output,
+    Recordings,
     fail,
     say,
     told_errors,
@@ -40,10 +41,7 @@ if TYPE_CHECKING:
 @with_settings()
 def predict(
     *,
-    paths: Annotated[
-        list[Path],
-        typer.Argument(metavar="FILE|FOLDER|PLAYLIST", help="Recordings; folders are searched."),
-    ],
+    paths: Annotated[list[Path], Recordings],
     model: Model = DEFAULT_MODEL,
     format: Annotated[
         str | None, format_option(RECORDINGS, "table on a terminal and tsv otherwise")

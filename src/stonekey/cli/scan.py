@@ -34,12 +34,16 @@ LISTED = 20  # failures named in the summary
 BAR = 40  # columns of the longest bar of the histogram
 
 
-@with_settings("threads", "min_confidence", "timeout")
+@with_settings("threads", "min_confidence")
 def scan(
     *,
     sources: Annotated[
         list[Path],
-        typer.Argument(metavar="FOLDER|FILE|PLAYLIST", help="Folders are searched to any depth."),
+        typer.Argument(
+            metavar="FOLDER|FILE|PLAYLIST",
+            help="Folders are searched to any depth.",
+            readable=False,
+        ),
     ],
     output: Annotated[
         Path,
@@ -55,9 +59,6 @@ def scan(
         int | None,
         typer.Option("--workers", "-j", min=1, metavar="N", help="Processes; default: cores."),
     ] = None,
-    timeout: Annotated[
-        float, typer.Option(help="Seconds that a file may take.", metavar="SECONDS")
-    ] = 600.0,
     max_memory: Annotated[
         float, typer.Option(help="Memory that a worker may hold (on Linux).", metavar="GB")
     ] = 2.0,
@@ -129,7 +130,6 @@ def scan(
                 output,
                 model=model,
                 workers=workers,
-                timeout=timeout,
                 max_memory=max_memory,
                 skip_tagged=skip_tagged,
                 min_confidence=min_confidence,

@@ -16,6 +16,7 @@ from stonekey.cli.common import (
     Extension,
     Interrupt,
     Model,
+    Recordings,
     ShowProgress,
     WriteConfidence,
     fail,
@@ -43,10 +44,7 @@ COLUMNS = ("file", "existing", "key", "confidence", "differs", "action", "error"
 @with_settings("min_confidence")
 def tag(
     *,
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="FILE|FOLDER|PLAYLIST", help="Recordings; folders are searched."),
-    ] = None,
+    paths: Annotated[list[Path] | None, Recordings] = None,
     write: Annotated[
         bool, typer.Option("--write", help="Write; without it only say what would be done.")
     ] = False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +13,7 @@ from stonekey.cli.common import (
     Model,
     Notation,
     Output,
+    Recording,
     Window,
     say,
     told_errors,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @with_settings("overlap", "published_segments", "fast", "min_confidence", "min_clarity")
 def timeline(
     *,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")],
+    file: Recording,
     model: Model = DEFAULT_MODEL,
     format: Annotated[str | None, format_option(TIMELINES, "table")] = None,
     output: Output = None,

@@ -61,7 +61,9 @@ class EstimatorSettings:
         'A recording less clear than this has "no key"; 0: always answer. [default: the model\'s]',
     )
     timeout: float | None = option(
-        None, "Seconds that a file may take; by default a limit by its size.", metavar="SECONDS"
+        None,
+        "Seconds that a file may take; by default 120, and 30 more for each megabyte.",
+        metavar="SECONDS",
     )
     segment_seconds: float | None = None
     batch_size: int = 4

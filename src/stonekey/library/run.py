@@ -69,7 +69,6 @@ def scan(
     *,
     model: str | os.PathLike[str] = DEFAULT_MODEL,
     workers: int | None = None,
-    timeout: float = 600.0,
     max_memory: float = 2.0,
     skip_tagged: bool = False,
     min_confidence: float = 0.0,
@@ -95,14 +94,13 @@ def scan(
         output: ``.csv``, ``.jsonl``, ``.sqlite`` or ``.parquet`` (needs pyarrow).
         model: name or path of a model.
         workers: processes; None for one on each core, or one alone on another device.
-        timeout: seconds that a file may take; its worker is killed then.
         max_memory: gigabytes (10^9 bytes) of memory that a worker may hold (on Linux).
         skip_tagged: leave out files that have a key in their tags.
         min_confidence: write no key of a lower confidence, 0 to 1.
         notation: how ``key`` is written (`stonekey.keys.NOTATIONS`).
         extensions: endings to look for in folders; None for all known ones.
-        settings: how recordings are heard; ``threads``, ``min_confidence`` and
-            ``timeout`` of it do not count.
+        settings: how recordings are heard; its ``threads`` and ``min_confidence`` do not count. A
+            file that takes longer than its ``timeout`` ends its worker.
         retry_failed: analyse files again that have failed, though they are unchanged.
         prune: drop the rows of files that are not in ``sources``.
         estimator: "module:name" of a replacement for `stonekey.KeyEstimator`, which each
@@ -124,17 +122,19 @@ def scan(
         raise ValueError(f"notation must be one of {', '.join(NOTATIONS)}, got {notation!r}")
     if not 0 <= min_confidence <= 1:
         raise ValueError(f"min_confidence must be 0 to 1, got {min_confidence}")
-    ours = {"threads": 1, "min_confidence": 0.0, "timeout": timeout}
+    ours = {"threads": 1, "min_confidence": 0.0}
     hearing = replace(settings or EstimatorSettings(), **{**options, **ours})
-    if timeout <= 0 or max_memory <= 0:
-        raise ValueError("timeout and max_memory must be above 0")
+    if max_memory <= 0:
+        raise ValueError("max_memory must be above 0")
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
     # Through a link to the output itself, so that the link stays one.
     path = Path(os.path.realpath(Path(output).expanduser()))
     store = open_store(path)
     weights = find_model(model)  # fetched here, once
-    work = WorkerSettings(str(weights.absolute()), estimator, asdict(hearing), skip_tagged, timeout)
+    work = WorkerSettings(
+        str(weights.absolute()), estimator, asdict(hearing), skip_tagged, hearing.timeout
+    )
     run = _Run(
         store,
         Summary(path),
