@@ -11,7 +11,7 @@ from cli_tools import call, music, run
 
 from stonekey.keys import Key
 from stonekey.model.checkpoint import Checkpoint, ModelInfo, load_checkpoint, save_checkpoint
-from stonekey.model.registry import DEFAULT_MODEL, model_names
+from stonekey.model.registry import DEFAULT_MODEL, cache_folder, model_names
 from stonekey.model.settings import Architecture, FrontEnd
 
 
@@ -27,7 +27,7 @@ def test_models_lists_all_without_fetching(capsys: pytest.CaptureFixture[str]) -
         assert row["source"].startswith("https://") is published
         assert row["licence"]
         assert row["description"]
-    assert not list(tmp_path.iterdir())
+    assert not cache_folder().exists()
     assert call("models") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("\t")[0].removesuffix(" (default)") for line in lines] == model_names()
