@@ -23,7 +23,11 @@ from stonekey.synthesis import Key, cadence, write_wav
 MANY = int(os.environ.get("STONEKEY_SCAN_FILES", "160"))
 BROKEN_EVERY = 20
 FILES = 60
-SUFFIXES = ["csv", "jsonl", "sqlite", "parquet"]
+SUFFIXES = [
+    "csv",
+    "sqlite",
+    *(pytest.param(suffix, marks=pytest.mark.slow) for suffix in ("jsonl", "parquet")),
+]
 
 
 def make_library(folder: Path, count: int) -> list[str]:
