@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_tools import ROOT, music, run
+from cli_tools import ROOT, music, run, run_alone
 
 import stonekey
 from stonekey.cli import main, with_command
@@ -17,7 +17,7 @@ BASIC = ("predict", "models", "export", "calibrate", "demo")
 
 
 def test_version() -> None:
-    done = run("--version")
+    done = run_alone("--version")
     assert (done.returncode, done.stdout) == (0, f"stonekey {stonekey.__version__}\n")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_tools import ROOT, call, music, run
+from cli_tools import ROOT, call, music, run, run_alone
 
 from stonekey.output.records import FIELDS
 
@@ -206,7 +206,7 @@ def test_any_bytes_in_a_name(tmp_path: Path) -> None:
     music(tmp_path / "x.wav", "A minor").rename(os.fsdecode(name))
     with open(os.path.join(os.fsencode(tmp_path), b"b\xe4d.mp3"), "wb") as file:
         file.write(b"none")
-    lines = run(tmp_path).stdout.splitlines()
+    lines = run_alone(tmp_path).stdout.splitlines()
     assert len(lines) == 2
     assert lines[1].split("\t")[0].endswith("od\ufffdd\\t\\x1b[31m\\n.wav")
     assert lines[1].split("\t")[1] == "A minor"
@@ -219,7 +219,7 @@ def test_any_bytes_in_a_name(tmp_path: Path) -> None:
     assert "\x1b" not in run(tmp_path, "--format", "table").stdout
     assert run(tmp_path, "-o", tmp_path / "k.npz").returncode == 1
     assert np.load(tmp_path / "k.npz")["keys"].tolist() == ["", "A minor"]
-    wrong = run(os.path.join(os.fsencode(tmp_path), b"\xff"), "--model", b"\xff")
+    wrong = run_alone(os.path.join(os.fsencode(tmp_path), b"\xff"), "--model", b"\xff")
     assert wrong.returncode == 2
     assert "Traceback" not in wrong.stderr
 

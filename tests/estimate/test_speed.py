@@ -218,6 +218,7 @@ print(int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) /
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+@pytest.mark.slow
 def test_an_hour_needs_bounded_memory() -> None:
     """An hour is 318 MB of samples."""
     done = subprocess.run(

@@ -55,6 +55,7 @@ def recipe(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_stone12_ships(recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = recipe("stone12", monkeypatch)
     monkeypatch.setattr(module, "SECOND_EPOCHS", 1)
@@ -79,6 +80,7 @@ def test_stone12_ships(recordings: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert estimate.signature == Key(0, "major").signature
 
 
+@pytest.mark.slow
 def test_runs_are_scored_and_not_made_twice(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -153,11 +153,20 @@ def test_a_run_on_two_processes_has_one_writer(music: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to find the other process")
-@pytest.mark.parametrize("how", ["rank 1 killed", "rank 0 killed", "Ctrl-C", "Ctrl-C in a wait"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "rank 1 killed",
+        *(
+            pytest.param(how, marks=pytest.mark.slow)
+            for how in ("rank 0 killed", "Ctrl-C", "Ctrl-C in a wait")
+        ),
+    ],
+)
 def test_a_run_ends_when_a_process_dies(how: str, music: Path, tmp_path: Path) -> None:
     with start_two(music, tmp_path, "-e", "1000", "-ts", "3") as process:
         try:
-            wait_for(process.stderr, "step 30/")
+            wait_for(process.stderr, "step 6/")
             (other,) = children(process.pid)
             if how == "Ctrl-C in a wait":
                 os.kill(other, signal.SIGSTOP)

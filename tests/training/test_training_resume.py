@@ -43,8 +43,11 @@ def flat(state: object, name: str = "") -> dict[str, object]:
 
 @pytest.mark.parametrize(
     ("flags", "number"),
-    [(("-tt", "ks"), signal.SIGKILL), (MIX, signal.SIGKILL), (("-tt", "ks"), signal.SIGINT)],
-    ids=["ks killed", "mix killed", "ks Ctrl-C"],
+    [
+        pytest.param(MIX, signal.SIGKILL, id="mix killed"),
+        pytest.param(("-tt", "ks"), signal.SIGKILL, id="ks killed", marks=pytest.mark.slow),
+        pytest.param(("-tt", "ks"), signal.SIGINT, id="ks Ctrl-C", marks=pytest.mark.slow),
+    ],
 )
 def test_a_stopped_run_ends_as_one_left_alone(
     flags: tuple[str, ...], number: signal.Signals, music: Path, tmp_path: Path
