@@ -41,7 +41,7 @@ def with_confidence(
     assert table is not None
     known = [(t.key, t.path) for t in labelled if t.key is not None and t.path is not None]
     heard = segments(model, [path for _, path in known])
-    means = [mean_of_segments(list(p), table, checkpoint.info.softness) for p in heard]
+    means = [mean_of_segments(list(p), checkpoint.info.softness) for p in heard]
     right = [table.index(key if key in table else key.signature) for key, _ in known]
     temperature = round(fit_temperature(means, right), 4)
 

@@ -75,7 +75,13 @@ def test_other_settings(tmp_path: Path) -> None:
     """Rate, hop, bins, widths and temperature all reach the graph."""
     torch.manual_seed(0)
     front_end = FrontEnd(
-        sample_rate=16000, hop=256, n_bins=92, fmin=30.0, crop_bins=60, segment_seconds=8.0
+        sample_rate=16000,
+        hop=256,
+        n_bins=92,
+        fmin=30.0,
+        crop_bins=60,
+        segment_seconds=8.0,
+        average=3,
     )
     architecture = Architecture(
         outputs=12, norm="frame", channels=(4, 8, 2), kernels=(3, 5, 3), temperature=0.3

@@ -124,7 +124,7 @@ class KeyEstimator:
                 None, None, 0.0, {}, tuple(segments), source.seconds, self.info.name,
                 tuple(found), None if no_signal else source.tuner.cents,
             )  # fmt: skip
-        mean = mean_of_segments(counted, self.class_table, self.info.softness)
+        mean = mean_of_segments(counted, self.info.softness)
         if self.info.temperature != 1:
             mean = tempered(mean, self.info.temperature)
         best = int(mean.argmax())
@@ -177,5 +177,5 @@ class KeyEstimator:
         arch, front_end = self.info.architecture, self.info.front_end
         minimum = front_end.sample_rate
         if arch is not None:
-            minimum = max(minimum, (arch.min_frames - 1) * front_end.hop)
+            minimum = max(minimum, (arch.min_frames * front_end.average - 1) * front_end.hop)
         return samples if len(samples) >= minimum else np.resize(samples, 2 * minimum)

@@ -46,7 +46,11 @@ def add_log_vqt(g: Graph, waveform: str, front_end: FrontEnd) -> str:
     log = g.op("Log", g.op("Max", magnitude, g.const(1e-10)))
     level = g.op("Add", g.op("Mul", log, g.const(10 / np.log(10) / 80)), g.const(1.0))
     loudest = g.op("ReduceMax", level, g.ints(1, 2), keepdims=1)
-    return g.op("Max", level, g.op("Sub", loudest, g.const(1.0)))
+    floored = g.op("Max", level, g.op("Sub", loudest, g.const(1.0)))
+    if front_end.average == 1:
+        return floored
+    length = [front_end.average]
+    return g.op("AveragePool", floored, kernel_shape=length, strides=length)
 
 
 def _add_decimation(g: Graph, x: str) -> str:

@@ -31,7 +31,7 @@ def add_chromanet(
 ) -> str:
     """Cropped log-VQT (batch, bins, frames) -> probabilities (batch, outputs)."""
     bins = front_end.crop_bins
-    frames = front_end.frames(front_end.segment_samples)
+    frames = front_end.network_frames(front_end.segment_samples)
     heard, inputs = x, 1
     for stage, channels in enumerate(arch.channels):
         down = _sub(tensors, f"time_downsampling_blocks.{stage}.")

@@ -30,7 +30,8 @@ class FrontEnd:
 
     Bin ``i`` is centred on ``fmin * 2 ** (i / bins_per_octave)`` Hz; with the defaults bin 0
     is A0 and the ``crop_bins`` lowest of the ``n_bins`` bins are what the network sees at
-    inference. Training crops higher, which lowers the content by a semitone a bin.
+    inference. Training crops higher, which lowers the content by a semitone a bin. The network
+    sees the mean of every ``average`` frames, hops of ``hop`` samples apart.
     """
 
     sample_rate: int = 22050
@@ -40,8 +41,11 @@ class FrontEnd:
     bins_per_octave: int = 12
     crop_bins: int = 84
     segment_seconds: float = 15.0
+    average: int = 1
 
     def __post_init__(self) -> None:
+        if self.average < 1:
+            raise ValueError(f"average must be at least 1 frame, got {self.average}")
         if not self.bins_per_octave <= self.crop_bins <= self.n_bins:
             raise ValueError(
                 f"need bins_per_octave <= crop_bins <= n_bins, got {self.bins_per_octave}, "
@@ -84,6 +88,10 @@ class FrontEnd:
     def frames(self, samples: int) -> int:
         """Frames that ``samples`` samples give (646 for 15 s)."""
         return samples // self.hop + 1
+
+    def network_frames(self, samples: int) -> int:
+        """Means of ``average`` frames among them: what the network sees."""
+        return self.frames(samples) // self.average
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for metadata."""

@@ -62,7 +62,7 @@ class Stone(nn.Module):
 
     def log_vqt(self, waveform: Tensor) -> Tensor:
         """Waveform (batch, samples) -> log-VQT (batch, 1, n_bins, frames), not cropped."""
-        return log_vqt(self.vqt(waveform))
+        return log_vqt(self.vqt(waveform), self.front_end.average)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Waveform (batch, samples), -> probabilities (batch, outputs).

@@ -86,8 +86,8 @@ class VQT(nn.Module):
         return (rows @ self.decimate).flatten(1)[:, :outputs]
 
 
-def log_vqt(magnitude: Tensor) -> Tensor:
-    """Log scaling: (batch, bins, frames) -> (batch, 1, bins, frames).
+def log_vqt(magnitude: Tensor, average: int = 1) -> Tensor:
+    """Log scaling: (batch, bins, frames) -> (batch, 1, bins, frames // average).
 
     80 dB below each item's own maximum becomes that maximum minus 1; a magnitude of 1
     becomes 1. The decibels are ``10 log10`` of a magnitude: a formula for powers applied to
@@ -95,4 +95,12 @@ def log_vqt(magnitude: Tensor) -> Tensor:
     """
     db = 10.0 * torch.log10(torch.clamp(magnitude, min=LOG_FLOOR))
     floor = db.amax(dim=(1, 2), keepdim=True) - DYNAMIC_RANGE_DB
-    return (torch.maximum(db, floor) / DYNAMIC_RANGE_DB + 1.0)[:, None]
+    return frame_means((torch.maximum(db, floor) / DYNAMIC_RANGE_DB + 1.0)[:, None], average)
+
+
+def frame_means(x: Tensor, average: int) -> Tensor:
+    """Means of every ``average`` frames, the last axis; a remainder is left out."""
+    if average == 1:
+        return x
+    frames = x.shape[-1] // average
+    return x[..., : frames * average].reshape(*x.shape[:-1], frames, average).mean(dim=-1)

@@ -23,6 +23,7 @@ from stonekey.training.options import TrainType as TrainType
 
 Mode = Literal["selfsupervised", "supervised", "mix"]
 Objective = Literal["stone", "skey"]
+Labels = Literal["cpsd", "cross_entropy"]
 
 # The published configuration files say "unsupervised" for what the paper calls
 # self-supervised.
@@ -43,11 +44,17 @@ class DataConfig:
     augment: tuple[str, ...]
     detune_variants: int
     window_seconds: float | None
+    shares: dict[str, float] | None
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Objective and weights of its terms."""
+    """Objective and weights of its terms.
+
+    ``labels``: what labelled batches minimise. "cpsd" compares as the self-supervised objective
+    does, with the label in place of a view; "cross_entropy" compares outputs with the labels'
+    probabilities, of which ``smoothing`` is spread over all outputs.
+    """
 
     objective: Objective
     key_weight: float
@@ -55,11 +62,17 @@ class LossConfig:
     balance_weight: float
     half: bool
     flat_weight: float = 1.0
+    labels: Labels = "cpsd"
+    smoothing: float = 0.0
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW, its schedules, clipping and early stopping."""
+    """AdamW, its schedules, clipping, early stopping, and averaging.
+
+    ``average``: how much the model that is kept holds on to its weights at each step, while a
+    share of ``1 - average`` comes from those just trained; 0 keeps these.
+    """
 
     final_learning_rate: float
     n_epochs_cosine: int | None
@@ -68,6 +81,7 @@ class OptimizerConfig:
     final_weight_decay: float
     clip: float
     patience: int | None
+    average: float
 
 
 @dataclass(frozen=True)
@@ -88,12 +102,19 @@ def _vqt(
     n_bins: int = 99,
     bins_per_octave: int = 12,
     hop: int = 512,
+    average: int = 1,
 ) -> dict[str, Any]:
     if list(harmonics) != [1]:
         raise ConfigError(f"VQT.harmonics: only [1] is supported, got {list(harmonics)}")
     if bins_per_octave != 12:  # the network pools octaves of 12
         raise ConfigError(f"VQT.bins_per_octave: only 12 is supported, got {bins_per_octave}")
-    return {"fmin": fmin, "n_bins": n_bins, "bins_per_octave": bins_per_octave, "hop": hop}
+    return {
+        "fmin": fmin,
+        "n_bins": n_bins,
+        "bins_per_octave": bins_per_octave,
+        "hop": hop,
+        "average": average,
+    }
 
 
 def _chromanet(
@@ -119,6 +140,7 @@ def _data(
     augment: Sequence[str] = (),
     detune_variants: int = 1,
     window_seconds: float | None = None,
+    shares: dict[str, float] | None = None,
 ) -> dict[str, Any]:
     return locals()
 
@@ -130,6 +152,8 @@ def _loss(
     balance_weight: float = 15.0,
     flat_weight: float = 1.0,
     half: bool = True,
+    labels: Labels = "cpsd",
+    smoothing: float = 0.0,
 ) -> dict[str, Any]:
     return locals()
 
@@ -142,6 +166,7 @@ def _optimizer(
     final_weight_decay: float = 0.4,
     clip: float = 3.0,
     patience: int | None = None,
+    average: float = 0.0,
 ) -> dict[str, Any]:
     return locals()
 
@@ -212,7 +237,7 @@ def load_config(
         window_frames(data["window_seconds"], front_end)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"data.window_seconds: {error}") from error
-    frames = front_end.frames(front_end.segment_samples)
+    frames = front_end.network_frames(front_end.segment_samples)
     if frames < architecture.min_frames:
         raise ConfigError(
             f"data.duration = {data['duration']} gives {frames} frames; the network needs "
@@ -220,6 +245,8 @@ def load_config(
         )
     optimizer = values["optimizer"]
     optimizer["betas"] = tuple(optimizer["betas"])
+    if not 0 <= optimizer["average"] < 1:
+        raise ConfigError(f"optimizer.average must be 0 to 1, got {optimizer['average']}")
     return Config(
         front_end,
         architecture,
@@ -265,6 +292,13 @@ def _mode(name: str) -> Mode:
 def _data_config(values: dict[str, Any]) -> DataConfig:
     if values["batch_size"] < 1:
         raise ConfigError(f"data.batch_size must be at least 1, got {values['batch_size']}")
+    shares = values["shares"]
+    if shares is not None and not (
+        isinstance(shares, dict)
+        and all(isinstance(v, (int, float)) and v >= 0 for v in shares.values())
+        and any(shares.values())
+    ):
+        raise ConfigError(f"data.shares must give groups a share each, got {shares!r}")
     return DataConfig(
         batch_size=values["batch_size"],
         train_mode=_mode(values["dataset_type_train"]),
@@ -275,12 +309,17 @@ def _data_config(values: dict[str, Any]) -> DataConfig:
         augment=tuple(values["augment"]),
         detune_variants=values["detune_variants"],
         window_seconds=values["window_seconds"],
+        shares=values["shares"],
     )
 
 
 def _loss_config(values: dict[str, Any], train_type: TrainType) -> LossConfig:
     if values["objective"] not in ("stone", "skey"):
         raise ConfigError(f"loss.objective must be stone or skey, got {values['objective']!r}")
+    if values["labels"] not in ("cpsd", "cross_entropy"):
+        raise ConfigError(f"loss.labels must be cpsd or cross_entropy, got {values['labels']!r}")
+    if not 0 <= values["smoothing"] < 1:
+        raise ConfigError(f"loss.smoothing must be 0 to 1, got {values['smoothing']}")
     if values["objective"] == "skey" and train_type == "ks":
         raise ConfigError("loss.objective = 'skey' learns 24 keys: it needs -tt ks_mode")
     return LossConfig(**values)

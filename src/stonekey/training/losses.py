@@ -24,6 +24,8 @@ from torch import Tensor
 PITCH_CLASSES = 12
 OMEGAS = (1, 7)
 BCE_EPSILON = 1e-6
+# Only where a softmax underflows: what is wrong and sure must keep its gradient.
+LOG_FLOOR = 1e-30
 SKEY_WEIGHTS = (1.0, 1.5, 15.0)
 # Where the relative minor's tonic lies above the major tonic, in semitones.
 RELATIVE_MINOR = 9
@@ -194,6 +196,20 @@ def flat_loss(y: Tensor) -> Tensor:
     y = _wide(y)
     logs = y.clamp_min(BCE_EPSILON).log()
     return math.log(y.shape[1]) + (y * logs).sum(dim=1).mean()
+
+
+def divergence(target: Tensor, y: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of outputs from labels, in nats, mean over the batch.
+
+    The cross entropy but for the labels' own entropy, so 0 where the two are equal.
+
+    Args:
+        target: (batch, n) probabilities; no gradient flows through them.
+        y: (batch, n) outputs.
+    """
+    target, y = _wide(target).detach(), _wide(y)
+    logs = y.clamp_min(LOG_FLOOR).log()
+    return (torch.xlogy(target, target) - target * logs).sum(dim=1).mean()
 
 
 def supervised_losses(

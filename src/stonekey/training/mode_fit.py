@@ -65,7 +65,9 @@ def segment_chroma(track: CachedTrack, front_end: FrontEnd) -> np.ndarray:
     frames = torch.from_numpy(read_track(track, front_end.n_bins))
     length = min(segment_frames(front_end), len(frames))
     segments = torch.stack(frames.split(length)[: len(frames) // length])
-    return np.asarray(ModeHead.chroma(scale(segments)[:, :, : front_end.crop_bins]).numpy())
+    return np.asarray(
+        ModeHead.chroma(scale(segments, front_end.average)[:, :, : front_end.crop_bins]).numpy()
+    )
 
 
 def logistic(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, float]:

@@ -183,7 +183,7 @@ def train_loader(config: Config, options: Options, data: Data | None, fabric: Fa
     }
     if isinstance(data.train[0], ShardTrack):
         return AudioLoader(data.train, **shared)
-    loader = CachedLoader(data.train, device=fabric.device, **shared)
+    loader = CachedLoader(data.train, device=fabric.device, shares=settings.shares, **shared)
     if loader.skipped_short:
         seconds = config.front_end.segment_seconds
         fabric.print(f"{loader.skipped_short} recordings shorter than {seconds:g} s are left out")
