@@ -241,16 +241,21 @@ def _from_json(song: dict[str, Any]) -> Chart:
     timed = [(length, chord) for length, chord in timed if length > 0]
     if any(length > _LONGEST for length, _ in timed):
         raise ValueError(f"a chord of more than {_LONGEST:g} s")
-    sounding = [i for i, (_, chord) in enumerate(timed) if chord]
-    if not sounding:
+    while timed and timed[0][1] is None:
+        del timed[0]
+    while timed and timed[-1][1] is None:
+        del timed[-1]
+    if not timed:
         raise ValueError("no chords")
-    timed = timed[sounding[0] : sounding[-1] + 1]
     # Annotators divide a song into bars: the bar is where half of the music is in longer spans.
     lengths = np.sort([seconds for seconds, _ in timed])
     seconds = float(lengths[np.searchsorted(np.cumsum(lengths), lengths.sum() / 2)])
     beats = bar * (0.5 if seconds < _BAR[0] else 2 if seconds > _BAR[1] else 1)
-    chords = ((round(beats * length / seconds), chord) for length, chord in timed)
-    return Chart(key, tuple((length, c) for length, c in chords if length > 0), bar, triplets)
+    rounded = ((round(beats * length / seconds), chord) for length, chord in timed)
+    chords = tuple((length, chord) for length, chord in rounded if length)
+    if not any(chord for _, chord in chords):
+        raise ValueError("no chords")
+    return Chart(key, chords, bar, triplets)
 
 
 def _metre(text: str) -> tuple[int, bool]:
