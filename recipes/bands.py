@@ -1,6 +1,6 @@
 """Listen to bands by numbers: spectrum, levels and audible key for each style of a manifest.
 
-    python -m recipes.bands rendered/manifest.csv
+    python recipes/bands.py rendered/manifest.csv
 
 Prints a Markdown table: N, the shares of energy below 150 Hz, to 2 kHz and above, the RMS in dB
 below full scale, the crest factor in dB, how much of the chroma is spread evenly (1: mush, as white

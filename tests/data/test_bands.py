@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli_tools import call
 
 from stonekey.data.render import effects
 from stonekey.data.render.band import Performance, mix, perform
@@ -226,6 +227,21 @@ def test_charts_are_rendered_in_key(soundfonts: tuple[Path, ...], tmp_path: Path
         heard = estimator(tmp_path / "out" / row["path"]).signature
         near += heard is not None and heard.fifths_distance(key.signature) <= 1
     assert near == 2  # by chance in one of sixteen cases
+
+
+def test_command_draws_evenly(
+    soundfonts: tuple[Path, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    song = tmp_path / "a.chart"
+    song.write_text("key: C\n| C | F | G | C |")
+    given = ("data", "render", song, tmp_path / "out", "--seconds", "5", "--jobs", "1")
+    assert call(*given, "--style", "polka") == 2
+    assert "no style 'polka'" in capsys.readouterr().err
+    drawn = ("--balanced", "2", "--style", "blues", "--style", "house")
+    assert call(*given, *drawn, "--soundfont", soundfonts[0]) == 0
+    with (tmp_path / "out" / "manifest.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["style"] for row in rows] == ["blues", "house"]
 
 
 def test_mix_has_all_its_buses(soundfonts: tuple[Path, ...]) -> None:

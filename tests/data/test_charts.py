@@ -115,6 +115,8 @@ def test_json_lines(tmp_path: Path) -> None:
         ({"chords": [[0, 1]]}, "not a chord chart"),
         ({"metre": "four"}, "not a metre"),
         ({"mode": None}, "not a key"),
+        ({"chords": [[2, 1, "C"], [float("nan"), 1, "C"]]}, "no chords"),
+        ({"chords": [[0, float("inf"), "C"]]}, "more than 3600 s"),
     ],
 )
 def test_bad_lines_are_named(tmp_path: Path, change: dict[str, object], reason: str) -> None:
@@ -123,6 +125,9 @@ def test_bad_lines_are_named(tmp_path: Path, change: dict[str, object], reason: 
     with pytest.raises(ValueError, match=r"bad\.jsonl:2") as caught:
         read_charts(path)
     assert reason in str(caught.value)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"bad\.jsonl: not text"):
+        read_charts(path)
     with pytest.raises(ValueError, match="several songs have the id '1'"):
         read_charts(write_lines(path, [song, song]))
 

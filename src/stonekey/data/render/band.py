@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stonekey.data.render import effects
+from stonekey.data.render.arrange import draw_cents
 from stonekey.data.render.charts import Chart, Chord
 from stonekey.data.render.melody import melody
 from stonekey.data.render.parts import PLAYERS, bass, drums
@@ -17,10 +18,12 @@ from stonekey.data.render.tune import Note, Part, Tune, excerpt
 from stonekey.keys import Key
 
 if TYPE_CHECKING:
-    from pretty_midi import Instrument, PrettyMIDI
+    from pretty_midi import Instrument, PitchBend, PrettyMIDI
 
 Rng = np.random.Generator
 _WITH_THIRDS = ("blocks", "strum", "arpeggio")
+# Of synthesised parts, against what the soundfont plays; 0.45 for those of the rhythm section.
+_LOUDNESS = {"bass": 0.9, "lead": 0.8, "rap": 0.8}
 # Semitones that a bend reaches each way, in 8192 steps.
 _BEND_RANGE = 2.0
 
@@ -78,6 +81,7 @@ def perform(
 
     parts = []
     for number, layer in enumerate(how.layers):
+        # The first makes the style, and has a second chance.
         if rng.random() >= layer.chance and (number or rng.random() < 0.5):
             continue
         notes = PLAYERS[layer.player](tune, rng, layer, str(rng.choice(layer.patterns)))
@@ -102,10 +106,10 @@ def perform(
     level = float(rng.uniform(0.55, 1.15))
     if pattern and rng.random() < 0.93:
         parts.append(Part("drums", kit, strokes, level=level, drums=True))
-    cents = float(rng.uniform(-50, 50) if rng.random() < 0.15 else rng.normal(0, 8))
+    cents = draw_cents(rng)
     parts = [replace(p, notes=[n for n in p.notes if n.at < seconds - 0.05]) for p in parts]
     playing = tuple(part for part in parts if part.notes)
-    return Performance(key, playing, float(np.clip(cents, -50, 50)), tune, style)
+    return Performance(key, playing, cents, tune, style)
 
 
 def _drawn(sounds: tuple[int | str, ...], rng: Rng) -> int | str:
@@ -170,25 +174,22 @@ def _instrument(part: Part, cents: float) -> Instrument:
         made.notes.append(
             pretty_midi.Note(note.velocity, int(note.pitch), note.at, note.at + note.seconds)
         )
-        if note.scoop or note.drift or note.vibrato:
+        if note.bent:
             made.pitch_bends += _bends(note, cents / 100)
     return made
 
 
-def _bend(semitones: float, at: float):  # type: ignore[no-untyped-def]
+def _bend(semitones: float, at: float) -> PitchBend:
     import pretty_midi
 
-    steps = round(np.clip(semitones / _BEND_RANGE, -1, 1) * 8191)
-    return pretty_midi.PitchBend(int(steps), at)
+    return pretty_midi.PitchBend(round(float(np.clip(semitones / _BEND_RANGE, -1, 1)) * 8191), at)
 
 
-def _bends(note: Note, offset: float):  # type: ignore[no-untyped-def]
-    t = np.arange(0, note.seconds, 0.03)
-    curve = (
-        note.scoop * np.exp(-t / 0.06) + note.drift * np.clip(t / note.seconds - 0.3, 0, 1) / 0.7
-    )
-    curve += note.vibrato * np.clip((t - 0.2) / 0.3, 0, 1) * np.sin(2 * np.pi * 5.6 * t)
-    found = [_bend(offset + float(c), note.at + float(at)) for at, c in zip(t, curve, strict=True)]
+def _bends(note: Note, offset: float) -> list[PitchBend]:
+    """What a channel does for a note: its curve, and back."""
+    times = np.arange(0, note.seconds, 0.03)
+    curve = zip(times.tolist(), note.bend(times).tolist(), strict=True)
+    found = [_bend(offset + moved, note.at + t) for t, moved in curve]
     return [*found, _bend(offset, note.at + note.seconds)]
 
 
@@ -217,9 +218,8 @@ def mix(
             loudness = _LOUDNESS.get(part.name, 0.45) * part.level * level
             synthesised[part.bus].append(wave * np.float32(loudness / (_rms(wave) or 1.0)))
     if "amp" in buses:
-        drive = float(
-            10 ** rng.uniform(-0.5, 1.0) if performance.style != "metal" else rng.uniform(4, 15)
-        )
+        low, high = how.amplifier
+        drive = low * (high / low) ** float(rng.random())
         treated = effects.amplifier(treated, sample_rate, drive, rng)
         treated *= np.float32(rng.uniform(0.5, 1.3) * level / (_rms(treated) or 1.0))
     if "pump" in buses:
@@ -244,9 +244,6 @@ def mix(
         if rng.random() < 0.7:
             x = effects.vinyl(x, sample_rate, rng)
     return np.asarray(x, np.float32)
-
-
-_LOUDNESS = {"bass": 0.9, "lead": 0.8, "rap": 0.8}
 
 
 def _rms(x: np.ndarray) -> float:

@@ -47,6 +47,7 @@ _SILENT = ("N", "X", "N.C.", "NC")
 _HEADER = re.compile(r"\s*(key|metre)\s*:\s*(.+?)\s*", re.IGNORECASE)
 # Seconds that a bar lasts in most songs; other values are of half bars or pairs.
 _BAR = (1.25, 4.2)
+_LONGEST = 3600.0  # seconds of one chord
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,8 @@ def read_charts(path: Path) -> list[tuple[str, Chart]]:
     """The charts of a file, each with a name that is its own in the file.
 
     A ``.jsonl`` file has a song in each line: ``tonic``, ``mode``, ``chords`` as [start, end,
-    label] in seconds and, if known, ``id`` and ``metre``. Any other is one song in plain text:
+    label] in seconds (those that end before they begin, as one song of McGill Billboard has them,
+    are left out) and, if known, ``id`` and ``metre``. Any other is one song in plain text:
     ``key: A minor``, perhaps ``metre: 3/4``, and bars between ``|`` whose chords share it
     evenly; ``.`` repeats the chord before, ``%`` the bar before, ``N`` is silence, ``#`` at the
     beginning of a line starts a comment.
@@ -207,7 +209,10 @@ def read_charts(path: Path) -> list[tuple[str, Chart]]:
         ValueError: for what is no chart, with the file and line.
         OSError: when the file cannot be read.
     """
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not text in UTF-8: {error}") from error
     if path.suffix.lower() != JSON_LINES:
         return [(path.stem, _from_text(path, text))]
     charts = []
@@ -216,7 +221,7 @@ def read_charts(path: Path) -> list[tuple[str, Chart]]:
             try:
                 song = json.loads(line)
                 charts.append((str(song.get("id", number)), _from_json(song)))
-            except (KeyError, TypeError, AttributeError, ValueError) as error:
+            except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
                 reason = f"no {error}" if isinstance(error, KeyError) else error
                 raise ValueError(f"{path}:{number}: not a chord chart: {reason}") from error
     doubled = [name for name, count in Counter(name for name, _ in charts).items() if count > 1]
@@ -233,16 +238,24 @@ def _from_json(song: dict[str, Any]) -> Chart:
     timed = [
         (float(end) - float(start), parse_chord(label)) for start, end, label in song["chords"]
     ]
-    sounding = [i for i, (_, chord) in enumerate(timed) if chord]
-    if not sounding:
+    timed = [(length, chord) for length, chord in timed if length > 0]
+    if any(length > _LONGEST for length, _ in timed):
+        raise ValueError(f"a chord of more than {_LONGEST:g} s")
+    while timed and timed[0][1] is None:
+        del timed[0]
+    while timed and timed[-1][1] is None:
+        del timed[-1]
+    if not timed:
         raise ValueError("no chords")
-    timed = timed[sounding[0] : sounding[-1] + 1]
     # Annotators divide a song into bars: the bar is where half of the music is in longer spans.
     lengths = np.sort([seconds for seconds, _ in timed])
     seconds = float(lengths[np.searchsorted(np.cumsum(lengths), lengths.sum() / 2)])
     beats = bar * (0.5 if seconds < _BAR[0] else 2 if seconds > _BAR[1] else 1)
-    chords = ((round(beats * length / seconds), chord) for length, chord in timed)
-    return Chart(key, tuple((length, c) for length, c in chords if length > 0), bar, triplets)
+    rounded = ((round(beats * length / seconds), chord) for length, chord in timed)
+    chords = tuple((length, chord) for length, chord in rounded if length)
+    if not any(chord for _, chord in chords):
+        raise ValueError("no chords")
+    return Chart(key, chords, bar, triplets)
 
 
 def _metre(text: str) -> tuple[int, bool]:

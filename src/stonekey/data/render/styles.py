@@ -90,6 +90,7 @@ class Style:
         minor: share of music in minor.
         fills: chance of a drum fill where one may be.
         scale: of the melody; None for all twelve notes by their weights.
+        amplifier: drive of the bus ``amp``, from and to.
         drive: of the mix, from and to, 0 for none.
         dusty: chance of vinyl or tape.
         rap: chance of a voice that speaks in rhythm.
@@ -112,6 +113,7 @@ class Style:
     minor: float = 0.5
     fills: float = 0.5
     scale: str | None = None
+    amplifier: tuple[float, float] = (0.3, 10.0)
     drive: tuple[float, float] = (0.0, 1.1)
     dusty: float = 0.15
     rap: float = 0.0
@@ -289,7 +291,7 @@ STYLES: dict[str, Style] = {
             Layer("dyads", (29, 30, 27), (HELD,), 35, 0.3, "amp"),
         ),
         leads=("voice", 29, 30, 30), blue=(0.3, 1.0), singing=0.55, loops=0.8, minor=0.7,
-        scale="pentatonic", drive=(1.0, 3.0),
+        scale="pentatonic", amplifier=(4.0, 15.0), drive=(1.0, 3.0),
     ),
     # Those below are not trained on: what a model knows of their kin it must carry over.
     "folk": Style(

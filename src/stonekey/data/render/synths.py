@@ -36,16 +36,6 @@ def render_part(
     return audio[: round(seconds * sample_rate)]
 
 
-def _pitch(note: Note, t: np.ndarray) -> np.ndarray:
-    """MIDI pitch over time: scoop, drift, vibrato."""
-    pitch = note.pitch + note.scoop * np.exp(-t / 0.06)
-    pitch += note.drift * np.clip(t / note.seconds - 0.3, 0, 1) / 0.7
-    if note.vibrato:
-        depth = note.vibrato * np.clip((t - 0.2) / 0.3, 0, 1)
-        pitch += depth * np.sin(2 * np.pi * 5.6 * t)
-    return pitch
-
-
 def _phase(pitch: np.ndarray, sample_rate: int) -> np.ndarray:
     """Cycles since the beginning."""
     return np.cumsum(440.0 / sample_rate * 2 ** ((pitch - 69) / 12))
@@ -96,7 +86,7 @@ def _bass808(
 ) -> np.ndarray:
     """A sine that falls to its pitch, driven until it growls, and rings."""
     t = _times(note, sample_rate)
-    pitch = _pitch(note, t) + 10 * np.exp(-t / 0.012)
+    pitch = note.pitch + note.bend(t) + 10 * np.exp(-t / 0.012)
     sine = np.sin(2 * np.pi * _phase(pitch, sample_rate))
     ring = np.exp(-t / (0.35 + 1.4 * character[0]))
     drive = 0.5 + 6 * character[1] ** 2
@@ -113,7 +103,7 @@ def _oscillators(kind: str, bright: float, attack: float, thick: bool) -> Callab
             kind, _harmonics(note.pitch, sample_rate, int(bright * (6 + 30 * character[0]))), 0
         )
         wave = np.zeros(len(t), np.float32)
-        pitch = _pitch(note, t)
+        pitch = note.pitch + note.bend(t)
         for detuning in _DETUNED if thick else _DETUNED[1:2]:
             phase = _phase(pitch + detuning * (0.5 + character[1]), sample_rate) + rng.random()
             wave += _read(table, phase)
@@ -128,7 +118,11 @@ def _voice(
 ) -> np.ndarray:
     """A vowel for each note, at times with breath or a consonant before it."""
     t = _times(note, sample_rate)
-    pitch = _pitch(note, t) + 0.15 * np.sin(2 * np.pi * (rng.uniform(0.5, 2) * t + rng.random()))
+    pitch = (
+        note.pitch
+        + note.bend(t)
+        + 0.15 * np.sin(2 * np.pi * (rng.uniform(0.5, 2) * t + rng.random()))
+    )
     hertz = round(440 * 2 ** ((note.pitch - 69) / 12))
     vowel = str(int(rng.integers(len(_VOWELS))))
     table = _table(vowel, _harmonics(note.pitch, sample_rate, 40), hertz)

@@ -10,6 +10,8 @@ import numpy as np
 from stonekey.data.render.charts import Chart, Chord
 from stonekey.keys import Key
 
+_VIBRATO_HZ = 5.6
+
 
 @dataclass(frozen=True)
 class Note:
@@ -26,6 +28,18 @@ class Note:
     scoop: float = 0.0
     drift: float = 0.0
     vibrato: float = 0.0
+
+    @property
+    def bent(self) -> bool:
+        """Whether its pitch moves."""
+        return bool(self.scoop or self.drift or self.vibrato)
+
+    def bend(self, t: np.ndarray) -> np.ndarray:
+        """Semitones from its pitch, so many seconds after it began."""
+        moved = self.scoop * np.exp(-t / 0.06)
+        moved += self.drift * np.clip(t / self.seconds - 0.3, 0, 1) / 0.7
+        swelling = self.vibrato * np.clip((t - 0.2) / 0.3, 0, 1)
+        return np.asarray(moved + swelling * np.sin(2 * np.pi * _VIBRATO_HZ * t))
 
 
 @dataclass
