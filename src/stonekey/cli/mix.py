@@ -20,7 +20,7 @@ from stonekey.cli.common import (
 from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_output, chosen_format, format_option, write_result
 from stonekey.estimate.settings import EstimatorSettings
-from stonekey.keys import ClassLabel, Key, KeySignature
+from stonekey.keys import ClassLabel, parse_label
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.output.tracks import TRACKS, TrackList
 
@@ -110,12 +110,11 @@ def _asked(
     what: str, model: str, hearing: EstimatorSettings, notation: str
 ) -> tuple[ClassLabel, dict[str, Any]]:
     """The key asked for, and what JSON says of it: key, file, confidence."""
-    for kind in (Key, KeySignature):
-        try:
-            label: ClassLabel = kind.parse(what)
-        except ValueError:
-            continue
+    try:
+        label = parse_label(what)
         return label, {"key": label.format(notation), "file": None, "confidence": None}
+    except ValueError:
+        pass
     if not os.path.lexists(what):
         fail(f"'{what}' is no file, and no key such as 'C# minor', 'Db', 'F#m' or '12A'")
     from stonekey.estimate.estimator import KeyEstimator

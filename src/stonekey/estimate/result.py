@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stonekey.keys import NO_KEY, ClassLabel, Key, KeySignature
+from stonekey.keys import NO_KEY, ClassLabel, Key, KeySignature, key_fields
 
 
 @dataclass(frozen=True)
@@ -72,16 +72,8 @@ class KeyEstimate:
         ``key`` is null where there is no key; ``tonic`` and ``mode`` also for a
         12-signature model. Probabilities and times are rounded to be read.
         """
-        label, key = self.label, self.key
-        major = self.signature and self.signature.major
-        camelot = key or major
         return {
-            "key": label and label.format(notation),
-            "tonic": key and str(key).rsplit(" ", 1)[0],
-            "mode": key and key.mode,
-            "signature": self.signature and str(self.signature),
-            "camelot": camelot and (label or camelot).format("camelot"),
-            "open_key": camelot and (label or camelot).format("openkey"),
+            **key_fields(self.label, notation),
             "confidence": round(self.confidence, 4),
             "top": [
                 {"key": k.format(notation), "probability": round(p, 4)} for k, p in self.top(top)

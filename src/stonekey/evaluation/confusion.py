@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stonekey.evaluation.metrics import Label, as_signature
 from stonekey.evaluation.statistics import FloatArray
-from stonekey.keys import Key, KeySignature
+from stonekey.keys import ClassLabel, Key, KeySignature
 
 # From five flats to six sharps.
 SIGNATURE_ORDER: tuple[KeySignature, ...] = tuple(
@@ -33,7 +32,7 @@ class ConfusionMatrix:
         no_answer: tracks without an answer, by reference, (classes,).
     """
 
-    labels: tuple[Label, ...]
+    labels: tuple[ClassLabel, ...]
     counts: NDArray[np.int64]
     no_answer: NDArray[np.int64]
 
@@ -60,18 +59,20 @@ def key_confusion(references: Sequence[Key], estimates: Sequence[Key | None]) ->
 
 
 def signature_confusion(
-    references: Sequence[Label], estimates: Sequence[Label | None]
+    references: Sequence[ClassLabel], estimates: Sequence[ClassLabel | None]
 ) -> ConfusionMatrix:
     """Count estimates by reference over 12 signatures, in :data:`SIGNATURE_ORDER`."""
     return _confusion(
         SIGNATURE_ORDER,
-        [as_signature(label) for label in references],
-        [None if label is None else as_signature(label) for label in estimates],
+        [label.signature for label in references],
+        [None if label is None else label.signature for label in estimates],
     )
 
 
 def _confusion(
-    labels: tuple[Label, ...], references: Sequence[Label], estimates: Sequence[Label | None]
+    labels: tuple[ClassLabel, ...],
+    references: Sequence[ClassLabel],
+    estimates: Sequence[ClassLabel | None],
 ) -> ConfusionMatrix:
     if len(references) != len(estimates):
         raise ValueError(f"{len(references)} references for {len(estimates)} estimates")

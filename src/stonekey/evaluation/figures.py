@@ -15,9 +15,8 @@ import numpy as np
 
 from stonekey.evaluation.confidence import Calibration, CoverageCurve
 from stonekey.evaluation.confusion import ConfusionMatrix
-from stonekey.evaluation.metrics import Label
 from stonekey.evaluation.statistics import Interval
-from stonekey.keys import Key
+from stonekey.keys import ClassLabel, Key
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -232,7 +231,7 @@ def _legend_above(axes: Axes, entries: int) -> None:
     )
 
 
-def _short(label: Label) -> str:
+def _short(label: ClassLabel) -> str:
     """``Eb``, ``Cm`` or ``Eb/Cm``: short enough for an axis."""
     if isinstance(label, Key):
         return label.format("short")

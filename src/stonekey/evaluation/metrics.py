@@ -26,9 +26,7 @@ from stonekey.evaluation.statistics import (
     Interval,
     bootstrap_interval,
 )
-from stonekey.keys import Key, KeySignature
-
-Label = Key | KeySignature
+from stonekey.keys import ClassLabel, Key
 
 KEY_CATEGORIES = (
     "same",
@@ -140,8 +138,8 @@ def score_keys(
 
 
 def score_signatures(
-    references: Sequence[Label],
-    estimates: Sequence[Label | None],
+    references: Sequence[ClassLabel],
+    estimates: Sequence[ClassLabel | None],
     *,
     level: float = LEVEL,
     resamples: int = RESAMPLES,
@@ -178,7 +176,9 @@ def mirex_scores(
     return np.array([weights[kind] for kind in key_categories(references, estimates)])
 
 
-def ksea_scores(references: Sequence[Label], estimates: Sequence[Label | None]) -> FloatArray:
+def ksea_scores(
+    references: Sequence[ClassLabel], estimates: Sequence[ClassLabel | None]
+) -> FloatArray:
     """Return 1 for the right signature, 0.5 for a fifth either way, else 0, for each track (n,)."""
     weights = {"correct": 1.0, "fifth": 0.5, "other": 0.0, "no_answer": 0.0}
     return np.array([weights[kind] for kind in signature_categories(references, estimates)])
@@ -191,7 +191,7 @@ def key_categories(references: Sequence[Key], estimates: Sequence[Key | None]) -
 
 
 def signature_categories(
-    references: Sequence[Label], estimates: Sequence[Label | None]
+    references: Sequence[ClassLabel], estimates: Sequence[ClassLabel | None]
 ) -> list[str]:
     """Return the member of :data:`SIGNATURE_CATEGORIES` for every track."""
     _check_lengths(references, estimates)
@@ -200,14 +200,9 @@ def signature_categories(
         if estimate is None:
             kinds.append("no_answer")
             continue
-        distance = as_signature(reference).fifths_distance(as_signature(estimate))
+        distance = reference.fifths_distance(estimate)
         kinds.append({0: "correct", 1: "fifth"}.get(distance, "other"))
     return kinds
-
-
-def as_signature(label: Label) -> KeySignature:
-    """Return the key signature of a key, or the signature itself."""
-    return label.signature if isinstance(label, Key) else label
 
 
 def _key_category(reference: int, estimate: int) -> str:

@@ -18,7 +18,7 @@ from stonekey.data.manifest import (
     read_rows,
 )
 from stonekey.evaluation.predictions import Answer, System
-from stonekey.keys import ClassLabel, Key, KeySignature
+from stonekey.keys import KeySignature, parse_label
 
 LABEL_COLUMNS = (*KEY_COLUMNS, "signature")
 
@@ -94,23 +94,13 @@ def _prediction(row: Mapping[str, str], where: str) -> tuple[str, Answer]:
     if not file:
         raise ManifestError(f"{where}: no path")
     try:
-        label = None if text.lower() in {*NO_KEY, "no key"} else _label(text)
+        label = None if text.lower() in {*NO_KEY, "no key"} else parse_label(text)
         confidence = float(row["confidence"]) if row.get("confidence") else None
     except ValueError as error:
         raise ManifestError(f"{where}: {file}: {error}") from error
     if confidence is not None and not (math.isfinite(confidence) and 0 <= confidence <= 1):
         raise ManifestError(f"{where}: {file}: confidence {confidence} is not between 0 and 1")
     return file, Answer(label, confidence, row.get("error") or None)
-
-
-def _label(text: str) -> ClassLabel:
-    try:
-        return Key.parse(text)
-    except ValueError:
-        try:
-            return KeySignature.parse(text)
-        except ValueError:
-            raise ValueError(f"neither a key nor a key signature: {text!r}") from None
 
 
 class _Ends:

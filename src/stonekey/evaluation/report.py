@@ -12,7 +12,6 @@ from stonekey.evaluation.confidence import Calibration, CoverageCurve, calibrati
 from stonekey.evaluation.confusion import ConfusionMatrix, key_confusion, signature_confusion
 from stonekey.evaluation.metrics import (
     KeyScores,
-    Label,
     SignatureScores,
     ksea_scores,
     mirex_scores,
@@ -21,7 +20,7 @@ from stonekey.evaluation.metrics import (
 )
 from stonekey.evaluation.predictions import System
 from stonekey.evaluation.statistics import PairedComparison, compare_systems
-from stonekey.keys import Key
+from stonekey.keys import ClassLabel, Key
 
 # A column with more values than this is cut to its commonest.
 MOST_GROUPS = 24
@@ -225,7 +224,7 @@ def _reference(track: Track) -> Key:
     return track.key
 
 
-def _labels(system: System, tracks: Sequence[Track]) -> list[Label | None]:
+def _labels(system: System, tracks: Sequence[Track]) -> list[ClassLabel | None]:
     return [system.answer(track).label for track in tracks]
 
 

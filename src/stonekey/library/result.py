@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stonekey.keys import ClassLabel, Key, KeySignature
+from stonekey.keys import KEY_FIELDS, ClassLabel, key_fields, parse_label
 
 # Columns of the output, in order.
 FIELDS = (
-    "path", "size", "mtime", "model", "fingerprint", "key", "tonic", "mode", "signature",
-    "camelot", "open_key", "confidence", "duration", "tuning", "error", "warnings",
+    "path", "size", "mtime", "model", "fingerprint", *KEY_FIELDS, "confidence", "duration",
+    "tuning", "error", "warnings",
 )  # fmt: skip
 REALS = ("mtime", "confidence", "duration", "tuning")
 SEPARATOR = "; "  # between warnings, where the format has no lists
@@ -84,11 +84,7 @@ class Result:
     @property
     def label(self) -> ClassLabel | None:
         """The key, or the signature of a 12-signature model, as an object."""
-        if self.camelot is None:
-            return None
-        if "/" in self.camelot:
-            return KeySignature.parse(self.camelot)
-        return Key.parse(self.camelot)
+        return None if self.camelot is None else parse_label(self.camelot)
 
     @property
     def withheld(self) -> bool:
@@ -99,19 +95,9 @@ class Result:
         self, label: ClassLabel | None, notation: str, min_confidence: float = 0.0
     ) -> Result:
         """The same with this key, or none below ``min_confidence``."""
-        if label is None or (self.confidence or 0.0) < min_confidence:
-            return replace(
-                self, key=None, tonic=None, mode=None, signature=None, camelot=None, open_key=None
-            )
-        return replace(
-            self,
-            key=label.format(notation),
-            tonic=str(label).rsplit(" ", 1)[0] if isinstance(label, Key) else None,
-            mode=label.mode if isinstance(label, Key) else None,
-            signature=str(label.signature),
-            camelot=label.format("camelot"),
-            open_key=label.format("openkey"),
-        )
+        sure = (self.confidence or 0.0) >= min_confidence
+        fields: dict[str, Any] = key_fields(label if sure else None, notation)
+        return replace(self, **fields)
 
     def as_dict(self) -> dict[str, Any]:
         """By column (`FIELDS`), for JSON."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.files import LockedError, core_count, locked, sha256
-from stonekey.keys import NOTATIONS, Key, KeySignature
+from stonekey.keys import NOTATIONS, parse_label
 from stonekey.library.base import Store
 from stonekey.library.pool import GIGABYTE, Answer, Pool, WorkerStartError
 from stonekey.library.result import Result
@@ -247,8 +247,7 @@ class _Run:
             warnings=tuple(map(one_line, answer.get("warnings", ()))),
         )
         if text := answer.get("label"):
-            label = KeySignature.parse(text) if "/" in text else Key.parse(text)
-            result = result.with_label(label, self._notation, self._minimum)
+            result = result.with_label(parse_label(text), self._notation, self._minimum)
         self._superseded = self._superseded or path in self._results
         self._results.pop(path, None)
         self._results[path] = result

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from stonekey.estimate.result import KeyEstimate
-from stonekey.keys import ClassLabel
+from stonekey.keys import KEY_FIELDS, ClassLabel
 from stonekey.text import display_name
 
 # Fields of a file's record, in order; the columns of CSV.
 FIELDS = (
-    "file", "key", "tonic", "mode", "signature", "camelot", "open_key", "confidence", "top",
-    "duration", "segments", "tuning", "model", "warnings", "error",
+    "file", *KEY_FIELDS, "confidence", "top", "duration", "segments", "tuning", "model",
+    "warnings", "error",
 )  # fmt: skip
 
 
