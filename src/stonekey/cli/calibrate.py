@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stonekey.cli.common import AsJson, Force, complete_model, fail, say, tell, told_errors
+from stonekey.cli.common import AsJson, Force, complete_model, echo, exit_on_error, fail, log
 from stonekey.cli.output import check_output
 from stonekey.text import display_name, json_text
 
@@ -61,7 +61,7 @@ def calibrate(
     if output is not None and output.suffix != ".safetensors":
         fail(f"{output}: the output's suffix must be .safetensors")
     check_output(output, force)
-    with told_errors():
+    with exit_on_error():
         from stonekey.estimate.backends import load_backend
         from stonekey.keys import Key
         from stonekey.model.class_table import CalibrationError
@@ -75,8 +75,8 @@ def calibrate(
         try:
             found = _calibrate(backend, list(zip(keys, files, strict=True)))
         except CalibrationError as error:
-            say(f"stonekey: {checkpoint}: cannot be calibrated: {error}")
-            say(_heard(error.confusion))
+            log(f"stonekey: {checkpoint}: cannot be calibrated: {error}")
+            log(_heard(error.confusion))
             raise typer.Exit(1) from None
         if not as_json:
             _print(found, backend.info.class_table)
@@ -85,9 +85,9 @@ def calibrate(
 
             save_checkpoint(load_checkpoint(path).with_class_table(found.class_table), output)
             if not as_json:
-                tell(f"written: {output}")
+                echo(f"written: {output}")
         if as_json:
-            tell(json_text(_record(found, backend.info.class_table, output)))
+            echo(json_text(_record(found, backend.info.class_table, output)))
 
 
 def _calibrate(backend: Backend, recordings: list[tuple[Key, Path]]) -> Calibration:
@@ -131,12 +131,12 @@ def _print(found: Calibration, known: tuple | None) -> None:
     table = found.class_table
     for row in range(0, len(table), 12):
         outputs = f"{row}-{row + 11}"
-        tell(f"{outputs:>6}: {', '.join(str(label) for label in table[row : row + 12])}")
+        echo(f"{outputs:>6}: {', '.join(str(label) for label in table[row : row + 12])}")
     heard = int(found.confusion.any(axis=1).sum())
-    tell(f"explains {found.agreement:.0%} of the {heard} keys heard")
+    echo(f"explains {found.agreement:.0%} of the {heard} keys heard")
     if known is not None:
         same = "the same as" if known == table else "NOT the same as"
-        tell(f"{same} the table stored with the model")
+        echo(f"{same} the table stored with the model")
 
 
 def _record(found: Calibration, known: tuple | None, output: Path | None) -> dict[str, Any]:

@@ -84,24 +84,24 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as a JSON
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
 
 
-def say(message: str) -> None:
+def log(message: str) -> None:
     """Print lines to standard error; escapes in the names that they hold are written out."""
     print(printable(message, keep="\n"), file=sys.stderr, flush=True)
 
 
-def tell(text: str) -> None:
+def echo(text: str) -> None:
     """Print lines to standard output, likewise."""
     print(printable(text, keep="\n\t"), flush=True)
 
 
 def fail(message: str, code: int = 2) -> NoReturn:
     """Print an error and exit: 1 when the input failed, 2 for bad usage."""
-    say(f"stonekey: {message}")
+    log(f"stonekey: {message}")
     raise typer.Exit(code)
 
 
 @contextmanager
-def told_errors(code: int = 2) -> Iterator[None]:
+def exit_on_error(code: int = 2) -> Iterator[None]:
     """Turn errors that the user can do something about into one line and an exit code."""
     from stonekey.audio import AudioError
     from stonekey.model.checkpoint import CheckpointError

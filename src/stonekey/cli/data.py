@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import fail, say, tell, told_errors
+from stonekey.cli.common import echo, exit_on_error, fail, log
 from stonekey.files import core_count
 
 data = typer.Typer(
@@ -34,13 +34,13 @@ def shard(
 
       stonekey data shard tracks.csv shards/ --size 500
     """
-    with told_errors():
+    with exit_on_error():
         from stonekey.data.manifest import read_manifest
         from stonekey.data.shards import ShardError, write_shards
 
         manifest = read_manifest(source)
         for track in manifest.missing:
-            say(f"{track.path}: missing")
+            log(f"{track.path}: missing")
         if not manifest.present:
             fail(f"{source}: no audio file found")
         try:
@@ -50,8 +50,8 @@ def shard(
         except ShardError as error:
             fail(str(error))
         for path, reason in report.failed:
-            say(f"{path}: {reason}")
-        tell(f"{report.tracks} tracks in {len(report.shards)} shards in {output}")
+            log(f"{path}: {reason}")
+        echo(f"{report.tracks} tracks in {len(report.shards)} shards in {output}")
         if report.failed or manifest.missing:
             raise typer.Exit(1)
 
@@ -85,7 +85,7 @@ def cache(
         from stonekey.training.config import load_config
     except ImportError as error:
         fail(f'this needs more packages ({error.name}): pip install "stonekey[train]"')
-    with told_errors():
+    with exit_on_error():
         front_end = load_config(gin_file, "ks").front_end
         manifest = read_manifest(source)
         try:
@@ -94,8 +94,8 @@ def cache(
         except CacheError as error:
             fail(str(error))
         for path, reason in report.failed:
-            say(f"{path}: {reason}")
-        tell(f"{report.summary()}{f', {moved} packed' if pack else ''}: {report.folder}")
+            log(f"{path}: {reason}")
+        echo(f"{report.summary()}{f', {moved} packed' if pack else ''}: {report.folder}")
         if report.failed:
             raise typer.Exit(1)
 
@@ -166,7 +166,7 @@ def render(
         import pretty_midi  # noqa: F401
     except ImportError as error:
         fail(f'rendering needs more packages ({error.name}): pip install "stonekey[render]"')
-    with told_errors():
+    with exit_on_error():
         from stonekey.cli.progress import counted
         from stonekey.data.render.balance import draw
         from stonekey.data.render.run import RenderSettings
@@ -187,7 +187,7 @@ def render(
         with counted("rendering") as watch:
             report = run(entries, output, settings, jobs or core_count(), watch)
         for name, reason in report.failed:
-            say(f"{name}: {reason}")
-        tell(f"{report.made} rendered, {report.kept} there before: {report.manifest}")
+            log(f"{name}: {reason}")
+        echo(f"{report.made} rendered, {report.kept} there before: {report.manifest}")
         if report.failed:
             raise typer.Exit(1)

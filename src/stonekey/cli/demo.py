@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import AsJson, Force, Model, tell, told_errors
+from stonekey.cli.common import AsJson, Force, Model, echo, exit_on_error
 from stonekey.cli.output import check_output
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.text import display_name, json_text
@@ -35,7 +35,7 @@ def demo(
       stonekey demo --key "Eb major" --output demo.wav
     """
     check_output(output, force, recording=True)
-    with told_errors():
+    with exit_on_error():
         import tempfile
 
         from stonekey.estimate.estimator import KeyEstimator
@@ -51,11 +51,11 @@ def demo(
     if as_json:
         written = None if output is None else display_name(output)
         record = {"synthesised": str(wanted), "output": written, **estimate.as_dict()}
-        tell(json_text(record))
+        echo(json_text(record))
         return
-    tell(f"synthesised: {wanted}")
-    tell(f"estimated:   {estimate} (confidence {estimate.confidence:.0%}, {estimate.model})")
+    echo(f"synthesised: {wanted}")
+    echo(f"estimated:   {estimate} (confidence {estimate.confidence:.0%}, {estimate.model})")
     if estimate.label not in (wanted, wanted.signature):
-        tell("These differ: a model can be wrong, and the baseline often is.")
+        echo("These differ: a model can be wrong, and the baseline often is.")
     if output is not None:
-        tell(f"written:     {output}")
+        echo(f"written:     {output}")

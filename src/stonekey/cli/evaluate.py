@@ -10,10 +10,10 @@ import typer
 
 from stonekey.cli.common import (
     AsJson,
+    echo,
+    exit_on_error,
     fail,
-    say,
-    tell,
-    told_errors,
+    log,
 )
 from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_folder
@@ -115,7 +115,7 @@ def evaluate(
     check_folder(output, force)
     if output is not None:
         check_figures()
-    with told_errors():
+    with exit_on_error():
         from stonekey.evaluation.run import evaluate as run
         from stonekey.evaluation.run import is_predictions, load_data, named
         from stonekey.files import cache_folder
@@ -145,14 +145,14 @@ def evaluate(
             fail("interrupted; the same command goes on where it stopped", 130)
         if as_json:
             tell_failures(report)
-            tell(json_text(report.as_dict()))
+            echo(json_text(report.as_dict()))
         else:
             show(report)
         if output is not None:
             from stonekey.evaluation.tables import write_report
 
             write_report(report, output)
-            (say if as_json else tell)(f"written: {output / 'report.md'}")
+            (log if as_json else echo)(f"written: {output / 'report.md'}")
     if report.failed:
         raise typer.Exit(1)
 
@@ -178,7 +178,7 @@ def check_tracks(manifest: Manifest, needs_audio: bool) -> None:
     }
     if any(left.values()):
         told = ", ".join(f"{count} {what}" for what, count in left.items() if count)
-        say(f"stonekey: not scored: {told} (of {counts['tracks']} different tracks)")
+        log(f"stonekey: not scored: {told} (of {counts['tracks']} different tracks)")
 
 
 def progress_watch(wanted: bool | None) -> Watch:
@@ -191,7 +191,7 @@ def progress_watch(wanted: bool | None) -> Watch:
         def watch(name: str, tracks: Sequence[Track]) -> AbstractContextManager[Iterator[Track]]:
             if not tracks:
                 return unwatched(name, tracks)
-            say(f"{name}: {len(tracks)} tracks to listen to")
+            log(f"{name}: {len(tracks)} tracks to listen to")
             return tracked(tracks)
 
         return watch
@@ -202,7 +202,7 @@ def tell_failures(report: Report) -> None:
     """Name on standard error what could not be read."""
     for system in report.systems:
         for track, error in system.failures:
-            say(f"stonekey: {system.name}: {track}: {error}")
+            log(f"stonekey: {system.name}: {track}: {error}")
 
 
 def show(report: Report) -> None:
@@ -211,7 +211,7 @@ def show(report: Report) -> None:
 
     tell_failures(report)
     for line in data_lines(report):
-        tell(line)
+        echo(line)
     if rows := key_rows(report):
         print_table("24 keys", rows)
     print_table("12 key signatures", signature_rows(report))
@@ -244,5 +244,5 @@ def print_table(title: str, rows: list[list[str]], every: bool = False) -> None:
         )
     for row in cells[1:]:
         table.add_row(*(Text(printable(cell, keep="\n")) for cell in row))
-    tell(f"\n{title}")
+    echo(f"\n{title}")
     console.print(table)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import AsJson, Force, complete_model, fail, tell, told_errors
+from stonekey.cli.common import AsJson, Force, complete_model, echo, exit_on_error, fail
 from stonekey.cli.output import check_output
 from stonekey.text import display_name, json_text, shown
 
@@ -43,12 +43,12 @@ def export(
     if path.suffix.lower() != ".onnx":
         fail(f"{path}: the output's suffix must be .onnx")
     check_output(path, force)
-    with told_errors():
+    with exit_on_error():
         from stonekey.graph.export import export_onnx
 
         written = export_onnx(model, path, force)
         size = written.stat().st_size
         if as_json:
-            tell(json_text({"output": display_name(written), "bytes": size}))
+            echo(json_text({"output": display_name(written), "bytes": size}))
         else:
-            tell(f"{shown(written)}: {size / 1024:.0f} KiB")
+            echo(f"{shown(written)}: {size / 1024:.0f} KiB")

@@ -13,9 +13,9 @@ from stonekey.cli.common import (
     Model,
     Notation,
     Output,
+    exit_on_error,
     fail,
-    say,
-    told_errors,
+    log,
 )
 from stonekey.cli.output import check_output, chosen_format, format_option, write_result
 from stonekey.keys import ClassLabel, Key, KeySignature
@@ -71,7 +71,7 @@ def mix(
     """
     form = chosen_format(TRACKS, format, output, "text")
     check_output(output, force, reads=[library])
-    with told_errors():
+    with exit_on_error():
         from stonekey.audio.playlists import Entry
         from stonekey.library import read_results
         from stonekey.library.harmony import MOVE_GROUPS, matching_tracks, parse_moves
@@ -90,7 +90,7 @@ def mix(
             without=itself,
         )
         if not matches:
-            say(f"stonekey: no track of {library} goes with {label.format(notation)}")
+            log(f"stonekey: no track of {library} goes with {label.format(notation)}")
         tracks = TrackList(
             [match.as_dict(notation) for match in matches],
             [Entry(match.result.path, match.result.duration) for match in matches],
@@ -117,6 +117,6 @@ def _asked(what: str, model: str, notation: str) -> tuple[ClassLabel, dict[str, 
     if estimate.label is None:
         fail(f"{what}: no key ({', '.join(estimate.warnings) or 'nothing tonal'})", 1)
     shown = estimate.label.format(notation)
-    say(f"stonekey: {what}: {shown}, confidence {estimate.confidence:.0%}")
+    log(f"stonekey: {what}: {shown}, confidence {estimate.confidence:.0%}")
     about = {"key": shown, "file": what, "confidence": round(estimate.confidence, 4)}
     return estimate.label, about

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stonekey.cli.common import fail, tell, told_errors
+from stonekey.cli.common import echo, exit_on_error, fail
 from stonekey.text import json_text
 
 
@@ -39,13 +39,13 @@ def models(
     if format not in (None, "table", "tsv", "json"):
         fail(f"--format must be table, tsv or json, got '{format}'")
     form = format or ("table" if sys.stdout.isatty() else "tsv")
-    with told_errors():
+    with exit_on_error():
         rows = list_models()
     if form == "json":
-        tell(json_text(rows, indent=2))
+        echo(json_text(rows, indent=2))
     elif form == "tsv":
         for row in rows:
-            tell("\t".join(_line(row)))
+            echo("\t".join(_line(row)))
     else:
         _print_table(rows)
 

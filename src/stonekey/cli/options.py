@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from stonekey.cli.common import told_errors
+from stonekey.cli.common import exit_on_error
 
 
 def with_settings(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -42,7 +42,7 @@ def with_settings(*without: str) -> Callable[[Callable[..., None]], Callable[...
         def command(**given: Any) -> None:
             for name, (kind, names) in kinds.items():
                 values = {field: given.pop(field) for field in names}
-                with told_errors():
+                with exit_on_error():
                     given[name] = kind(**values)
             function(**given)
 

@@ -15,11 +15,11 @@ from stonekey.cli.common import (
     Force,
     Model,
     Output,
+    exit_on_error,
     fail,
+    log,
     notation_option,
     one_of,
-    say,
-    told_errors,
 )
 from stonekey.cli.output import check_output, chosen_format, format_option, write_result
 from stonekey.model.registry import DEFAULT_MODEL
@@ -81,7 +81,7 @@ def playlist(
     if not sources and library is None:
         fail("give playlists, files or folders, or --library FILE")
     check_output(output, force, reads=[library] if library else ())
-    with told_errors():
+    with exit_on_error():
         from stonekey.audio.playlists import Entry
         from stonekey.library import read_results
         from stonekey.library.harmony import key_order, mix_order
@@ -122,7 +122,7 @@ def _tracks(sources: Sequence[Path]) -> tuple[list[Path], int]:
 
     def note(path: Path, error: OSError) -> None:
         problems.append(path)
-        say(f"stonekey: {shown(path)}: {listing_problem(error)}")
+        log(f"stonekey: {shown(path)}: {listing_problem(error)}")
 
     paths: list[Path] = []
     for path in expanded(sources, note):
@@ -137,7 +137,7 @@ def _looked_up(paths: Sequence[Path], known: dict[Path, Result]) -> dict[Path, R
     for path in dict.fromkeys(paths):
         found[path] = known.get(path) or Result(path, error="not in the library")
         if path not in known:
-            say(f"stonekey: {shown(path)}: not in the library")
+            log(f"stonekey: {shown(path)}: not in the library")
     return found
 
 
@@ -153,7 +153,7 @@ def _analysed(paths: Sequence[Path], model: str) -> dict[Path, Result]:
         try:
             estimate = estimator(path)
         except Exception as error:  # one bad file must not end the run, whatever is wrong
-            say(f"stonekey: {shown(path)}: {reason(error)}")
+            log(f"stonekey: {shown(path)}: {reason(error)}")
             return Result(path, error=reason(error))
         result = Result(
             path,

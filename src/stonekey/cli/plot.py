@@ -13,8 +13,8 @@ from stonekey.cli.common import (
     Model,
     Notation,
     Window,
+    exit_on_error,
     fail,
-    told_errors,
 )
 from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_output
@@ -56,7 +56,7 @@ def plot(
     if output.suffix.lower() not in SUFFIXES:
         fail(f"{output}: the picture's name must end in {', '.join(SUFFIXES)}")
     check_output(output, force, reads=[file])
-    with told_errors():
+    with exit_on_error():
         try:
             import matplotlib.figure  # noqa: F401
 

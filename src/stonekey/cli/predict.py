@@ -20,9 +20,9 @@ from stonekey.cli.common import (
     Model,
     Notation,
     Output,
+    exit_on_error,
     fail,
-    say,
-    told_errors,
+    log,
 )
 from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_output, chosen_format, format_option, write_result
@@ -91,7 +91,7 @@ def predict(
     if form.name == "npz" and output is None and _is_terminal("stdout"):
         fail("--format npz is binary: give --output FILE.npz")
     check_output(output, force, reads=paths)
-    with told_errors():
+    with exit_on_error():
         from stonekey.estimate.estimator import KeyEstimator
         from stonekey.output.records import FileResult, Layout
 
@@ -111,12 +111,12 @@ def predict(
             progress = len(files) > 1 and _is_terminal("stderr") and not to_terminal
         if not files and not unlisted:
             kind = f"{'/'.join(extension)} files" if extension else "audio files"
-            say(f"stonekey: no {kind} in {', '.join(shown(p) for p in paths)}")
+            log(f"stonekey: no {kind} in {', '.join(shown(p) for p in paths)}")
         with Interrupt() as interrupt:
             run = _Run(estimator, files, results, interrupt, progress, jobs)
             _write(run.results(), form, output, layout)
     if interrupt.requested:
-        say(f"stonekey: interrupted: {run.done} of {len(files)} files done")
+        log(f"stonekey: interrupted: {run.done} of {len(files)} files done")
         raise typer.Exit(130)
     if run.failed or not files:
         raise typer.Exit(1)
@@ -221,7 +221,7 @@ class _Run:
     def _told(self, result: FileResult) -> FileResult:
         if result.error is not None:
             self.failed += 1
-            say(f"stonekey: {shown(result.path)}: {result.error}")
+            log(f"stonekey: {shown(result.path)}: {result.error}")
         return result
 
 

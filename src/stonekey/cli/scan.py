@@ -17,10 +17,10 @@ from stonekey.cli.common import (
     Notation,
     ShowProgress,
     WriteConfidence,
+    echo,
+    exit_on_error,
     fail,
-    say,
-    tell,
-    told_errors,
+    log,
 )
 from stonekey.cli.options import with_settings
 from stonekey.estimate.settings import EstimatorSettings
@@ -100,7 +100,7 @@ def scan(
     """
     if progress is None:
         progress = sys.stderr is not None and sys.stderr.isatty()
-    with told_errors(), Interrupt() as interrupt, ExitStack() as stack:
+    with exit_on_error(), Interrupt() as interrupt, ExitStack() as stack:
         from stonekey.library.base import StoreError, StoreWriteError
         from stonekey.library.run import ScanError
         from stonekey.library.run import scan as run
@@ -109,7 +109,7 @@ def scan(
 
         def start(todo: int, kept: int) -> None:
             if kept:
-                say(f"stonekey: {kept} files are known, {todo} to analyse")
+                log(f"stonekey: {kept} files are known, {todo} to analyse")
             if progress and todo:
                 from stonekey.cli.progress import tracked
 
@@ -119,7 +119,7 @@ def scan(
 
         def told(path: Path, error: str | None) -> None:
             if error is not None:
-                say(f"stonekey: {shown(path)}: {error}")
+                log(f"stonekey: {shown(path)}: {error}")
             for tick in ticks:
                 next(tick, None)
 
@@ -146,9 +146,9 @@ def scan(
             fail(str(error), 1)
         except StoreError as error:
             fail(str(error), 1 if isinstance(error, StoreWriteError) else 2)
-    tell(json_text(_as_json(summary)) if as_json else _text(summary))
+    echo(json_text(_as_json(summary)) if as_json else _text(summary))
     if summary.interrupted:
-        say("stonekey: interrupted; the same command goes on from here")
+        log("stonekey: interrupted; the same command goes on from here")
         raise typer.Exit(130)
     if summary.failed or not summary.files:
         raise typer.Exit(1)
@@ -174,7 +174,7 @@ def _text(summary: Summary) -> str:
         (summary.repeated, lambda n: f"{n} links to files that are in"),
         (len(summary.failed), lambda n: f"{n} failed:"),
     ]
-    counts += [tell(number) for number, tell in others if number]
+    counts += [line(number) for number, line in others if number]
     counts += [f"  {shown(path)}: {error}" for path, error in summary.failed[:LISTED]]
     if len(summary.failed) > LISTED:
         counts.append(f"  and {len(summary.failed) - LISTED} more, in the column error")

@@ -18,11 +18,11 @@ from stonekey.cli.common import (
     Model,
     ShowProgress,
     WriteConfidence,
+    exit_on_error,
     fail,
+    log,
     notation_option,
     one_of,
-    say,
-    told_errors,
 )
 from stonekey.cli.options import with_settings
 from stonekey.cli.output import write_result
@@ -119,7 +119,7 @@ def tag(
     if progress is None:
         to_terminal = format != "text" and sys.stdout.isatty()
         progress = sys.stderr.isatty() and not to_terminal
-    with told_errors(), Interrupt() as interrupt, ExitStack() as stack:
+    with exit_on_error(), Interrupt() as interrupt, ExitStack() as stack:
         from stonekey.tags.tagging import Settings
 
         settings = Settings(
@@ -135,7 +135,7 @@ def tag(
         _print(outcomes, format, notation)
     _say_what_was_done(run.counts, write or undo)
     if interrupt.requested:
-        say("stonekey: interrupted")
+        log("stonekey: interrupted")
         raise typer.Exit(130)
     if run.counts["failed"] or not run.counts:
         raise typer.Exit(1)
@@ -198,11 +198,11 @@ class _Run:
 
         def note(folder: Path, error: OSError) -> None:
             self.counts["failed"] += 1
-            say(f"stonekey: {shown(folder)}: {listing_problem(error)}")
+            log(f"stonekey: {shown(folder)}: {listing_problem(error)}")
 
         files = find_audio_files(paths, extension, note)
         if not files:
-            say("stonekey: no audio files")
+            log("stonekey: no audio files")
         return files
 
     def tag(
@@ -241,7 +241,7 @@ class _Run:
 
         def note(kept: Path, lines: int) -> None:
             self.counts["failed"] += lines
-            say(f"stonekey: the journal has damaged lines ({lines}), which are kept in {kept}")
+            log(f"stonekey: the journal has damaged lines ({lines}), which are kept in {kept}")
 
         journal, entries = stack.enter_context(last_run(journal_folder(), note))
         sweep(Path(entry.path) for entry in entries)
@@ -277,7 +277,7 @@ class _Run:
         except KeyboardInterrupt:
             return None
         except Exception as error:  # one bad file must not end the run, whatever is wrong
-            say(f"stonekey: {shown(path)}: {reason(error)}")
+            log(f"stonekey: {shown(path)}: {reason(error)}")
             outcome = Outcome(path, None, None, 0.0, "failed", reason(error))
         self.counts[outcome.action] += 1
         return outcome
@@ -330,4 +330,4 @@ def _say_what_was_done(counts: Counter[str], for_good: bool) -> None:
     parts = ", ".join(f"{count} {action}" for action, count in counts.items())
     hint = "" if for_good or not counts["would write"] else "; nothing is changed without --write"
     if parts:
-        say(f"stonekey: {parts}{hint}")
+        log(f"stonekey: {parts}{hint}")

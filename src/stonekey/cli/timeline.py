@@ -15,8 +15,8 @@ from stonekey.cli.common import (
     Notation,
     Output,
     Window,
-    say,
-    told_errors,
+    exit_on_error,
+    log,
 )
 from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_output, chosen_format, format_option, write_result
@@ -65,13 +65,13 @@ def timeline(
     """
     form = chosen_format(TIMELINES, format, output, "table")
     check_output(output, force, reads=[file])
-    with told_errors():
+    with exit_on_error():
         from stonekey.estimate.timeline import confident, key_timeline, timeline_estimator
 
         estimator = timeline_estimator(model, hop, window, settings=settings)
         found = confident(key_timeline(file, estimator=estimator), min_confidence)
         for warning in found.warnings:
-            say(f"stonekey: {shown(file)}: {warning}")
+            log(f"stonekey: {shown(file)}: {warning}")
         table = form.name == "table"
         more = {"colour": output is None and sys.stdout.isatty()} if table else {}
         text = form.write(found, display_name(file), notation, **more)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from stonekey.cli.common import fail, say, told_errors
+from stonekey.cli.common import exit_on_error, fail, log
 from stonekey.cli.interrupt import surely_interrupted
 from stonekey.cli.options import with_settings
 from stonekey.training.options import Options
@@ -42,7 +42,7 @@ def train(*, options: Options) -> None:
         from stonekey.training.run import train as run
     except ImportError as error:
         fail(f'training needs more packages ({error.name}): pip install "stonekey[train]"')
-    with told_errors():
+    with exit_on_error():
         total = options.n_epochs * options.train_steps
         try:
             with surely_interrupted(_stopped), progress(total) as report:
@@ -57,7 +57,7 @@ def _stopped() -> int:
     """Say that the run was stopped; returns the exit code."""
     if int(os.environ.get("LOCAL_RANK", "0")) > 0:
         return 0  # The first process speaks; it is killed if this one ends with a failure.
-    say("stonekey: stopped; the same command goes on from the last checkpoint")
+    log("stonekey: stopped; the same command goes on from the last checkpoint")
     return 130
 
 
