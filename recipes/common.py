@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import fail, exit_on_error
+from stonekey.cli.common import exit_on_error, fail
 from stonekey.cli.evaluate import check_figures, check_folder, check_tracks, progress_watch, show
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.evaluation.report import Report

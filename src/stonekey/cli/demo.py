@@ -1,4 +1,4 @@
-"""``stonekey demo``: make a short piece in a known key and estimate it."""
+"""``stonekey demo``: synthesise a short piece in a known key and estimate it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from stonekey.text import display_name, json_text
 def demo(
     key: Annotated[str, typer.Option("--key", "-k", help="Key of the piece.")] = "F# minor",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Keep the piece as this WAV file.")
+        Path | None, typer.Option("--output", "-o", help="Save the piece as this WAV file.")
     ] = None,
     model: Model = DEFAULT_MODEL,
-    seconds: Annotated[float, typer.Option(min=1.0, max=600.0, help="Length.")] = 30.0,
-    seed: Annotated[int, typer.Option(min=0, help="Another number, another piece.")] = 0,
+    seconds: Annotated[float, typer.Option(min=1.0, max=600.0, help="Length of the piece.")] = 30.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed; each gives another piece.")] = 0,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -56,6 +56,6 @@ def demo(
     echo(f"synthesised: {wanted}")
     echo(f"estimated:   {estimate} (confidence {estimate.confidence:.0%}, {estimate.model})")
     if estimate.label not in (wanted, wanted.signature):
-        echo("These differ: a model can be wrong, and the baseline often is.")
+        echo("The two differ: models make mistakes, and the baseline often does.")
     if output is not None:
         echo(f"written:     {output}")

@@ -1,4 +1,4 @@
-"""``stonekey export``: a model as one ONNX file."""
+"""``stonekey export``: write a model as one ONNX file."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ def export(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File to write; by default the model's name.onnx."),
+        typer.Option(
+            "--output", "-o", help="File to write; by default the model's name with .onnx."
+        ),
     ] = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a model as one ONNX file.
 
-    Waveform in, class probabilities out: input "waveform" (batch, samples), mono float32 at
-    the model's sample rate, best scaled to a peak of 1; output "probabilities" (batch,
-    classes). The front end is inside; sample rate, segment length and class table are in the
-    metadata.
+    The input "waveform" (batch, samples) is mono float32 at the model's sample rate, ideally
+    scaled to a peak of 1; the output "probabilities" is (batch, classes). The file includes
+    the front end; its metadata hold the sample rate, segment length and class table.
 
     For example:
 
@@ -41,7 +42,7 @@ def export(
     """
     path = output or Path(f"{Path(model).stem}.onnx")
     if path.suffix.lower() != ".onnx":
-        fail(f"{path}: the output's suffix must be .onnx")
+        fail(f"{path}: the output file must end in .onnx")
     check_output(path, force)
     with exit_on_error():
         from stonekey.graph.export import export_onnx

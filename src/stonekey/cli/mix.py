@@ -1,4 +1,4 @@
-"""``stonekey mix``: tracks of a library that go with a key."""
+"""``stonekey mix``: find the tracks of a library that mix well with a key."""
 
 from __future__ import annotations
 
@@ -29,22 +29,25 @@ def mix(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="FILE|KEY", help="A recording, or a key in any spelling: Am, 8A, 'E flat'."
+            metavar="FILE|KEY", help="Recording, or key in any spelling: Am, 8A or 'E flat'."
         ),
     ],
-    library: Annotated[Path, typer.Option("--library", "-l", help='An output of "stonekey scan".')],
+    library: Annotated[Path, typer.Option("--library", "-l", help='Output of "stonekey scan".')],
     moves: Annotated[
         list[str] | None,
         typer.Option(
-            help="all (default), close, energy, or same, relative, fifth-up, fifth-down, "
-            "diagonal, tone-up, parallel, semitone-up; may be repeated or have commas.",
+            help="Key changes to allow: all (default), close, energy, same, relative, fifth-up, "
+            "fifth-down, diagonal, tone-up, parallel or semitone-up; may be repeated or "
+            "separated by commas.",
             metavar="MOVE",
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most N tracks.", metavar="N")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="List at most N tracks.", metavar="N")
+    ] = None,
     min_confidence: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Leave out keys of a lower confidence.", metavar="X"),
+        typer.Option(min=0, max=1, help="Leave out less confident keys.", metavar="X"),
     ] = 0.0,
     notation: Notation = "musical",
     format: Annotated[str | None, format_option(TRACKS, "text")] = None,
@@ -52,14 +55,14 @@ def mix(
     force: Force = False,
     model: Model = DEFAULT_MODEL,
 ) -> None:
-    """List the tracks of a library that go with a recording or a key, the best first.
+    """List the tracks of a library that mix well with a recording or key, best first.
 
-    By distance on the circle of fifths (half a step for another mode), then by confidence. A
-    line is path, key, move, distance, confidence, tab-separated. A word that is a key is taken
-    as one; write ./A for a file named A.
+    Sorts by distance on the circle of fifths (a change of mode adds half a step), then by
+    confidence. Each line has path, key, move, distance and confidence, separated by tabs. An
+    argument that reads as a key is a key; for a file named A, write ./A.
 
-    Exit code: 0 also when nothing goes with it, 1 when FILE cannot be read or has no key, 2 for
-    bad usage, 130 after Ctrl-C.
+    Exit code: 0 on success, even when no track matches, 1 when FILE cannot be read or has no
+    key, 2 for bad usage, 130 after Ctrl-C.
 
     For example:
 
@@ -79,18 +82,18 @@ def mix(
         names = [name.strip() for given in moves or () for name in given.split(",")]
         wanted = parse_moves(names or MOVE_GROUPS["all"])
         results = read_results(library)
-        label, about = _asked(what, model, notation)
-        itself = [os.path.abspath(about["file"])] if about["file"] else []
+        label, about = _query(what, model, notation)
+        query_file = [os.path.abspath(about["file"])] if about["file"] else []
         matches = matching_tracks(
             label,
             results,
             moves=wanted,
             min_confidence=min_confidence,
             limit=limit,
-            without=itself,
+            without=query_file,
         )
         if not matches:
-            log(f"stonekey: no track of {library} goes with {label.format(notation)}")
+            log(f"stonekey: no track in {library} mixes with {label.format(notation)}")
         tracks = TrackList(
             [match.as_dict(notation) for match in matches],
             [Entry(match.result.path, match.result.duration) for match in matches],
@@ -101,8 +104,8 @@ def mix(
         write_result(lambda stream: form.write(tracks, stream), output)
 
 
-def _asked(what: str, model: str, notation: str) -> tuple[ClassLabel, dict[str, Any]]:
-    """The key asked for, and what JSON says of it: key, file, confidence."""
+def _query(what: str, model: str, notation: str) -> tuple[ClassLabel, dict[str, Any]]:
+    """The key to match, and its JSON fields: key, file and confidence."""
     for kind in (Key, KeySignature):
         try:
             label: ClassLabel = kind.parse(what)
@@ -110,7 +113,7 @@ def _asked(what: str, model: str, notation: str) -> tuple[ClassLabel, dict[str, 
             continue
         return label, {"key": label.format(notation), "file": None, "confidence": None}
     if not os.path.lexists(what):
-        fail(f"'{what}' is no file, and no key such as 'C# minor', 'Db', 'F#m' or '12A'")
+        fail(f"'{what}' is neither a file nor a key such as 'C# minor', 'Db', 'F#m' or '12A'")
     from stonekey.estimate.estimator import KeyEstimator
 
     estimate = KeyEstimator(model)(what)

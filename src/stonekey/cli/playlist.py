@@ -1,4 +1,4 @@
-"""``stonekey playlist``: a playlist sorted by key."""
+"""``stonekey playlist``: sort a playlist by key."""
 
 from __future__ import annotations
 
@@ -37,36 +37,38 @@ def playlist(
     sources: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="PLAYLIST|FILE|FOLDER", help="Tracks to sort; default: the whole library."
+            metavar="PLAYLIST|FILE|FOLDER", help="Tracks to sort; by default the whole library."
         ),
     ] = None,
     library: Annotated[
         Path | None,
         typer.Option(
-            "--library", "-l", help='An output of "stonekey scan"; without it tracks are analysed.'
+            "--library", "-l", help='Output of "stonekey scan"; without it, tracks are analysed.'
         ),
     ] = None,
     order: Annotated[
         str,
-        typer.Option(help="key: around the circle of fifths, 1A to 12B; mix: each near the last."),
+        typer.Option(
+            help="key (around the circle of fifths, 1A to 12B) or mix (each close to the last)."
+        ),
     ] = "key",
     output: Output = None,
     force: Force = False,
     format: Annotated[str | None, format_option(TRACKS, "m3u")] = None,
     min_confidence: Annotated[
         float,
-        typer.Option(min=0, max=1, help="A key below it counts as none.", metavar="X"),
+        typer.Option(min=0, max=1, help="Ignore less confident keys.", metavar="X"),
     ] = 0.0,
-    notation: Annotated[str, notation_option("; m3u has none")] = "musical",
+    notation: Annotated[str, notation_option(" (m3u holds no keys)")] = "musical",
     model: Model = DEFAULT_MODEL,
 ) -> None:
-    """Sort tracks by key, as a playlist.
+    """Sort tracks by key and write a playlist.
 
-    Takes the tracks of playlists (m3u, m3u8), files and folders, or a whole library. No track
-    is lost: those without a key, or that cannot be read, come last in the order they had.
+    Takes playlists (m3u, m3u8), files and folders, or a whole library. No track is lost:
+    those without a key, and those that cannot be read, come last in their original order.
 
-    Exit code: 0 when every track could be looked at, 1 when some could not (each is named on
-    standard error), 2 for bad usage, 130 after Ctrl-C.
+    Exit code: 0 when the key of every track was looked up or analysed, 1 when some failed
+    (each is named on standard error), 2 for bad usage, 130 after Ctrl-C.
 
     For example:
 
@@ -79,7 +81,7 @@ def playlist(
     form = chosen_format(TRACKS, format, output, "m3u")
     one_of("--order", order, ORDERS)
     if not sources and library is None:
-        fail("give playlists, files or folders, or --library FILE")
+        fail("give playlists, files, folders or --library FILE")
     check_output(output, force, reads=[library] if library else ())
     with exit_on_error():
         from stonekey.audio.playlists import Entry
@@ -88,7 +90,7 @@ def playlist(
         from stonekey.library.result import path_text
 
         known = {result.path: result for result in read_results(library)} if library else None
-        paths, lost = _tracks(sources) if sources else (list(known or ()), 0)
+        paths, problems = _tracks(sources) if sources else (list(known or ()), 0)
         if not paths:
             fail("no tracks", 1)
         found = _analysed(paths, model) if known is None else _looked_up(paths, known)
@@ -110,12 +112,12 @@ def playlist(
         entries = [Entry(result.path, result.duration) for result in results]
         tracks = TrackList(records, entries, COLUMNS, output=output)
         write_result(lambda stream: form.write(tracks, stream), output)
-    if lost or (sources and any(result.error for result in results)):
+    if problems or (sources and any(result.error for result in results)):
         raise typer.Exit(1)
 
 
 def _tracks(sources: Sequence[Path]) -> tuple[list[Path], int]:
-    """Absolute paths in the order given, and how many things could not be looked at."""
+    """Absolute paths in the order given, and how many sources could not be read."""
     from stonekey.audio.files import expanded, find_audio_files, listing_problem
 
     problems: list[Path] = []
@@ -147,9 +149,9 @@ def _analysed(paths: Sequence[Path], model: str) -> dict[Path, Result]:
     from stonekey.library import Result
 
     estimator = KeyEstimator(model)
-    different = list(dict.fromkeys(paths))
+    distinct = list(dict.fromkeys(paths))
 
-    def one(path: Path) -> Result:
+    def analyse(path: Path) -> Result:
         try:
             estimate = estimator(path)
         except Exception as error:  # one bad file must not end the run, whatever is wrong
@@ -164,7 +166,7 @@ def _analysed(paths: Sequence[Path], model: str) -> dict[Path, Result]:
         return result.with_label(estimate.label, "musical")
 
     with ExitStack() as stack:
-        ticking: Iterable[Path] = different
-        if len(different) > 1 and sys.stderr.isatty():
-            ticking = stack.enter_context(tracked(different))
-        return {path: one(path) for path in ticking}
+        todo: Iterable[Path] = distinct
+        if len(distinct) > 1 and sys.stderr.isatty():
+            todo = stack.enter_context(tracked(distinct))
+        return {path: analyse(path) for path in todo}
