@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import fail, told_errors
+from stonekey.cli.common import exit_on_error, fail
 from stonekey.cli.evaluate import check_figures, check_folder, check_tracks, progress_watch, show
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.evaluation.report import Report
@@ -64,7 +64,7 @@ class Options:
 
 def score(options: Options, systems: Sequence[str]) -> Report:
     """Score models and files of predictions (``NAME=...``), and print the tables."""
-    with told_errors():
+    with exit_on_error():
         data = options.data()
         check_tracks(data.manifest, not all(is_predictions(named(text)[1]) for text in systems))
         report = evaluate(

@@ -66,7 +66,7 @@ def test_a_mistyped_command(word: str, hint: str, capsys: pytest.CaptureFixture[
         main([word])
     assert exit_.value.code == 2
     error = capsys.readouterr().err
-    assert f"'{word}' is no command, file or folder" in error
+    assert f"'{word}' is not a command, file or folder" in error
     assert hint in error
 
 

@@ -172,7 +172,7 @@ def test_extensions_and_an_empty_folder(album: Path, tmp_path: Path) -> None:
         (["--notation", "french"], "--notation must be one of"),
         (["--format", "xml"], "--format must be one of"),
         (["--output", "keys.doc"], "give --format"),
-        (["--output", "."], "no format goes with this suffix"),
+        (["--output", "."], "unknown suffix"),
         (["--model", "no-such-model"], "no such model"),
         (["--model", "deezer/sky"], "did you mean deezer/skey?"),
         (["--backend", "tensorflow"], "backend must be"),

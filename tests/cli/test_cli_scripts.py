@@ -28,9 +28,13 @@ ALL = [(name, *sub) for name in COMMANDS for sub in [(x,) for x in GROUPS.get(na
 
 
 @pytest.mark.parametrize("command", ALL, ids=" ".join)
-def test_help_of_every_command_has_examples(command: tuple[str, ...], capsys: Capture) -> None:
+def test_help_of_every_command_has_examples_and_fits_80_columns(
+    command: tuple[str, ...], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     assert call(*command, "--help") == 0
     text = capsys.readouterr().out
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text  # what rich puts where a cell is cut off
     examples = re.split(r"For example:|Examples:", text)
     assert len(examples) == 2
     name = " ".join(command)

@@ -184,7 +184,7 @@ def test_the_fast_option(songs: dict[str, Path], capsys: pytest.CaptureFixture[s
     assert call("predict", songs["wav"], "--fast", "--format", "json") == 0
     assert f'"segments": {round(FAST_SECONDS / 6)}' in capsys.readouterr().out
     assert call("predict", songs["wav"], "--fast", "--overlap", "0.5") == 2
-    assert "fast places its own segments" in capsys.readouterr().err
+    assert "fast chooses its own segments" in capsys.readouterr().err
 
 
 def test_the_commands_of_the_page(

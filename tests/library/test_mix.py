@@ -256,7 +256,7 @@ def test_errors(library: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "no move 'up'" in message(2, "Am", "-l", library, "--moves", "up")
     assert "--notation must be" in message(2, "Am", "-l", library, "-n", "x")
     assert "--format must be" in message(2, "Am", "-l", library, "-f", "xml")
-    assert "no format goes with" in message(2, "Am", "-l", library, "-o", tmp_path / "x.pdf")
+    assert "unknown suffix" in message(2, "Am", "-l", library, "-o", tmp_path / "x.pdf")
     broken = tmp_path / "broken.mp3"
     broken.write_bytes(b"no music")
     assert str(broken) in message(1, broken, "-l", library)

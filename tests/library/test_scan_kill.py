@@ -173,7 +173,7 @@ def test_ctrl_c_keeps_what_is_done(
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "interrupted; the same command goes on from here" in errors
+    assert "interrupted; run the same command again to resume" in errors
     assert "Traceback" not in errors
     had = written(output)
     assert f"{FILES} files: {had} analysed" in out

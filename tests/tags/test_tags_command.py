@@ -63,7 +63,7 @@ def test_dry_run_then_write_then_undo(library: Path, capsys: Capture) -> None:
     out, err = capsys.readouterr()
     assert out.splitlines()[0].split("\t")[2] == "F#m"
     assert out.count("would write") == 3
-    assert "3 would write; nothing is changed without --write" in err
+    assert "3 would write; nothing changes without --write" in err
     assert contents(library) == before
     assert not journal_folder().exists()
 
@@ -133,13 +133,13 @@ def test_keys_of_a_scan(library: Path, tmp_path: Path, capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["x.wav", "--model", "template12"], "tells key signatures, not keys"),
+        (["x.wav", "--model", "template12"], "gives key signatures, not keys"),
         (["x.wav", "--notation", "roman"], "--notation must be one of"),
         (["x.wav", "--also", "title"], "--also must be one of comment, grouping"),
         (["x.wav", "--format", "xml"], "--format must be one of"),
         (["x.wav", "--min-confidence", "2"], "from 0 to 1"),
         (["x.wav", "--undo"], "--undo takes no files"),
-        (["x.wav", "--force"], "goes with --undo"),
+        (["x.wav", "--force"], "only with --undo"),
         ([], "give files or folders"),
         (["--from", "gone.csv"], "gone.csv"),
     ],
@@ -287,7 +287,7 @@ def test_undo_of_a_journal_with_a_rubbish_line(
         stream.write(rubbish)
     torn = not rubbish.endswith(b"\n")
     assert call("tag", "--undo") == (0 if torn else 1)
-    assert ("damaged lines (1)" in capsys.readouterr().err) is not torn
+    assert ("1 damaged line(s)" in capsys.readouterr().err) is not torn
     assert {read_key(path) for path in library.iterdir()} == {None}
     assert len(entries) == 3
     left = [path.read_bytes() for path in journal_folder().iterdir()]

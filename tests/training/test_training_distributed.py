@@ -183,7 +183,7 @@ def test_a_run_ends_when_a_process_dies(how: str, music: Path, tmp_path: Path) -
             assert process.returncode != 0
             if "Ctrl-C" in how:
                 assert process.returncode == 130
-                assert "the same command goes on" in errors
+                assert "run the same command again to resume" in errors
                 assert "Traceback" not in errors
             until = time.monotonic() + 30
             while Path(f"/proc/{other}").exists() and time.monotonic() < until:

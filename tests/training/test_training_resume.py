@@ -60,7 +60,7 @@ def test_a_stopped_run_ends_as_one_left_alone(
     assert "Traceback" not in errors
     if number == signal.SIGINT:
         assert stopped.returncode == 130
-        assert "the same command goes on from the last checkpoint" in errors
+        assert "run the same command again to resume from the last checkpoint" in errors
     else:
         assert stopped.returncode == -signal.SIGKILL
     assert "epoch 3/3" not in said

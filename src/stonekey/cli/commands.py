@@ -1,4 +1,4 @@
-"""The commands: each a function of its name in a module of its name."""
+"""The commands. Each is a function in a module, both of the same name."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ COMMANDS = {
 }
 DEFAULT_COMMAND = "predict"
 GROUP_OPTIONS = ("--help", "-h", "--version")
-# Set by the scripts of "stonekey completion" when a shell asks what could follow.
+# Set by the scripts of "stonekey completion" when the shell asks for completions.
 COMPLETION_VARIABLE = "_STONEKEY_COMPLETE"

@@ -1,4 +1,4 @@
-"""What the commands share: options, errors told in one line, Ctrl-C."""
+"""What the commands share: options, one-line errors, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stonekey.text import printable
 
 
 def complete_model(incomplete: str) -> list[str]:
-    """Names of models that begin so, for shell completion."""
+    """Model names that start with this text, for shell completion."""
     from stonekey.model.registry import model_names
 
     return [name for name in model_names() if name.startswith(incomplete)]
@@ -29,85 +29,96 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help='Name (see "stonekey models") or path of a model.',
+        help='Model: a name (see "stonekey models") or a path.',
+        metavar="MODEL",
         autocompletion=complete_model,
     ),
 ]
 
 
 def notation_option(remark: str = "") -> Any:
-    """The option --notation; ``remark`` says what else there is to say of it."""
-    text = f"{', '.join(NOTATIONS)}{remark}."
-    return typer.Option("--notation", "-n", help=text, callback=_a_notation)
-
-
-def _a_notation(value: str) -> str:
-    return one_of("--notation", value, NOTATIONS)
+    """The option --notation; ``remark`` is added to its help."""
+    return typer.Option(
+        "--notation", "-n", help=f"How keys are written: {', '.join(NOTATIONS)}{remark}.",
+        callback=lambda value: one_of("--notation", value, NOTATIONS),
+    )  # fmt: skip
 
 
 def one_of(option: str, given: str, choices: Iterable[str]) -> str:
-    """A choice, checked: another word ends the command as bad usage."""
+    """The choice given; exits with bad usage when it is not one of ``choices``."""
     if given not in choices:
         fail(f"{option} must be one of {', '.join(choices)}, got '{given}'")
     return given
 
 
 def _words(given: list[str] | None) -> list[str] | None:
-    """The words of an option that may be repeated or hold commas; None where there are none."""
-    return [w.strip() for one in given or () for w in one.split(",") if w.strip()] or None
+    """Values of an option that may be repeated or separated by commas; None if there are none."""
+    return [w.strip() for text in given or () for w in text.split(",") if w.strip()] or None
 
 
 Notation = Annotated[str, notation_option()]
 # A file that may not be read is reported like any other that gives no sound, not as bad usage.
 Recording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording.", readable=False)]
 Recordings = typer.Argument(
-    metavar="FILE|FOLDER|PLAYLIST", help="Recordings; folders are searched.", readable=False
+    metavar="FILE|FOLDER|PLAYLIST",
+    help="Recordings, playlists and folders, which are searched.",
+    readable=False,
 )
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.")]
 Extension = Annotated[
     list[str] | None,
     typer.Option(
-        "--extension", "-e", help="In folders take only these, such as mp3.", callback=_words
+        "--extension",
+        "-e",
+        metavar="EXT",
+        callback=_words,
+        help="In folders, read only files with this extension, such as mp3; may be repeated.",
     ),
 ]
-Hop = Annotated[float, typer.Option(help="Seconds from window to window, 1 to 15.", metavar="S")]
+Hop = Annotated[
+    float, typer.Option(help="Seconds from one window to the next, 1 to 15.", metavar="S")
+]
 Window = Annotated[
     float | None,
-    typer.Option(help="Seconds that each window is long, 3 to 15; 8 by default.", metavar="S"),
+    typer.Option(help="Length of a window in seconds, 3 to 15; 8 by default.", metavar="S"),
 ]
 ShowProgress = Annotated[
     bool | None,
     typer.Option(
         "--progress/--no-progress",
-        help="Progress bar on standard error; by default on a terminal.",
+        help="Show a progress bar on standard error; by default only on a terminal.",
     ),
 ]
 WriteConfidence = Annotated[
-    float, typer.Option(help="Write no key of a lower confidence, 0 to 1.", metavar="X")
+    float, typer.Option(help="Write only keys of at least this confidence, 0 to 1.", metavar="X")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as a JSON object.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
 
 
-def say(message: str) -> None:
-    """Print lines to standard error; escapes in the names that they hold are written out."""
+def log(message: str) -> None:
+    """Print to standard error, with terminal escapes made visible."""
     print(printable(message, keep="\n"), file=sys.stderr, flush=True)
 
 
-def tell(text: str) -> None:
-    """Print lines to standard output, likewise."""
+def echo(text: str) -> None:
+    """Print to standard output, with terminal escapes made visible."""
     print(printable(text, keep="\n\t"), flush=True)
 
 
 def fail(message: str, code: int = 2) -> NoReturn:
     """Print an error and exit: 1 when the input failed, 2 for bad usage."""
-    say(f"stonekey: {message}")
+    log(f"stonekey: {message}")
     raise typer.Exit(code)
 
 
 @contextmanager
-def told_errors(code: int = 2) -> Iterator[None]:
-    """Turn errors that the user can do something about into one line and an exit code."""
+def exit_on_error(code: int = 2) -> Iterator[None]:
+    """Print the errors that a user can act on as one line, and exit.
+
+    Args:
+        code: exit code; audio that cannot be read always exits with 1, Ctrl-C with 130.
+    """
     from stonekey.audio import AudioError
     from stonekey.model.checkpoint import CheckpointError
 
@@ -124,10 +135,10 @@ def told_errors(code: int = 2) -> Iterator[None]:
 
 
 class Interrupt:
-    """Ctrl-C that stops the work but not the writing of what is done.
+    """Ctrl-C that stops the analysis but never cuts off the writing of results.
 
-    While ``working`` is set Ctrl-C raises KeyboardInterrupt; otherwise, and for the first
-    time, it only sets ``requested``.
+    While ``working`` is set, Ctrl-C raises KeyboardInterrupt. Otherwise the first Ctrl-C only
+    sets ``requested``, and the second raises.
     """
 
     def __init__(self) -> None:

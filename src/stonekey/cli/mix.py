@@ -1,4 +1,4 @@
-"""``stonekey mix``: tracks of a library that go with a key."""
+"""``stonekey mix``: find the tracks of a library that mix well with a key."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from stonekey.cli.common import (
     Model,
     Notation,
     Output,
+    exit_on_error,
     fail,
-    say,
-    told_errors,
+    log,
 )
 from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_output, chosen_format, format_option, write_result
@@ -33,22 +33,25 @@ def mix(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="FILE|KEY", help="A recording, or a key in any spelling: Am, 8A, 'E flat'."
+            metavar="FILE|KEY", help="Recording, or key in any spelling: Am, 8A or 'E flat'."
         ),
     ],
-    library: Annotated[Path, typer.Option("--library", "-l", help='An output of "stonekey scan".')],
+    library: Annotated[Path, typer.Option("--library", "-l", help='Output of "stonekey scan".')],
     moves: Annotated[
         list[str] | None,
         typer.Option(
-            help="all (default), close, energy, or same, relative, fifth-up, fifth-down, "
-            "diagonal, tone-up, parallel, semitone-up; may be repeated or have commas.",
+            help="Key changes to allow: all (default), close, energy, same, relative, fifth-up, "
+            "fifth-down, diagonal, tone-up, parallel or semitone-up; may be repeated or "
+            "separated by commas.",
             metavar="MOVE",
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most N tracks.", metavar="N")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="List at most N tracks.", metavar="N")
+    ] = None,
     min_confidence: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Leave out keys of a lower confidence.", metavar="X"),
+        typer.Option(min=0, max=1, help="Leave out less confident keys.", metavar="X"),
     ] = 0.0,
     notation: Notation = "musical",
     format: Annotated[str | None, format_option(TRACKS, "text")] = None,
@@ -57,14 +60,14 @@ def mix(
     model: Model = DEFAULT_MODEL,
     hearing: EstimatorSettings,
 ) -> None:
-    """List the tracks of a library that go with a recording or a key, the best first.
+    """List the tracks of a library that mix well with a recording or key, best first.
 
-    By distance on the circle of fifths (half a step for another mode), then by confidence. A
-    line is path, key, move, distance, confidence, tab-separated. A word that is a key is taken
-    as one; write ./A for a file named A.
+    Sorts by distance on the circle of fifths (a change of mode adds half a step), then by
+    confidence. Each line has path, key, move, distance and confidence, separated by tabs. An
+    argument that reads as a key is a key; for a file named A, write ./A.
 
-    Exit code: 0 also when nothing goes with it, 1 when FILE cannot be read or has no key, 2 for
-    bad usage, 130 after Ctrl-C.
+    Exit code: 0 on success, even when no track matches, 1 when FILE cannot be read or has no
+    key, 2 for bad usage, 130 after Ctrl-C.
 
     For example:
 
@@ -76,7 +79,7 @@ def mix(
     """
     form = chosen_format(TRACKS, format, output, "text")
     check_output(output, force, reads=[library])
-    with told_errors():
+    with exit_on_error():
         from stonekey.audio.playlists import Entry
         from stonekey.library import read_results
         from stonekey.library.harmony import MOVE_GROUPS, matching_tracks, parse_moves
@@ -84,18 +87,18 @@ def mix(
         names = [name.strip() for given in moves or () for name in given.split(",")]
         wanted = parse_moves(names or MOVE_GROUPS["all"])
         results = read_results(library)
-        label, about = _asked(what, model, hearing, notation)
-        itself = [os.path.abspath(about["file"])] if about["file"] else []
+        label, about = _query(what, model, hearing, notation)
+        query_file = [os.path.abspath(about["file"])] if about["file"] else []
         matches = matching_tracks(
             label,
             results,
             moves=wanted,
             min_confidence=min_confidence,
             limit=limit,
-            without=itself,
+            without=query_file,
         )
         if not matches:
-            say(f"stonekey: no track of {library} goes with {label.format(notation)}")
+            log(f"stonekey: no track in {library} mixes with {label.format(notation)}")
         tracks = TrackList(
             [match.as_dict(notation) for match in matches],
             [Entry(match.result.path, match.result.duration) for match in matches],
@@ -106,23 +109,23 @@ def mix(
         write_result(lambda stream: form.write(tracks, stream), output)
 
 
-def _asked(
+def _query(
     what: str, model: str, hearing: EstimatorSettings, notation: str
 ) -> tuple[ClassLabel, dict[str, Any]]:
-    """The key asked for, and what JSON says of it: key, file, confidence."""
+    """The key to match, and its JSON fields: key, file and confidence."""
     try:
         label = parse_label(what)
         return label, {"key": label.format(notation), "file": None, "confidence": None}
     except ValueError:
         pass
     if not os.path.lexists(what):
-        fail(f"'{what}' is no file, and no key such as 'C# minor', 'Db', 'F#m' or '12A'")
+        fail(f"'{what}' is neither a file nor a key such as 'C# minor', 'Db', 'F#m' or '12A'")
     from stonekey.estimate.estimator import KeyEstimator
 
     estimate = KeyEstimator(model, settings=hearing)(what)
     if estimate.label is None:
         fail(f"{what}: no key ({', '.join(estimate.warnings) or 'nothing tonal'})", 1)
     shown = estimate.label.format(notation)
-    say(f"stonekey: {what}: {shown}, confidence {estimate.confidence:.0%}")
+    log(f"stonekey: {what}: {shown}, confidence {estimate.confidence:.0%}")
     about = {"key": shown, "file": what, "confidence": round(estimate.confidence, 4)}
     return estimate.label, about

@@ -1,4 +1,4 @@
-"""``stonekey models``: what models there are."""
+"""``stonekey models``: list the available models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stonekey.cli.common import fail, tell, told_errors
+from stonekey.cli.common import echo, exit_on_error, one_of
 from stonekey.text import json_text
 
 
@@ -17,18 +17,18 @@ def models(
         typer.Option(
             "--format",
             "-f",
-            help="table, tsv or json. By default table on a terminal, tsv otherwise.",
+            help="table, tsv or json; by default table on a terminal, otherwise tsv.",
         ),
     ] = None,
 ) -> None:
-    """List the models: those in the package and the published ones.
+    """List the models in the package and the published ones.
 
-    Scores are those on 84 recordings (docs/results.md), in percent; S-KEY is one of the systems
-    behind their labels.
+    The scores, in percent, were measured on 84 recordings (docs/results.md). S-KEY helped
+    label those recordings, which favours it.
 
-    A published model is fetched from its authors' repository when it is first used, and kept
-    in the user's cache folder ($STONEKEY_HOME overrides). The path of a model file works
-    wherever a name does.
+    A published model is downloaded from its authors' repository on first use and kept in the
+    user's cache folder, or in $STONEKEY_HOME. Every command also takes the path of a model
+    file in place of a name.
 
     For example:
 
@@ -36,22 +36,21 @@ def models(
 
       stonekey models --format json
     """
-    if format not in (None, "table", "tsv", "json"):
-        fail(f"--format must be table, tsv or json, got '{format}'")
-    form = format or ("table" if sys.stdout.isatty() else "tsv")
-    with told_errors():
+    default = "table" if sys.stdout.isatty() else "tsv"
+    form = one_of("--format", format or default, ("table", "tsv", "json"))
+    with exit_on_error():
         rows = list_models()
     if form == "json":
-        tell(json_text(rows, indent=2))
+        echo(json_text(rows, indent=2))
     elif form == "tsv":
         for row in rows:
-            tell("\t".join(_line(row)))
+            echo("\t".join(_line(row)))
     else:
         _print_table(rows)
 
 
 def list_models() -> list[dict[str, Any]]:
-    """One record a model; nothing is fetched."""
+    """One record per model; downloads nothing."""
     from stonekey.files import cache_folder, sha256
     from stonekey.model.published import PUBLISHED
     from stonekey.model.registry import DEFAULT_MODEL, EMBEDDED, scores

@@ -1,4 +1,4 @@
-"""Options of commands made from the fields of settings (`stonekey.options.option`)."""
+"""Command options made from the fields of settings (`stonekey.options.option`)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from stonekey.cli.common import told_errors
+from stonekey.cli.common import exit_on_error
 
 
 def with_settings(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command each field of its settings as an option.
+    """Replace a command's settings parameter by one option per field.
 
-    A parameter whose type is a dataclass becomes one option for each of its fields that is an
-    `option`; the command gets the object. A value out of range ends it as bad usage.
+    Each parameter annotated with a dataclass becomes one option for each field declared with
+    `stonekey.options.option`; the command receives the dataclass. A value out of range exits
+    with bad usage.
 
     Args:
         without: fields that the command does not offer; they keep their defaults.
@@ -42,7 +43,7 @@ def with_settings(*without: str) -> Callable[[Callable[..., None]], Callable[...
         def command(**given: Any) -> None:
             for name, (kind, names) in kinds.items():
                 values = {field: given.pop(field) for field in names}
-                with told_errors():
+                with exit_on_error():
                     given[name] = kind(**values)
             function(**given)
 
@@ -57,12 +58,12 @@ def _parameter(field: Field[Any], kind: Any) -> Parameter:
     more = dict(field.metadata["typer"])
     kind = more.pop("type", kind)
     flags = field.metadata["flags"]
-    if kind is bool and not flags:  # else typer adds --no-...
+    if kind is bool and not flags:  # otherwise typer adds --no-...
         flags = ("--" + field.name.replace("_", "-"),)
-    told = typer.Option(*flags, help=field.metadata["help"], **more)
+    option = typer.Option(*flags, help=field.metadata["help"], **more)
     return Parameter(
         field.name,
         Parameter.KEYWORD_ONLY,
         default=Parameter.empty if field.default is MISSING else field.default,
-        annotation=Annotated[kind, told],
+        annotation=Annotated[kind, option],
     )

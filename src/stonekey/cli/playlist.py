@@ -1,4 +1,4 @@
-"""``stonekey playlist``: a playlist sorted by key."""
+"""``stonekey playlist``: sort a playlist by key."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from stonekey.cli.common import (
     Force,
     Model,
     Output,
+    exit_on_error,
     fail,
+    log,
     notation_option,
     one_of,
-    say,
-    told_errors,
 )
 from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_output, chosen_format, format_option, write_result
@@ -42,38 +42,40 @@ def playlist(
         list[Path] | None,
         typer.Argument(
             metavar="PLAYLIST|FILE|FOLDER",
-            help="Tracks to sort; default: the whole library.",
+            help="Tracks to sort; by default the whole library.",
             readable=False,
         ),
     ] = None,
     library: Annotated[
         Path | None,
         typer.Option(
-            "--library", "-l", help='An output of "stonekey scan"; without it tracks are analysed.'
+            "--library", "-l", help='Output of "stonekey scan"; without it, tracks are analysed.'
         ),
     ] = None,
     order: Annotated[
         str,
-        typer.Option(help="key: around the circle of fifths, 1A to 12B; mix: each near the last."),
+        typer.Option(
+            help="key (around the circle of fifths, 1A to 12B) or mix (each close to the last)."
+        ),
     ] = "key",
     output: Output = None,
     force: Force = False,
     format: Annotated[str | None, format_option(TRACKS, "m3u")] = None,
     min_confidence: Annotated[
         float,
-        typer.Option(min=0, max=1, help="A key below it counts as none.", metavar="X"),
+        typer.Option(min=0, max=1, help="Ignore less confident keys.", metavar="X"),
     ] = 0.0,
-    notation: Annotated[str, notation_option("; m3u has none")] = "musical",
+    notation: Annotated[str, notation_option(" (m3u holds no keys)")] = "musical",
     model: Model = DEFAULT_MODEL,
     hearing: EstimatorSettings,
 ) -> None:
-    """Sort tracks by key, as a playlist.
+    """Sort tracks by key and write a playlist.
 
-    Takes the tracks of playlists (m3u, m3u8), files and folders, or a whole library. No track
-    is lost: those without a key, or that cannot be read, come last in the order they had.
+    Takes playlists (m3u, m3u8), files and folders, or a whole library. No track is lost:
+    those without a key, and those that cannot be read, come last in their original order.
 
-    Exit code: 0 when every track could be looked at, 1 when some could not (each is named on
-    standard error), 2 for bad usage, 130 after Ctrl-C.
+    Exit code: 0 when the key of every track was looked up or analysed, 1 when some failed
+    (each is named on standard error), 2 for bad usage, 130 after Ctrl-C.
 
     For example:
 
@@ -86,16 +88,16 @@ def playlist(
     form = chosen_format(TRACKS, format, output, "m3u")
     one_of("--order", order, ORDERS)
     if not sources and library is None:
-        fail("give playlists, files or folders, or --library FILE")
+        fail("give playlists, files, folders or --library FILE")
     check_output(output, force, reads=[library] if library else ())
-    with told_errors():
+    with exit_on_error():
         from stonekey.audio.playlists import Entry
         from stonekey.library import read_results
         from stonekey.library.harmony import key_order, mix_order
         from stonekey.library.result import path_text
 
         known = {result.path: result for result in read_results(library)} if library else None
-        paths, lost = _tracks(sources) if sources else (list(known or ()), 0)
+        paths, problems = _tracks(sources) if sources else (list(known or ()), 0)
         if not paths:
             fail("no tracks", 1)
         found = _analysed(paths, model, hearing) if known is None else _looked_up(paths, known)
@@ -117,19 +119,19 @@ def playlist(
         entries = [Entry(result.path, result.duration) for result in results]
         tracks = TrackList(records, entries, COLUMNS, output=output)
         write_result(lambda stream: form.write(tracks, stream), output)
-    if lost or (sources and any(result.error for result in results)):
+    if problems or (sources and any(result.error for result in results)):
         raise typer.Exit(1)
 
 
 def _tracks(sources: Sequence[Path]) -> tuple[list[Path], int]:
-    """Absolute paths in the order given, and how many things could not be looked at."""
+    """Absolute paths in the order given, and how many sources could not be read."""
     from stonekey.audio.files import expanded, find_audio_files, listing_problem
 
     problems: list[Path] = []
 
     def note(path: Path, error: OSError) -> None:
         problems.append(path)
-        say(f"stonekey: {shown(path)}: {listing_problem(error)}")
+        log(f"stonekey: {shown(path)}: {listing_problem(error)}")
 
     paths: list[Path] = []
     for path in expanded(sources, note):
@@ -144,7 +146,7 @@ def _looked_up(paths: Sequence[Path], known: dict[Path, Result]) -> dict[Path, R
     for path in dict.fromkeys(paths):
         found[path] = known.get(path) or Result(path, error="not in the library")
         if path not in known:
-            say(f"stonekey: {shown(path)}: not in the library")
+            log(f"stonekey: {shown(path)}: not in the library")
     return found
 
 
@@ -154,13 +156,13 @@ def _analysed(paths: Sequence[Path], model: str, hearing: EstimatorSettings) -> 
     from stonekey.library import Result
 
     estimator = KeyEstimator(model, settings=hearing)
-    different = list(dict.fromkeys(paths))
+    distinct = list(dict.fromkeys(paths))
 
-    def one(path: Path) -> Result:
+    def analyse(path: Path) -> Result:
         try:
             estimate = estimator(path)
         except Exception as error:  # one bad file must not end the run, whatever is wrong
-            say(f"stonekey: {shown(path)}: {reason(error)}")
+            log(f"stonekey: {shown(path)}: {reason(error)}")
             return Result(path, error=reason(error))
         result = Result(
             path,
@@ -171,7 +173,7 @@ def _analysed(paths: Sequence[Path], model: str, hearing: EstimatorSettings) -> 
         return result.with_label(estimate.label, "musical")
 
     with ExitStack() as stack:
-        ticking: Iterable[Path] = different
-        if len(different) > 1 and sys.stderr.isatty():
-            ticking = stack.enter_context(tracked(different))
-        return {path: one(path) for path in ticking}
+        todo: Iterable[Path] = distinct
+        if len(distinct) > 1 and sys.stderr.isatty():
+            todo = stack.enter_context(tracked(distinct))
+        return {path: analyse(path) for path in todo}

@@ -1,4 +1,4 @@
-"""``stonekey plot``: one picture of a recording."""
+"""``stonekey plot``: draw a recording."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from stonekey.cli.common import (
     Notation,
     Recording,
     Window,
+    exit_on_error,
     fail,
-    told_errors,
 )
 from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_output
@@ -30,7 +30,7 @@ def plot(
     *,
     file: Recording,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Picture to write: .png, .svg or .pdf.")
+        Path, typer.Option("--output", "-o", help="Picture to write, ending in .png, .svg or .pdf.")
     ],
     model: Model = DEFAULT_MODEL,
     force: Force = False,
@@ -38,26 +38,26 @@ def plot(
     window: Window = None,
     notation: Notation = "short",
     title: Annotated[
-        str | None, typer.Option(help="Above the picture; the file's name by default.")
+        str | None, typer.Option(help="Title of the picture; by default the file's name.")
     ] = None,
     settings: EstimatorSettings,
 ) -> None:
-    """Draw a recording: its chroma, its keys over time, and the circle of fifths.
+    """Draw a recording's chroma, its keys over time and its place on the circle of fifths.
 
     Needs matplotlib: pip install "stonekey[eval]".
 
-    Exit code: 0, 1 when the file cannot be read, 2 for bad usage, 130 after Ctrl-C.
+    Exit code: 0 on success, 1 when the file cannot be read, 2 for bad usage, 130 after Ctrl-C.
 
     For example:
 
       stonekey plot sonata.flac --output sonata.png
 
-      stonekey plot sonata.flac --output sonata.pdf --notation camelot --title "A sonata"
+      stonekey plot sonata.flac -o sonata.pdf -n camelot --title "A sonata"
     """
     if output.suffix.lower() not in SUFFIXES:
-        fail(f"{output}: the picture's name must end in {', '.join(SUFFIXES)}")
+        fail(f"{output}: the output file must end in {', '.join(SUFFIXES)}")
     check_output(output, force, reads=[file])
-    with told_errors():
+    with exit_on_error():
         try:
             import matplotlib.figure  # noqa: F401
 

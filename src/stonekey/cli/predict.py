@@ -1,4 +1,4 @@
-"""``stonekey predict``: the keys of files and folders."""
+"""``stonekey predict``: estimate the keys of files and folders."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from stonekey.cli.common import (
     Notation,
     Output,
     Recordings,
+    exit_on_error,
     fail,
-    say,
-    told_errors,
+    log,
 )
 from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_output, chosen_format, format_option, write_result
@@ -44,36 +44,40 @@ def predict(
     paths: Annotated[list[Path], Recordings],
     model: Model = DEFAULT_MODEL,
     format: Annotated[
-        str | None, format_option(RECORDINGS, "table on a terminal and tsv otherwise")
+        str | None, format_option(RECORDINGS, "table on a terminal, else tsv")
     ] = None,
     output: Output = None,
     force: Force = False,
     notation: Notation = "musical",
     top: Annotated[
         int | None,
-        typer.Option("--top", min=1, help="List the K most probable keys.", metavar="K"),
+        typer.Option("--top", min=1, help="Show the K most probable keys.", metavar="K"),
     ] = None,
     extension: Extension = None,
     settings: EstimatorSettings,
     jobs: Annotated[
         int,
-        typer.Option("--jobs", "-j", min=1, help="Files estimated at the same time.", metavar="N"),
+        typer.Option(
+            "--jobs", "-j", min=1, help="Number of files to analyse in parallel.", metavar="N"
+        ),
     ] = 1,
     progress: Annotated[
         bool | None,
         typer.Option(
             "--progress/--no-progress",
-            help="Progress bar on standard error; by default for several files on a terminal.",
+            help="Show a progress bar on standard error; by default for several files on a "
+            "terminal.",
         ),
     ] = None,
 ) -> None:
     """Print the key of each recording.
 
-    On a terminal a table; otherwise one line a file, tab-separated: file, key, confidence.
-    With --format json a single FILE gives one object, several files or a folder an array.
+    Prints a table on a terminal, and otherwise one line per file: file, key and confidence,
+    separated by tabs. With --format json, a single FILE gives an object; several files or a
+    folder give an array.
 
     Exit code: 0 when all files were read, 1 when some were not (each is named on standard
-    error and has its "error" in the output), 2 for bad usage, 130 after Ctrl-C, with the
+    error, with its "error" in the output), 2 for bad usage, 130 after Ctrl-C, which keeps the
     results so far.
 
     For example:
@@ -87,9 +91,9 @@ def predict(
     default = "table" if _is_terminal("stdout") else "tsv"
     form = chosen_format(RECORDINGS, format, output, default)
     if form.name == "npz" and output is None and _is_terminal("stdout"):
-        fail("--format npz is binary: give --output FILE.npz")
+        fail("--format npz is binary; give --output FILE.npz")
     check_output(output, force, reads=paths)
-    with told_errors():
+    with exit_on_error():
         from stonekey.estimate.estimator import KeyEstimator
         from stonekey.output.records import FileResult, Layout
 
@@ -109,12 +113,12 @@ def predict(
             progress = len(files) > 1 and _is_terminal("stderr") and not to_terminal
         if not files and not unlisted:
             kind = f"{'/'.join(extension)} files" if extension else "audio files"
-            say(f"stonekey: no {kind} in {', '.join(shown(p) for p in paths)}")
+            log(f"stonekey: no {kind} in {', '.join(shown(p) for p in paths)}")
         with Interrupt() as interrupt:
             run = _Run(estimator, files, results, interrupt, progress, jobs)
             _write(run.results(), form, output, layout)
     if interrupt.requested:
-        say(f"stonekey: interrupted: {run.done} of {len(files)} files done")
+        log(f"stonekey: interrupted: {run.done} of {len(files)} files done")
         raise typer.Exit(130)
     if run.failed or not files:
         raise typer.Exit(1)
@@ -128,7 +132,7 @@ def _is_terminal(name: str) -> bool:
 def _find(
     paths: list[Path], extension: list[str] | None
 ) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """Files to read, and folders that cannot be listed with the reason."""
+    """Files to read, and the folders that cannot be listed, each with the reason."""
     from stonekey.audio.files import find_audio_files, listing_problem
 
     unlisted: list[tuple[Path, str]] = []
@@ -140,7 +144,7 @@ def _find(
 
 
 class _Run:
-    """Estimates files, ``jobs`` at the same time; no file's failure ends the run."""
+    """Analyses files, ``jobs`` in parallel; one bad file does not end the run."""
 
     def __init__(
         self,
@@ -162,7 +166,7 @@ class _Run:
 
     def results(self) -> Iterator[FileResult]:
         for result in self._first:
-            yield self._told(result)
+            yield self._logged(result)
         with ExitStack() as stack:
             files: Iterable[Path] = self._files
             if self._progress:
@@ -171,12 +175,12 @@ class _Run:
                 files = stack.enter_context(tracked(self._files))
             for result in self._estimated(files):
                 self.done += 1
-                yield self._told(result)
+                yield self._logged(result)
                 if self._interrupt.requested:
                     return
 
     def _estimated(self, files: Iterable[Path]) -> Iterator[FileResult]:
-        """The files' results in their order, up to an interruption."""
+        """The files' results in order, until interrupted."""
         if self._jobs == 1:
             waits: Iterator[Callable[[], FileResult]] = (partial(self._estimate, p) for p in files)
         else:
@@ -193,7 +197,7 @@ class _Run:
             return
 
     def _submitted(self, files: Iterable[Path]) -> Iterator[Callable[[], FileResult]]:
-        """Keep ``jobs`` threads busy; decoding and the network let them run side by side."""
+        """Keep ``jobs`` threads busy: decoding and the network release the GIL."""
         from concurrent.futures import Future, ThreadPoolExecutor
 
         pool = ThreadPoolExecutor(self._jobs)
@@ -216,10 +220,10 @@ class _Run:
         except Exception as error:  # one bad file must not end the run, whatever is wrong
             return FileResult(path, None, reason(error))
 
-    def _told(self, result: FileResult) -> FileResult:
+    def _logged(self, result: FileResult) -> FileResult:
         if result.error is not None:
             self.failed += 1
-            say(f"stonekey: {shown(result.path)}: {result.error}")
+            log(f"stonekey: {shown(result.path)}: {result.error}")
         return result
 
 

@@ -1,9 +1,9 @@
-"""``stonekey timeline``: the keys of a recording over time."""
+"""``stonekey timeline``: estimate the keys of a recording over time."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,8 +15,8 @@ from stonekey.cli.common import (
     Output,
     Recording,
     Window,
-    say,
-    told_errors,
+    exit_on_error,
+    log,
 )
 from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_output, chosen_format, format_option, write_result
@@ -24,9 +24,6 @@ from stonekey.estimate.settings import EstimatorSettings
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.output.timeline import TIMELINES
 from stonekey.text import display_name, shown
-
-if TYPE_CHECKING:
-    pass
 
 
 @with_settings("overlap", "published_segments", "fast", "min_confidence", "min_clarity")
@@ -41,19 +38,21 @@ def timeline(
     window: Window = None,
     notation: Notation = "musical",
     min_confidence: Annotated[
-        float, typer.Option(min=0, max=1, help="Write no key below this confidence.", metavar="P")
+        float,
+        typer.Option(min=0, max=1, help="Show only keys of at least this confidence.", metavar="X"),
     ] = 0.0,
     settings: EstimatorSettings,
 ) -> None:
     """Print the keys of a recording over time, and its modulations.
 
-    Windows of some seconds are given to the model one after the other; a Viterbi search over the
-    keys, in which a near key is likelier to follow than a far one, turns their probabilities into
-    spans of one key. table lists spans and modulations; json has these and all probabilities; csv
-    has the probabilities, a row for each window; jams, audacity and sonic (Sonic Visualiser
-    regions) are the spans for other programs.
+    The model scores overlapping windows of a few seconds. A Viterbi search, which makes changes
+    to distant keys costlier than to close ones, turns the scores into spans of one key each.
 
-    Exit code: 0, 1 when the file cannot be read, 2 for bad usage, 130 after Ctrl-C.
+    table lists spans and modulations; json adds all probabilities; csv has the probabilities, a
+    row per window; jams, audacity and sonic (Sonic Visualiser regions) hold the spans for other
+    programs.
+
+    Exit code: 0 on success, 1 when the file cannot be read, 2 for bad usage, 130 after Ctrl-C.
 
     For example:
 
@@ -65,13 +64,13 @@ def timeline(
     """
     form = chosen_format(TIMELINES, format, output, "table")
     check_output(output, force, reads=[file])
-    with told_errors():
+    with exit_on_error():
         from stonekey.estimate.timeline import confident, key_timeline, timeline_estimator
 
         estimator = timeline_estimator(model, hop, window, settings=settings)
         found = confident(key_timeline(file, estimator=estimator), min_confidence)
         for warning in found.warnings:
-            say(f"stonekey: {shown(file)}: {warning}")
+            log(f"stonekey: {shown(file)}: {warning}")
         table = form.name == "table"
         more = {"colour": output is None and sys.stdout.isatty()} if table else {}
         text = form.write(found, display_name(file), notation, **more)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from stonekey.cli.common import fail, say, told_errors
-from stonekey.cli.interrupt import surely_interrupted
+from stonekey.cli.common import exit_on_error, fail, log
+from stonekey.cli.interrupt import killed_after_interrupt
 from stonekey.cli.options import with_settings
 from stonekey.training.options import Options
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @with_settings()
 def train(*, options: Options) -> None:
-    """Train a model on your own music; no labels are needed.
+    """Train a model on your own music, without labels.
 
-    Needs the train extra: pip install "stonekey[train]". A run that was stopped goes on when
-    the same command is given again. At the end the best model is calibrated and exported:
-    stonekey FILE --model SAVE_DIR/models/TRAIN_TYPE/CIRCLE/NAME/best
+    Needs the train extra: pip install "stonekey[train]". If interrupted, run the same command
+    again to resume. At the end, the best model is calibrated and exported; to use it, run
+    "stonekey FILE --model SAVE_DIR/models/TRAIN_TYPE/CIRCLE/NAME/best".
 
     Examples:
 
@@ -42,10 +42,10 @@ def train(*, options: Options) -> None:
         from stonekey.training.run import train as run
     except ImportError as error:
         fail(f'training needs more packages ({error.name}): pip install "stonekey[train]"')
-    with told_errors():
+    with exit_on_error():
         total = options.n_epochs * options.train_steps
         try:
-            with surely_interrupted(_stopped), progress(total) as report:
+            with killed_after_interrupt(_stopped), progress(total) as report:
                 run(options, report)
         except (DivergedError, CacheError) as error:
             fail(str(error), 1)
@@ -54,16 +54,16 @@ def train(*, options: Options) -> None:
 
 
 def _stopped() -> int:
-    """Say that the run was stopped; returns the exit code."""
+    """Report that the run was stopped; returns the exit code."""
     if int(os.environ.get("LOCAL_RANK", "0")) > 0:
-        return 0  # The first process speaks; it is killed if this one ends with a failure.
-    say("stonekey: stopped; the same command goes on from the last checkpoint")
+        return 0  # rank 0 reports, and torchrun would kill it if this rank failed
+    log("stonekey: stopped; run the same command again to resume from the last checkpoint")
     return 130
 
 
 @contextmanager
 def progress(total: int) -> Iterator[Report]:
-    """A bar with the loss terms and the time left; a line now and then where none can be drawn."""
+    """A bar with the loss terms and the time left; off a terminal, up to 100 lines."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -90,7 +90,7 @@ def progress(total: int) -> Iterator[Report]:
         def advance(progress: RunProgress, values: dict[str, float]) -> None:
             nonlocal task
             fields: dict[str, Any] = {"epoch": progress.epoch + 1, "terms": _terms(values)}
-            if task is None:  # only now: a resumed run starts in the middle
+            if task is None:  # not earlier: a resumed run starts in the middle
                 task = bar.add_task("", total=total, completed=progress.step - 1, **fields)
             bar.update(task, completed=progress.step, **fields)
 

@@ -1,4 +1,4 @@
-"""How recordings are heard: one object from the command line to the estimator."""
+"""The settings of an estimator, which are also options of the commands."""
 
 from __future__ import annotations
 
@@ -18,47 +18,55 @@ class EstimatorSettings:
 
     Attributes:
         overlap: share of a segment that the next one repeats, 0 <= overlap < 1.
-        published_segments: cut as the published inference does, for comparison with it: what
-            follows the last whole segment is dropped, and pauses count as well.
-        tune: "auto" corrects the pitch of music not tuned to A = 440 Hz, "off" leaves it, and
-            a number is the deviation to correct, in cents, -100 to 100. With
-            ``published_segments`` auto is off: the published inference corrects nothing.
+        published_segments: segment as the published inference does, for comparison with it:
+            drop what follows the last whole segment, and count silent segments too.
+        tune: "auto" corrects music not tuned to A = 440 Hz, "off" does not, and a number is
+            the deviation to correct, in cents, -100 to 100. "auto" means "off" with
+            ``published_segments``: the published inference corrects nothing.
         device: "cpu", or a torch device such as "cuda" (needs the torch extra).
         backend: "auto" (ONNX Runtime on the CPU, torch elsewhere), "onnx" or "torch".
-        threads: threads that share a recording's segments; None for one per core. The answer is
-            the same on any number.
-        fast: hear only a few segments spread over a recording; of a file decode only those.
-        min_confidence: an answer less confident than this is "no key"; 0 to 1.
-        min_clarity: a recording less clear than this (`stonekey.model.confidence.clarity`) has
-            "no key"; None for the model's own limit, which is 0 for models that have none.
+        threads: threads that share a recording's segments; None for one per core. Does not
+            change the answer.
+        fast: use only a few segments spread over the recording, and decode only those.
+        min_confidence: an answer less confident than this becomes "no key"; 0 to 1.
+        min_clarity: a recording with less key clarity than this
+            (`stonekey.model.confidence.clarity`) has "no key"; 0 to 1, None for the model's own
+            limit (0 if it has none).
         timeout: seconds that a file may take; None for a limit by its size
-            (`stonekey.audio.deadline.time_limit`), infinite for none.
-        segment_seconds: length of a segment; None for what the model was trained on, which is
-            what it answers best on.
+            (`stonekey.audio.deadline.time_limit`), infinity for no limit.
+        segment_seconds: length of a segment; None for the length the model was trained on,
+            which gives the best answers.
         batch_size: segments run at once; bounds memory, does not change the answer.
 
     Raises:
         ValueError: for a setting out of range.
     """
 
-    overlap: float = option(0.0, "Share of a segment that the next repeats, 0 to below 1.")
+    overlap: float = option(
+        0.0, "Share of a segment that the next one repeats, from 0 to below 1.", metavar="X"
+    )
     published_segments: bool = option(
-        False, "Cut as the published inference does: drop what follows the last whole segment."
+        False, "Segment as the published inference does: drop what follows the last whole segment."
     )
     tune: TuneOption = option(
         "auto",
-        "auto: correct the pitch of music not tuned to A = 440 Hz (not with "
-        "--published-segments); off; or the cents by which it is too high.",
+        "Tuning correction: auto (to A = 440 Hz), off, or the cents by which the music is "
+        "too high.",
         type=str,
     )
     device: str = option("cpu", "cpu, or a torch device such as cuda.")
-    backend: str = option("auto", "auto, onnx or torch.")
-    threads: int | None = option(None, "Threads for the network.", min=1, metavar="N")
-    fast: bool = option(False, "Hear only a few segments of each file: 2 to 3 times faster.")
-    min_confidence: float = option(0.0, 'An answer less confident than this is "no key".')
+    backend: str = option("auto", "What runs the model: auto, onnx or torch.")
+    threads: int | None = option(
+        None, "Number of threads; by default one per core.", min=1, metavar="N"
+    )
+    fast: bool = option(False, "Use only a few segments of each file: 2 to 3 times faster.")
+    min_confidence: float = option(
+        0.0, 'Answer "no key" below this confidence, 0 to 1.', metavar="X"
+    )
     min_clarity: float | None = option(
         None,
-        'A recording less clear than this has "no key"; 0: always answer. [default: the model\'s]',
+        'Answer "no key" below this key clarity, 0 to 1; by default the model\'s own limit.',
+        metavar="X",
     )
     timeout: float | None = option(
         None,
@@ -86,7 +94,7 @@ class EstimatorSettings:
         if self.timeout is not None and not self.timeout > 0:
             raise ValueError(f"timeout must be above 0, got {self.timeout}")
         if self.fast and (self.overlap or self.published_segments):
-            raise ValueError("fast places its own segments: no overlap, no published_segments")
+            raise ValueError("fast chooses its own segments: no overlap, no published_segments")
 
     def tuner(self) -> Tuner:
         """What hears the tuning of one recording, and corrects it."""
@@ -95,10 +103,10 @@ class EstimatorSettings:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What answers depend on beside the model; part of the names of caches.
+        """The settings that answers depend on; with the model, they name a cache.
 
-        Settings that came later take part only where they are not their defaults, so that what
-        older versions wrote is still known.
+        Settings added later appear only when they differ from their defaults, so that caches
+        of older versions stay valid.
         """
         later = ("fast", "min_confidence", "min_clarity", "segment_seconds")
         names = [f.name for f in fields(self) if f.name in later]
