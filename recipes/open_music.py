@@ -16,12 +16,12 @@ from pathlib import Path
 
 from stonekey.cli.progress import counted
 from stonekey.data.keyless import write_keyless
-from stonekey.data.manifest import KEYLESS, Track, read_manifest
+from stonekey.data.manifest import Track, read_manifest
 from stonekey.data.render.run import RenderSettings, render
 from stonekey.data.render.scores import ScoreEntry, composed_songs, list_scores
 from stonekey.data.render.sound import find_soundfonts
 from stonekey.files import core_count, write_atomically
-from stonekey.keys import Key
+from stonekey.keys import NO_KEY, Key
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 SECONDS = 30.0
@@ -116,7 +116,7 @@ def write_manifest(path: Path, tracks: Sequence[Track]) -> Path:
             writer.writerow(("path", "key", "split", "group", "probabilities"))
             for track in tracks:
                 assert track.path is not None
-                key = KEYLESS if track.keyless else str(track.key or "")
+                key = NO_KEY if track.keyless else str(track.key or "")
                 unsure = track.probabilities and json.dumps(
                     {str(Key.from_index(i)): round(p, 5) for i, p in enumerate(track.probabilities)}
                 )

@@ -15,6 +15,9 @@ Mode = Literal["major", "minor"]
 
 # Written in place of a key where there is none.
 NO_KEY = "no key"
+# Texts, in lower case, that say that there is no key, and texts that say nothing about it.
+KEYLESS = frozenset({NO_KEY, "x", "o", "off key"})
+UNLABELLED = frozenset({"", "-", "?", "none", "unknown", "n/a"})
 
 NOTATIONS = ("musical", "sharps", "flats", "short", "camelot", "openkey")
 

@@ -174,3 +174,14 @@ def test_reads_the_manifests_of_the_shared_recordings(
     assert len(manifest.usable) == usable
     assert not manifest.missing
     assert set(manifest.tracks[0].metadata) == {"seconds", "source", "licence"}
+
+
+@pytest.mark.parametrize(
+    ("cell", "keyless"),
+    [("", False), ("unknown", False), ("N/A", False), ("-", False), ("no key", True), ("X", True)],
+)
+def test_unlabelled_is_not_keyless(tmp_path: Path, cell: str, keyless: bool) -> None:
+    path = tmp_path / "keys.csv"
+    path.write_text(f"path,key\na.wav,{cell}\n")
+    (track,) = read_manifest(path).tracks
+    assert (track.key, track.keyless) == (None, keyless)

@@ -141,7 +141,7 @@ def test_edm_excerpts_with_several_keys_or_none_are_listed(
     assert {track.id: (track.problem or "").split(": ", 1)[1] for track in manifest.unlabelled} == {
         "1000700": "not one major or minor key: 'C minor | Eb major'",
         "10089": "no key: 'X'",
-        "20": "no key: 'Unknown'",
+        "20": "unlabelled: 'Unknown'",
         "21": "not one major or minor key: 'E other'",
     }
     assert not manifest.missing

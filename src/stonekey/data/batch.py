@@ -15,7 +15,7 @@ from stonekey.network.vqt import VQT, log_vqt
 
 KEYS = 24
 # In place of a label: the music has no key.
-KEYLESS = -1
+KEYLESS_INDEX = -1
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,13 @@ def key_targets(labels: Any) -> Tensor:
         labels = [labels] if isinstance(labels, (str, Key)) else list(labels)
     indices = torch.tensor([_index(label, i) for i, label in enumerate(labels)], dtype=torch.int64)
     one_hot = indices[:, None] == torch.arange(KEYS)
-    return torch.where(indices[:, None] == KEYLESS, 1 / KEYS, one_hot.float())
+    return torch.where(indices[:, None] == KEYLESS_INDEX, 1 / KEYS, one_hot.float())
 
 
 def _index(label: Any, place: int) -> int:
     try:
-        if label is None or label == KEYLESS:
-            return KEYLESS
+        if label is None or label == KEYLESS_INDEX:
+            return KEYLESS_INDEX
         if isinstance(label, Key):
             return label.index
         if isinstance(label, str):

@@ -16,13 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from stonekey.keys import Key, KeySignature
+from stonekey.keys import KEYLESS, UNLABELLED, Key, KeySignature
 
 PATH_COLUMNS = ("path", "file", "filename")
 KEY_COLUMNS = ("key", "label")
-NO_KEY = frozenset({"", "-", "x", "none", "unknown", "n/a"})
-# Says that a recording has no key (drums, speech), not that its key is not known.
-KEYLESS = "no key"
 
 PathLike = str | os.PathLike[str]
 
@@ -310,9 +307,9 @@ def _track(manifest: Path, root: Path, line: int, row: dict[str, Any]) -> Track:
         reason = "no path" if name == "" else f"no column {' or '.join(PATH_COLUMNS)}"
         raise ManifestError(f"{manifest}, line {line}: {reason}")
     label = _pop(row, KEY_COLUMNS) or ""
-    keyless = label.lower() == KEYLESS
+    keyless = label.lower() in KEYLESS
     try:
-        key = None if keyless or label.lower() in NO_KEY else Key.parse(label)
+        key = None if keyless or label.lower() in UNLABELLED else Key.parse(label)
     except ValueError as error:
         raise ManifestError(f"{manifest}, line {line}: {name}: {error}") from error
     try:

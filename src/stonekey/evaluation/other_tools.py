@@ -11,14 +11,13 @@ from pathlib import Path
 
 from stonekey.data.manifest import (
     KEY_COLUMNS,
-    NO_KEY,
     PATH_COLUMNS,
     ManifestError,
     Track,
     read_rows,
 )
 from stonekey.evaluation.predictions import Answer, System
-from stonekey.keys import KeySignature, parse_label
+from stonekey.keys import KEYLESS, UNLABELLED, KeySignature, parse_label
 
 LABEL_COLUMNS = (*KEY_COLUMNS, "signature")
 
@@ -94,7 +93,7 @@ def _prediction(row: Mapping[str, str], where: str) -> tuple[str, Answer]:
     if not file:
         raise ManifestError(f"{where}: no path")
     try:
-        label = None if text.lower() in {*NO_KEY, "no key"} else parse_label(text)
+        label = None if text.lower() in KEYLESS | UNLABELLED else parse_label(text)
         confidence = float(row["confidence"]) if row.get("confidence") else None
     except ValueError as error:
         raise ManifestError(f"{where}: {file}: {error}") from error

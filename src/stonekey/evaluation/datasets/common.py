@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stonekey.data.manifest import NO_KEY, Track
-from stonekey.keys import Key
+from stonekey.data.manifest import Track
+from stonekey.keys import KEYLESS, UNLABELLED, Key
 
 
 class DatasetError(ValueError):
@@ -84,7 +84,10 @@ def labelled_track(
     try:
         key = Key.parse(label)
     except ValueError:
-        reason = "no key" if label.strip().lower() in NO_KEY else "not one major or minor key"
+        text = label.strip().lower()
+        reason = "not one major or minor key"
+        if text in KEYLESS | UNLABELLED:
+            reason = "no key" if text in KEYLESS else "unlabelled"
         problem = f"{where}: {reason}: {label.strip()!r}"
     return Track(
         id=name,
