@@ -1,10 +1,10 @@
-r"""The shipped stone24: 24 keys, learnt from chord charts, scores and other estimators' answers.
+r"""The shipped stone24: 24 keys, learnt from chord charts and other estimators' answers.
 
     python recipes/stone24.py --recordings train/manifest.csv --recordings train2/manifest.csv \
-        --teachers teachers.csv --charts billboard.jsonl --scores keys.csv
+        --teachers teachers.csv --charts billboard.jsonl
 
-Recordings bear the product of their teachers' answers as a label that is not sure; charts and
-scores are rendered and bear their own key; noise, drums, speech and single bass notes bear none.
+Recordings bear the product of their teachers' answers as a label that is not sure; charts are
+rendered and bear their own key; noise, drums, speech and single bass notes bear none.
 Trains with config/stone24.gin, keeps the epoch with the lowest loss on music held out, and finds
 the confidence and the limit of "no key" on music held out. Stopped and started again, it goes on
 where it was. `stonekey/model/weights/stone24.md` is the card of the model made so, LOG.md tells of
@@ -23,7 +23,6 @@ from open_music import (
     CONFIG,
     held_out,
     keyless_unheard,
-    rendered,
     without_key,
     write_manifest,
 )
@@ -57,9 +56,6 @@ def music(arguments: argparse.Namespace) -> Iterator[Track]:
         else:
             pieces += bands(source, folder / "charts", CHARTS)
     yield from (replace(t, group="charts") for t in pieces if t.split != "test")
-    if arguments.scores:
-        scores = rendered(arguments.scores, folder / "rendered")
-        yield from (replace(t, group="scores") for t in scores if t.split != "test")
     yield from (replace(t, group="keyless") for t in without_key(folder / "keyless"))
 
 
@@ -72,7 +68,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--teachers", type=Path, help="CSV of other estimators' answers to them")
     parser.add_argument("--charts", type=Path, action="append", default=[],
                         help="chord charts, or a manifest (CSV) of renderings")  # fmt: skip
-    parser.add_argument("--scores", type=Path, help="CSV of scores and keys")
     parser.add_argument("--folder", type=Path, default=Path("runs/stone24"))
     parser.add_argument("--name", default="stone24")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help=f"of {STEPS} steps")

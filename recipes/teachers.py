@@ -47,15 +47,16 @@ def with_answers(
 def product(row: dict[str, Any], only: str | None = None) -> tuple[float, ...]:
     """The normalised product of the answers in a row, by `Key.index`."""
     total = np.zeros(24)
-    for name, power in PROBABILITIES.items():
-        if row[name] and only in (None, name):
+    for name, power in (PROBABILITIES | VOTES).items():
+        if not row[name] or only not in (None, name):
+            continue
+        logits = np.zeros(24)
+        if name in PROBABILITIES:
             for label, p in json.loads(row[name]).items():
-                total[Key.parse(label).index] += (power if only is None else 1.0) * np.log(
-                    max(p, _SMALLEST)
-                )
-    for name, power in VOTES.items():
-        if row[name] and only in (None, name):
+                logits[Key.parse(label).index] = np.log(max(p, _SMALLEST))
+        else:
             strength = min(1.0, max(0.0, float(row[f"{name}_strength"] or 0)))
-            total[Key.parse(row[name]).index] += power * strength * np.log(ODDS)
+            logits[Key.parse(row[name]).index] = strength * np.log(ODDS)
+        total += logits if only else power * logits
     powers = np.exp(total - total.max())
     return tuple(float(p) for p in powers / powers.sum())

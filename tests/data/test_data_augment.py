@@ -61,7 +61,7 @@ def test_both_forms_do_the_same(name: str) -> None:
     on_cache = augment.LOG_VQT[name](spectrum(samples), np.random.default_rng(2))
     loud = on_cache > on_cache.max() - 0.3
     difference = (on_audio - on_cache)[loud]
-    # A filter acts within a bin's width too; 6 dB are 0.0375.
+    # A filter acts within a bin's width too; 12 dB are 0.075.
     assert np.abs(difference).mean() < 0.003
     assert np.abs(on_cache - spectrum(samples)).max() > 0.005
 

@@ -20,7 +20,7 @@ import numpy as np
 from stonekey.audio.resampling import resample
 
 GAIN_DB = 12.0
-EQUALISER_DB = 6.0
+EQUALISER_DB = 12.0
 EQUALISER_TERMS = 3
 NOISE_SNR_DB = (15.0, 45.0)
 REPEAT_CHANCE = 0.08
@@ -51,7 +51,7 @@ def _curve(place: np.ndarray, generator: Generator) -> np.ndarray:
 
 
 def equaliser(samples: np.ndarray, sample_rate: int, generator: Generator) -> np.ndarray:
-    """Filter with a curve that is smooth in log-frequency, within +-6 dB."""
+    """Filter with a curve that is smooth in log-frequency, within +-12 dB."""
     frequencies = np.fft.rfftfreq(len(samples), 1 / sample_rate)
     octave = np.log2(np.maximum(frequencies, _LOWEST_HZ) / _LOWEST_HZ)
     response = 10 ** (_curve(np.clip(octave / _OCTAVES, 0, 1), generator) / 20)
