@@ -34,7 +34,8 @@ def export_onnx(
     path = Path(output)
     if path.exists() and not force:
         raise FileExistsError(f"{path} exists")
-    data = onnx_bytes(find_model(model))
+    source = find_model(model)
+    OnnxBackend(source)  # a file that does not load is worth an error now, not in an app
+    data = onnx_bytes(source)
     write_atomically(path, lambda temporary: temporary.write_bytes(data))
-    OnnxBackend(path)  # a file that does not load is worth an error now, not in an app
     return path
