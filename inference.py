@@ -68,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from stonekey.estimate.estimator import KeyEstimator
     from stonekey.model.checkpoint import CheckpointError, write_atomically
     from stonekey.model.registry import find_model
-    from stonekey.output.records import FileResult, reason
+    from stonekey.output.records import FileResult
+    from stonekey.text import reason
 
     folder: Path = options.audio_folder
     try:
@@ -119,7 +120,7 @@ def collect(results: Sequence[Any], folder: Path, estimator: Any, average: bool)
     """
     import numpy as np
 
-    from stonekey.audio.errors import display_name
+    from stonekey.text import display_name
 
     table = estimator.class_table
     names = np.array([str(label) for label in table])

@@ -401,3 +401,12 @@ def write_wav(path: str | Path, samples: np.ndarray, sample_rate: int = 22050) -
             temporary, samples, sample_rate, format="WAV", subtype="PCM_16"
         ),
     )
+
+
+def write_vorbis(path: str | Path, samples: np.ndarray, sample_rate: int = 22050) -> None:
+    """Write mono float samples (n,) as Ogg Vorbis."""
+    import soundfile
+
+    with soundfile.SoundFile(path, "w", sample_rate, 1, format="OGG", subtype="VORBIS") as file:
+        for start in range(0, len(samples), sample_rate):  # much at once overflows its stack
+            file.write(samples[start : start + sample_rate])

@@ -206,12 +206,22 @@ def test_playlist_reaches_nothing_else(tmp_path: Path) -> None:
 
 def test_samples_that_are_no_numbers(tmp_path: Path) -> None:
     samples = np.full((22050, 2), 0.5, np.float32)
-    samples[100, 0], samples[101, 1], samples[102, 0] = np.nan, np.inf, -np.inf
+    samples[100, 0], samples[101, 1], samples[102, 0] = np.nan, np.inf, -3e38
     for name, subtype in (("x.wav", "FLOAT"), ("x.aiff", "DOUBLE")):
         soundfile.write(tmp_path / name, samples, 22050, subtype=subtype)
         audio = load_audio(tmp_path / name)
-        assert audio.warnings == ("3 samples were not finite numbers and were set to 0",)
+        assert audio.warnings == (
+            "3 samples were no sound (not finite, or beyond 1e+30) and were set to 0",
+        )
         assert np.array_equal(audio.samples[98:104], np.float32([0.5, 0.5, 0.25, 0.25, 0.25, 0.5]))
+
+
+@pytest.mark.parametrize("rate", [8000, 96000])
+def test_resampling_gives_numbers_up_to_the_limit_of_floats(tmp_path: Path, rate: int) -> None:
+    noise = np.random.default_rng(0).choice(np.float32([-1, 1]), 30000)
+    for loudest in (3.4e38, 1e30, 1e29):
+        soundfile.write(tmp_path / "x.wav", noise * loudest, rate, subtype="FLOAT")
+        assert np.isfinite(load_audio(tmp_path / "x.wav").samples).all()
 
 
 def test_very_loud_floats_are_left_alone(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("demo") == 0
     out = capsys.readouterr().out
     assert "synthesised: F# minor\nestimated:   F# minor" in out
+    assert "from Vorbis: F# minor" in out
     output = tmp_path / "demo.wav"
     assert call("demo", "--key", "E♭", "--output", output) == 0
     assert "estimated:   Eb major" in capsys.readouterr().out

@@ -60,7 +60,7 @@ def test_demo_as_json(tmp_path: Path, capsys: Capture) -> None:
     assert (found["synthesised"], found["output"], found["model"]) == (
         "Eb major", str(song), "stone24",
     )  # fmt: skip
-    assert found["key"] == "Eb major"
+    assert found["key"] == found["vorbis"]["key"] == "Eb major"
 
 
 def test_export_and_calibrate_as_json(tmp_path: Path, capsys: Capture) -> None:

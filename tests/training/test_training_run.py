@@ -13,14 +13,14 @@ pytest.importorskip("lightning_fabric")
 pytest.importorskip("gin")
 pytest.importorskip("tensorboard")
 
-from toy_music import SMALL, one_thread, start_main, write_music  # noqa: E402, F401
+from toy_music import SMALL, one_thread, start_main, tiny_config, write_music  # noqa: E402, F401
 
 from stonekey.cli import main  # noqa: E402
 from stonekey.estimate.estimator import KeyEstimator  # noqa: E402
 from stonekey.model.checkpoint import load_checkpoint  # noqa: E402
 from stonekey.training.config import ConfigError  # noqa: E402
 from stonekey.training.options import Options  # noqa: E402
-from stonekey.training.tracks import held_out, split_tracks  # noqa: E402
+from stonekey.training.tracks import held_out, prepare_data, split_tracks  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -394,3 +394,21 @@ def test_a_loader_of_ones_own_needs_validation_data(
     flags = short(music, tmp_path, "-n", "x", "-g", own, "-b", "data.test_loader = None")
     assert train(*flags) == 2
     assert "data.test_loader" in capfd.readouterr().err
+
+
+def test_a_skipped_file_never_comes_back(
+    music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is neither shown as an example nor scored, and no process tries it again."""
+    from lightning_fabric import Fabric
+
+    folder = tmp_path / "valid"
+    folder.mkdir()
+    (folder / "a.wav").write_bytes(b"RIFF no audio")
+    (folder / "b.wav").symlink_to((music.parent / "music" / "000.wav").resolve())
+    (folder / "keys.csv").write_text("path,key\na.wav,C major\nb.wav,D major\n")
+    settings = options(music, valid=folder / "keys.csv", cache=music.parent / "cache")
+    data = prepare_data(settings, tiny_config(), Fabric(accelerator="cpu", devices=1))
+    assert [path.name for path in data.examples] == ["b.wav"]
+    assert [track.id for track in data.labelled_valid] == ["b.wav"]
+    assert capsys.readouterr().err.count("a.wav") == 1

@@ -6,6 +6,7 @@ from stonekey.audio.errors import (
     AudioError,
     EmptyAudioError,
     NoAudioStreamError,
+    TimeLimitError,
     TooShortError,
     UnreadableError,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "AudioStream",
     "EmptyAudioError",
     "NoAudioStreamError",
+    "TimeLimitError",
     "TooShortError",
     "UnreadableError",
     "find_audio_files",

@@ -34,5 +34,9 @@ class EmptyAudioError(AudioError):
     """The file holds no bytes, or not one sample of sound."""
 
 
+class TimeLimitError(AudioError):
+    """The file took longer than it was given."""
+
+
 class TooShortError(AudioError):
     """The sound is too short for what was asked."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 
 import numpy as np
 
-from stonekey.audio.errors import AudioError
+from stonekey.audio.errors import UnreadableError
 from stonekey.audio.mixing import Samples
 from stonekey.audio.stream import AudioStream
 
@@ -40,8 +41,10 @@ def spread(total: float, count: int, length: float) -> tuple[float, ...]:
     return tuple((i + 0.5) * share - length / 2 for i in range(count))
 
 
-def read_excerpts(source: str | os.PathLike[str], count: int, length: float) -> Excerpts | None:
-    """Read ``count`` parts of ``length`` seconds.
+def read_excerpts(
+    source: str | os.PathLike[str], count: int, length: float, timeout: float | None = math.inf
+) -> Excerpts | None:
+    """Read ``count`` parts of ``length`` seconds; ``timeout`` as for `stream_audio`.
 
     Returns:
         None for a file that has to be read from start to end: its header does not promise a
@@ -50,8 +53,9 @@ def read_excerpts(source: str | os.PathLike[str], count: int, length: float) -> 
     Raises:
         UnreadableError: missing, not to be read, a folder, or nothing that can be decoded.
         NoAudioStreamError: understood, but holds no sound.
+        TimeLimitError: after ``timeout``.
     """
-    with AudioStream(source) as stream:
+    with AudioStream(source, timeout=timeout) as stream:
         rate, total = stream.source_rate, stream.expected_seconds
         starts = spread(total, count, length) if total else ()
         if not starts or not rate or total is None:
@@ -63,7 +67,7 @@ def read_excerpts(source: str | os.PathLike[str], count: int, length: float) -> 
                 if part is None:
                     return None
                 parts.append(part)
-        except AudioError:
+        except UnreadableError:
             return None
     return Excerpts(rate, total, starts, tuple(parts))
 

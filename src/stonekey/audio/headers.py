@@ -11,6 +11,8 @@ Backend = Literal["soundfile", "pyav"]
 # PCM, float, A-law, mu-law, extensible: the WAV encodings soundfile reads; the rest go to FFmpeg.
 _WAV_TAGS = frozenset({1, 3, 6, 7, 0xFFFE})
 _UNKNOWN_SIZES = frozenset({0, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFFFF000, 0x7FFFF000})  # from pipes
+# A file with more of them before its sound is for FFmpeg, which is watched.
+_MOST_TAGS, _MOST_CHUNKS = 64, 1000
 _MP3_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 
 
@@ -48,15 +50,16 @@ def read_header(file: BinaryIO) -> Header:
 
 
 def _after_id3(file: BinaryIO) -> int:
-    """Return where the ID3v2 tags at the start of the file end."""
+    """Return where the ID3v2 tags at the start of the file end; of too many, somewhere inside."""
     start = 0
-    while True:
+    for _ in range(_MOST_TAGS):
         file.seek(start)
         tag = file.read(10)
         if len(tag) < 10 or tag[:3] != b"ID3":
-            return start
+            break
         length = (tag[6] << 21) | (tag[7] << 14) | (tag[8] << 7) | tag[9]
         start += 10 + length + (10 if tag[5] & 0x10 else 0)
+    return start
 
 
 def _wav(file: BinaryIO, start: int, size: int) -> Header:
@@ -64,7 +67,9 @@ def _wav(file: BinaryIO, start: int, size: int) -> Header:
     position = start + 12
     backend: Backend = "pyav"
     byte_rate = 0
-    while position + 8 <= size:
+    for _ in range(_MOST_CHUNKS):
+        if position + 8 > size:
+            return Header(backend)
         file.seek(position)
         chunk = file.read(24)
         name, length = chunk[:4], int.from_bytes(chunk[4:8], "little")
@@ -78,7 +83,7 @@ def _wav(file: BinaryIO, start: int, size: int) -> Header:
             known = byte_rate > 0 and length not in _UNKNOWN_SIZES
             return Header(backend, length / byte_rate if known else None)
         position += 8 + length + (length & 1)
-    return Header(backend)
+    return Header("pyav")
 
 
 def _flac(head: bytes) -> Header:

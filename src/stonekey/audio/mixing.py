@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 Samples: TypeAlias = npt.NDArray[np.float32]
 
+# Floats beyond this are no sound, and overflow when they are filtered.
+LOUDEST = 1e30
+
 
 def full_scale(dtype: np.dtype[np.generic]) -> float:
     """Return the value that stands for 1.0 in samples of this type."""
@@ -41,7 +44,10 @@ def to_mono(samples: npt.NDArray[np.generic]) -> Samples:
 
 
 class Mixer:
-    """``to_mono`` for the blocks of one file; samples that are not finite become 0, counted."""
+    """``to_mono`` for the blocks of one file; what is no sound becomes 0 and is counted.
+
+    That is samples that are not finite, or beyond `LOUDEST`.
+    """
 
     def __init__(self) -> None:
         self.replaced = 0
@@ -52,10 +58,10 @@ class Mixer:
         if samples.dtype.kind != "f":
             return mono
         with np.errstate(over="ignore", invalid="ignore"):
-            suspect = not np.isfinite(np.dot(mono, mono))  # cheap; huge samples trip it too
+            suspect = not np.isfinite(np.dot(mono, mono))  # cheap; samples from 1e17 on trip it too
             if suspect:
                 floats = samples.astype(np.float32)
-                bad = ~np.isfinite(floats)
+                bad = ~(np.abs(floats) <= LOUDEST)
                 self.replaced += int(bad.sum())
                 floats[bad] = 0.0
                 mono = to_mono(floats)

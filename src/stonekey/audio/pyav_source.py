@@ -11,8 +11,16 @@ import av.error
 import numpy as np
 import numpy.typing as npt
 
-from stonekey.audio.errors import NoAudioStreamError, UnreadableError
+from stonekey.audio.container import Reader, open_container
+from stonekey.audio.deadline import Deadline
+from stonekey.audio.errors import (
+    AudioError,
+    NoAudioStreamError,
+    TimeLimitError,
+    UnreadableError,
+)
 from stonekey.audio.mixing import Mixer, Samples
+from stonekey.audio.resampling import check_rate
 
 BLOCK_FRAMES = 16384
 _MAX_FAILURES = 512  # a page of Ogg holds up to 255 packets, each of which may fail
@@ -22,6 +30,7 @@ _DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl"
 _FORMATS_WITH_LENGTH = frozenset(
     {"mov", "matroska", "asf", "flac", "wav", "aiff", "ape", "wv", "tta", "caf", "w64", "au", "ogg"}
 )
+_DURATION = re.compile(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d{1,9})?)", re.ASCII)
 
 
 class PyavSource:
@@ -35,26 +44,25 @@ class PyavSource:
         bad_packets: parts that could not be decoded and were left out, so far.
     """
 
-    def __init__(self, path: str, mixer: Mixer, file: BinaryIO | None = None) -> None:
-        """Open ``path``, or ``file`` where given (``path`` then only names it).
+    def __init__(self, path: str, mixer: Mixer, deadline: Deadline, file: BinaryIO) -> None:
+        """Open ``file``, which stays the caller's to close; ``path`` names it.
 
         Raises:
             UnreadableError: FFmpeg does not understand it, or has no decoder for its sound.
             NoAudioStreamError: there is no sound in it.
+            TimeLimitError: the file's time is over; by the other methods too.
         """
         self.path = path
         self.bad_packets = 0
         self._mixer = mixer
+        self._deadline = deadline
         self._skip_to: float | None = None
+        self._reader = Reader(file, path, deadline)
         try:
-            # "file:" keeps a colon in a name from being taken for a protocol; the whitelist keeps
-            # playlists from reaching out to the network.
-            self._container: Any = av.open(
-                f"file:{path}" if file is None else file,
-                options={"protocol_whitelist": "file"},
-                metadata_errors="replace",
-            )
-        except (av.error.FFmpegError, OSError, ValueError) as error:
+            self._container: Any = open_container(self._reader)
+        except AudioError:
+            raise
+        except Exception as error:  # FFmpeg's, or whatever PyAV makes of damage
             raise UnreadableError(path, f"not readable as sound ({_text(error)})") from error
         try:
             stream = self._container.streams.best("audio")
@@ -76,7 +84,7 @@ class PyavSource:
     def _length(self) -> float | None:
         if self._container.format.name.split(",")[0] not in _FORMATS_WITH_LENGTH:
             return None
-        tag = re.fullmatch(r"(\d+):(\d+):([\d.]+)", self._stream.metadata.get("DURATION", ""))
+        tag = _DURATION.fullmatch(self._stream.metadata.get("DURATION", ""))
         if tag:  # Matroska, per stream
             return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
         if self._stream.duration and self._stream.time_base:
@@ -93,34 +101,47 @@ class PyavSource:
             try:
                 packet = next(packets)
             except (StopIteration, av.error.EOFError):
-                return
+                break
             except (av.error.FFmpegError, OSError):
                 self.bad_packets += 1
                 failures += 1
                 packets = self._container.demux(self._stream)  # a failed generator is spent
                 continue
             failures = 0
+            self._reader.sounded()
+            self._deadline.check()
             try:
-                yield from packet.decode()  # the last packet is empty and flushes the decoder
+                frames = packet.decode()  # the last packet is empty and flushes the decoder
             except av.error.EOFError:
-                return
-            except av.error.FFmpegError:
+                break
+            except Exception:  # whatever a decoder or PyAV makes of damage, the rest is read
                 self.bad_packets += 1
+                continue
+            yield from frames
+        if isinstance(self._reader.error, TimeLimitError):
+            raise self._reader.error
+        if self._reader.error:  # too much that is no sound: what came before it counts
+            self.bad_packets += 1
 
     def blocks(self) -> Iterator[tuple[Samples, int]]:
         """Yield mono blocks and their rate, which may change within a file (chained streams)."""
         # Frames are short (a Vorbis one may have 128 samples), so they are mixed many at a time.
         batch: _Batch | None = None
+        pack = _Packer()
         for frame in self._frames():
             if self._skip_to is not None and self._is_before(frame, self._skip_to):
                 continue
             self._skip_to = None
-            if batch is not None and not batch.takes(frame):
-                yield self._mixer(batch.samples()), batch.rate
-                batch = None
-            if batch is None:
-                batch = _Batch(frame)
-            batch.add(frame)
+            try:
+                frame = pack(frame)
+                if batch is not None and not batch.takes(frame):
+                    yield self._mixer(batch.samples()), batch.rate
+                    batch = None
+                if batch is None:
+                    batch = _Batch(frame)
+                batch.add(frame)
+            except (av.error.FFmpegError, ValueError, LookupError):
+                self.bad_packets += 1
         if batch is not None:
             yield self._mixer(batch.samples()), batch.rate
 
@@ -130,10 +151,10 @@ class PyavSource:
         Raises:
             UnreadableError: the container has no way there.
         """
-        ticks = round(seconds / self._stream.time_base) + (self._stream.start_time or 0)
         try:
+            ticks = round(seconds / self._stream.time_base) + (self._stream.start_time or 0)
             self._container.seek(ticks, stream=self._stream)
-        except (av.error.FFmpegError, OSError) as error:
+        except (av.error.FFmpegError, OSError, ArithmeticError) as error:
             reason = f"no way to {seconds:.1f} s: {_text(error)}"
             raise UnreadableError(self.path, reason) from error
         self._skip_to = seconds  # containers lead to a packet or a page before it
@@ -149,11 +170,35 @@ class PyavSource:
         self._container.close()
 
 
+class _Packer:
+    """Puts all channels in one plane where there are eight or more.
+
+    PyAV counts one plane too many of eight: up to 18 it reads beyond them, from 19 on it refuses.
+    """
+
+    def __init__(self) -> None:
+        self._kind: tuple[str, str, int] | None = None
+
+    def __call__(self, frame: Any) -> Any:
+        """The same samples in a frame that can be read; ValueError where there is none."""
+        if not frame.format.is_planar or frame.layout.nb_channels < 8:
+            return frame
+        kind = (frame.format.name.rstrip("p"), frame.layout.name, frame.sample_rate)
+        if kind != self._kind:
+            self._resampler: Any = av.AudioResampler(*kind)
+            self._kind = kind
+        frame.pts = None  # nothing is to be put in or left out
+        (packed,) = self._resampler.resample(frame)
+        return packed
+
+
 class _Batch:
     """Frames of one kind put end to end."""
 
     def __init__(self, frame: Any) -> None:
+        """Of the kind of ``frame``; ValueError or LookupError where that is no kind of sound."""
         self.rate: int = frame.sample_rate
+        check_rate(self.rate)
         self._format: str = frame.format.name
         self._channels: int = frame.layout.nb_channels
         # A planar format has a row per channel; a packed one has all channels in one row.
@@ -174,6 +219,7 @@ class _Batch:
         return same_kind and self._end + frame.samples * self._width <= self._rows.shape[1]
 
     def add(self, frame: Any) -> None:
+        """Add a frame's samples; ValueError, and nothing added, where they are not all there."""
         count = frame.samples * self._width
         for row, plane in zip(self._rows, frame.planes, strict=True):
             row[self._end : self._end + count] = np.frombuffer(plane, self._dtype, count)

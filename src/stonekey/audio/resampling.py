@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,16 @@ import numpy.typing as npt
 from stonekey.audio.mixing import Samples, to_mono
 
 QUALITY = "HQ"
+# Hz. What claims another rate is damaged, or no sound: resampling it takes any memory and time.
+LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
+# Samples that one step of resampling may give.
+_STEP = 1 << 20
+
+
+def check_rate(rate: float) -> None:
+    """ValueError for a sampling rate that no sound has."""
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise ValueError(f"a sampling rate of {rate:.9g} Hz is not between 1 kHz and 1 MHz")
 
 
 class BlockResampler:
@@ -17,6 +28,7 @@ class BlockResampler:
 
     def __init__(self, from_rate: float, to_rate: float) -> None:
         self.from_rate = from_rate
+        self._step = max(1, int(_STEP * min(1.0, from_rate / to_rate)))
         self._stream: Any = None
         if from_rate != to_rate:
             import soxr
@@ -25,12 +37,14 @@ class BlockResampler:
                 from_rate, to_rate, 1, dtype="float32", quality=QUALITY
             )
 
-    def push(self, block: Samples) -> Samples:
-        """Return what is ready at the new rate once ``block`` (n,) has been added; may be empty."""
+    def push(self, block: Samples) -> Iterator[Samples]:
+        """Yield what is ready at the new rate once ``block`` (n,) has been added, in pieces."""
         if self._stream is None:
-            return block
-        out: Samples = self._stream.resample_chunk(block)
-        return out
+            yield block
+            return
+        for start in range(0, len(block), self._step):
+            out: Samples = self._stream.resample_chunk(block[start : start + self._step])
+            yield out
 
     def flush(self) -> Samples:
         """Return the samples still inside; call once, at the end."""
@@ -45,17 +59,17 @@ def resample(samples: npt.ArrayLike, from_rate: float, to_rate: float) -> Sample
 
     Args:
         samples: (n,) or (n, channels); integers are taken as full-scale PCM.
-        from_rate: rate of ``samples`` in Hz.
-        to_rate: rate wanted, in Hz.
+        from_rate: rate of ``samples`` in Hz, 1 kHz to 1 MHz.
+        to_rate: rate wanted, likewise.
 
     Returns:
         Mono float32, (about n * to_rate / from_rate,).
 
     Raises:
-        ValueError: a rate that is not positive, or a shape that is neither of the two.
+        ValueError: a rate out of range, or a shape that is neither of the two.
     """
-    if not (from_rate > 0 and to_rate > 0):
-        raise ValueError(f"sampling rates must be positive, not {from_rate} and {to_rate}")
+    check_rate(from_rate)
+    check_rate(to_rate)
     array = np.asarray(samples)
     if array.ndim not in (1, 2):
         raise ValueError(f"samples must be (n,) or (n, channels), not {array.shape}")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import soundfile
 
+from stonekey.audio.deadline import Deadline
 from stonekey.audio.errors import UnreadableError
 from stonekey.audio.mixing import Mixer, Samples
 
@@ -29,11 +30,12 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]
 class SoundfileSource:
     """One open file; ``rate`` in Hz and ``channels`` are known from the start."""
 
-    def __init__(self, path: str, mixer: Mixer) -> None:
+    def __init__(self, path: str, mixer: Mixer, deadline: Deadline) -> None:
         """Open ``path``.
 
         Raises:
             UnreadableError: libsndfile refuses it.
+            TimeLimitError: by `blocks`, when the file's time is over.
         """
         try:
             # Bytes, because names that are not UTF-8 cannot be encoded strictly.
@@ -44,6 +46,7 @@ class SoundfileSource:
         self.rate: int = self._file.samplerate
         self.channels: int = self._file.channels
         self._mixer = mixer
+        self._deadline = deadline
 
     def blocks(self) -> Iterator[tuple[Samples, int]]:
         """Yield mono blocks and their rate.
@@ -56,6 +59,7 @@ class SoundfileSource:
         frames = max(256, BLOCK_VALUES // self.channels)
         buffer = np.empty((frames, self.channels), dtype)
         while True:
+            self._deadline.check()
             try:
                 block = self._file.read(out=buffer, dtype=dtype)
             except (soundfile.SoundFileError, OSError) as error:
@@ -75,7 +79,7 @@ class SoundfileSource:
         """
         try:
             self._file.seek(round(seconds * self.rate))
-        except (soundfile.SoundFileError, OSError) as error:
+        except (soundfile.SoundFileError, OSError, ArithmeticError) as error:
             raise UnreadableError(self.path, f"no way to {seconds:.1f} s: {error}") from error
 
     def close(self) -> None:

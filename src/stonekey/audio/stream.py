@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
+import weakref
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -11,10 +13,11 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from stonekey.audio.errors import AudioError, EmptyAudioError, UnreadableError
+from stonekey.audio.deadline import Deadline
+from stonekey.audio.errors import EmptyAudioError, NoAudioStreamError, UnreadableError
 from stonekey.audio.headers import Backend, Header, ogg_is_cut, read_header
-from stonekey.audio.mixing import Mixer, Samples
-from stonekey.audio.resampling import BlockResampler
+from stonekey.audio.mixing import LOUDEST, Mixer, Samples
+from stonekey.audio.resampling import BlockResampler, check_rate
 from stonekey.audio.tuning import LOOK_SECONDS
 from stonekey.text import display_name
 
@@ -25,6 +28,10 @@ if TYPE_CHECKING:
 SAMPLE_RATE = 22050  # Hz, of every model
 # Lossy formats round their length to frames and count or not the encoder's delay.
 _TOLERANCE_SECONDS = 0.3
+# A header that promises more (115 days) lies.
+_LONGEST_SECONDS = 10_000_000.0
+# Held for `Tune`: 60 s at the highest rate that music has.
+_LOOK_SAMPLES = round(LOOK_SECONDS) * 192_000
 
 # The start of a recording, mono (n,), and its rate in Hz -> cents by which its pitch is too high.
 Tune = Callable[[Samples, int], float]
@@ -67,26 +74,31 @@ class AudioStream:
     """
 
     def __init__(
-        self, source: AudioInput, sample_rate: int = SAMPLE_RATE, tune: Tune | None = None
+        self,
+        source: AudioInput,
+        sample_rate: int = SAMPLE_RATE,
+        tune: Tune | None = None,
+        timeout: float | None = math.inf,
     ) -> None:
-        if sample_rate <= 0:
-            raise ValueError(f"the sampling rate must be positive, not {sample_rate}")
+        check_rate(sample_rate)
         self.sample_rate = sample_rate
         self.rate = float(sample_rate)
         self._tune = tune
         self.warnings: list[str] = []
         self._mixer = Mixer()
-        self._file: BinaryIO | None = None
+        self._given: BinaryIO | None = None
+        self._opened: BinaryIO | None = None
         self._yielded = 0
         self._decoded_seconds = 0.0
         if isinstance(source, (str, bytes, os.PathLike)):
             self.path = os.fsdecode(source)
             header = _inspect(self.path)
         else:
-            self._file = source
+            self._given = source
             self.path = display_name(str(getattr(source, "name", None) or "<stream>"))
             header = Header("pyav")
-        self.expected_seconds = header.seconds
+        self._deadline = Deadline(self.path, timeout)
+        self.expected_seconds = _believed(header.seconds)
         self._open(header)
         self._iterator = self._resampled()
 
@@ -96,7 +108,7 @@ class AudioStream:
             from stonekey.audio.soundfile_source import SoundfileSource
 
             try:
-                self._use(SoundfileSource(self.path, self._mixer), "soundfile")
+                self._use(SoundfileSource(self.path, self._mixer, self._deadline), "soundfile")
                 return
             except UnreadableError:
                 pass  # FFmpeg may still read it; if not, its error is the one to report
@@ -105,13 +117,30 @@ class AudioStream:
     def _open_pyav(self) -> PyavSource:
         from stonekey.audio.pyav_source import PyavSource
 
-        source = PyavSource(self.path, self._mixer, self._file)
-        self._use(source, "pyav")
+        try:
+            file = self._given
+            if file is None:
+                file = self._opened = open(self.path, "rb", buffering=0)  # noqa: SIM115
+                weakref.finalize(self, file.close)  # for those who do not close the stream
+            source = PyavSource(self.path, self._mixer, self._deadline, file)
+            self._use(source, "pyav")
+        except OSError as error:
+            raise UnreadableError(self.path, f"cannot be opened: {error.strerror}") from error
+        except BaseException:
+            if self._opened is not None:
+                self._opened.close()
+            raise
         if self.expected_seconds is None:
-            self.expected_seconds = source.seconds
+            self.expected_seconds = _believed(source.seconds)
         return source
 
     def _use(self, source: SoundfileSource | PyavSource, backend: Backend) -> None:
+        if source.rate:  # else only decoding tells
+            try:
+                check_rate(source.rate)
+            except ValueError as error:
+                source.close()
+                raise UnreadableError(self.path, str(error)) from error
         self._source: SoundfileSource | PyavSource = source
         self.backend: Backend = backend
         self.source_rate = source.rate
@@ -151,6 +180,8 @@ class AudioStream:
         """Stop decoding and close the file."""
         self._iterator.close()
         self._source.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def _resampled(self) -> Generator[Samples, None, None]:
         resampler: BlockResampler | None = None
@@ -158,17 +189,12 @@ class AudioStream:
             if resampler is None or resampler.from_rate != rate:
                 if resampler is not None:
                     yield from self._count(resampler.flush())
-                resampler = self._resampler(rate)
-            yield from self._count(resampler.push(block))
+                resampler = BlockResampler(rate, self.rate)
+            for piece in resampler.push(block):
+                yield from self._count(piece)
         if resampler is not None:
             yield from self._count(resampler.flush())
         self._finish()
-
-    def _resampler(self, rate: int) -> BlockResampler:
-        try:
-            return BlockResampler(rate, self.rate)
-        except (ValueError, RuntimeError) as error:
-            raise UnreadableError(self.path, f"sampling rate of {rate} Hz: {error}") from error
 
     def _count(self, block: Samples) -> Iterator[Samples]:
         if len(block):
@@ -182,11 +208,12 @@ class AudioStream:
             yield from blocks
             return
         held: list[tuple[Samples, int]] = []
-        seconds = 0.0
+        seconds, samples = 0.0, 0
         for block, rate in blocks:
             held.append((block, rate))
             seconds += len(block) / rate
-            if seconds >= LOOK_SECONDS:
+            samples += len(block)
+            if seconds >= LOOK_SECONDS or samples >= _LOOK_SAMPLES:
                 break
         if held:
             first = held[0][1]
@@ -216,7 +243,7 @@ class AudioStream:
         self._source.close()
         try:
             source = self._open_pyav()
-        except AudioError:
+        except (UnreadableError, NoAudioStreamError):
             return
         for block, rate in source.blocks():
             frames = round(skip * rate)
@@ -254,14 +281,20 @@ class AudioStream:
             self.warnings.append(f"damaged: {bad} parts could not be decoded and were left out")
         if self._mixer.replaced:
             self.warnings.append(
-                f"{self._mixer.replaced} samples were not finite numbers and were set to 0"
+                f"{self._mixer.replaced} samples were no sound (not finite, or beyond"
+                f" {LOUDEST:g}) and were set to 0"
             )
 
     def _ogg_is_cut(self) -> bool:
-        if self._file is not None:
+        if self._given is not None:
             return False
         with open(self.path, "rb") as file:
             return ogg_is_cut(file)
+
+
+def _believed(seconds: float | None) -> float | None:
+    """A promised length, unless it cannot be."""
+    return seconds if seconds is not None and 0 < seconds < _LONGEST_SECONDS else None
 
 
 def _inspect(path: str) -> Header:
@@ -287,14 +320,19 @@ def _inspect(path: str) -> Header:
 
 
 def stream_audio(
-    source: AudioInput, sample_rate: int = SAMPLE_RATE, tune: Tune | None = None
+    source: AudioInput,
+    sample_rate: int = SAMPLE_RATE,
+    tune: Tune | None = None,
+    timeout: float | None = math.inf,
 ) -> AudioStream:
     """Decode a file block by block, in bounded memory.
 
     Args:
         source: a path, or a binary file object, which stays the caller's to close.
-        sample_rate: rate wanted, in Hz.
+        sample_rate: rate wanted, in Hz, 1 kHz to 1 MHz.
         tune: hears the first minute and says by how many cents its pitch is to be lowered.
+        timeout: seconds from now on for decoding and for what the caller does with the blocks;
+            None for a limit by the file's size (`stonekey.audio.deadline.time_limit`).
 
     Returns:
         An iterator over mono float32 blocks (n,), the mean of the channels, as loud as in the
@@ -305,14 +343,17 @@ def stream_audio(
         UnreadableError: missing, not to be read, a folder, or nothing that can be decoded.
         NoAudioStreamError: understood, but holds no sound.
         EmptyAudioError: holds nothing; for a file that has a header, when iterating ends.
-        ValueError: ``sample_rate`` is not positive.
+        TimeLimitError: when iterating, after ``timeout``.
+        ValueError: ``sample_rate`` out of range.
     """
-    return AudioStream(source, sample_rate, tune)
+    return AudioStream(source, sample_rate, tune, timeout)
 
 
-def load_audio(source: AudioInput, sample_rate: int = SAMPLE_RATE) -> Audio:
+def load_audio(
+    source: AudioInput, sample_rate: int = SAMPLE_RATE, timeout: float | None = None
+) -> Audio:
     """Decode a whole file; arguments and errors as for ``stream_audio``."""
-    with stream_audio(source, sample_rate) as stream:
+    with stream_audio(source, sample_rate, timeout=timeout) as stream:
         blocks = list(stream)
     samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
     return Audio(samples, sample_rate, tuple(stream.warnings))

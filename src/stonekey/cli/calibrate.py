@@ -28,7 +28,7 @@ def calibrate(
     ],
     recordings: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="RECORDING", help="Recordings in known keys."),
+        typer.Argument(metavar="RECORDING", help="Recordings in known keys.", readable=False),
     ] = None,
     key: Annotated[
         list[str] | None,
@@ -117,7 +117,7 @@ def _mean_output(backend: Backend, path: Path) -> np.ndarray:
 
     front_end = backend.info.front_end
     rate = front_end.sample_rate
-    with stream_audio(path, rate) as stream:
+    with stream_audio(path, rate, timeout=None) as stream:
         pieces = cut(peak_normalised(stream, PEAK_BLOCK_SECONDS * rate), front_end.segment_samples)
         whole = [x for _, x in pieces if len(x) == front_end.segment_samples and x.any()]
     if not whole:

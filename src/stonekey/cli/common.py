@@ -43,6 +43,18 @@ PublishedSegments = Annotated[
         help="Cut as the published inference does: drop what follows the last whole segment.",
     ),
 ]
+# A file that may not be read is told like any other that gives no sound, not as bad usage.
+Recording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording.", readable=False)]
+Recordings = typer.Argument(
+    metavar="FILE|FOLDER|PLAYLIST", help="Recordings; folders are searched.", readable=False
+)
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        help="Seconds that a file may take; by default 120, and 30 more for each megabyte.",
+        metavar="SECONDS",
+    ),
+]
 Device = Annotated[str, typer.Option(help="cpu, or a torch device such as cuda.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads for the network.", metavar="N")]
 Tune = Annotated[

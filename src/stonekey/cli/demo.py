@@ -26,7 +26,8 @@ def demo(
 ) -> None:
     """Synthesise a short piece in a given key and estimate its key.
 
-    Needs no recording and, with the default model, no network.
+    It is read twice, from WAV and from Ogg Vorbis, which try both decoders. Needs no recording
+    and, with the default model, no network.
 
     For example:
 
@@ -40,21 +41,25 @@ def demo(
 
         from stonekey.estimate.estimator import KeyEstimator
         from stonekey.keys import Key
-        from stonekey.synthesis import piece, write_wav
+        from stonekey.synthesis import piece, write_vorbis, write_wav
 
         wanted = Key.parse(key)
         estimator = KeyEstimator(model)
+        samples = piece(wanted, seconds=seconds, seed=seed)
         with tempfile.TemporaryDirectory() as folder:
-            path = output or Path(folder) / "demo.wav"
-            write_wav(path, piece(wanted, seconds=seconds, seed=seed))
-            estimate = estimator(path)
+            path, compressed = output or Path(folder) / "demo.wav", Path(folder) / "demo.ogg"
+            write_wav(path, samples)
+            write_vorbis(compressed, samples)
+            estimate, again = estimator(path), estimator(compressed)
     if as_json:
         written = None if output is None else display_name(output)
         record = {"synthesised": str(wanted), "output": written, **estimate.as_dict()}
+        record["vorbis"] = {name: again.as_dict()[name] for name in ("key", "confidence")}
         tell(json_text(record))
         return
     tell(f"synthesised: {wanted}")
     tell(f"estimated:   {estimate} (confidence {estimate.confidence:.0%}, {estimate.model})")
+    tell(f"from Vorbis: {again} (confidence {again.confidence:.0%})")
     if estimate.label not in (wanted, wanted.signature):
         tell("These differ: a model can be wrong, and the baseline often is.")
     if output is not None:

@@ -13,6 +13,7 @@ from stonekey.cli.common import (
     Model,
     Notation,
     Output,
+    Timeout,
     fail,
     say,
     told_errors,
@@ -58,6 +59,7 @@ def mix(
     output: Output = None,
     force: Force = False,
     model: Model = DEFAULT_MODEL,
+    timeout: Timeout = None,
 ) -> None:
     """List the tracks of a library that go with a recording or a key, the best first.
 
@@ -88,7 +90,7 @@ def mix(
         names = [name.strip() for given in moves or () for name in given.split(",")]
         wanted = parse_moves(names or MOVE_GROUPS["all"])
         results = read_results(library)
-        label, about = _asked(what, model, notation)
+        label, about = _asked(what, model, notation, timeout)
         itself = [os.path.abspath(about["file"])] if about["file"] else []
         matches = matching_tracks(
             label,
@@ -110,7 +112,9 @@ def mix(
         )
 
 
-def _asked(what: str, model: str, notation: str) -> tuple[ClassLabel, dict[str, Any]]:
+def _asked(
+    what: str, model: str, notation: str, timeout: float | None
+) -> tuple[ClassLabel, dict[str, Any]]:
     """The key asked for, and what JSON says of it: key, file, confidence."""
     for kind in (Key, KeySignature):
         try:
@@ -122,7 +126,7 @@ def _asked(what: str, model: str, notation: str) -> tuple[ClassLabel, dict[str, 
         fail(f"'{what}' is no file, and no key such as 'C# minor', 'Db', 'F#m' or '12A'")
     from stonekey.estimate.estimator import KeyEstimator
 
-    estimate = KeyEstimator(model)(what)
+    estimate = KeyEstimator(model, timeout=timeout)(what)
     if estimate.label is None:
         fail(f"{what}: no key ({', '.join(estimate.warnings) or 'nothing tonal'})", 1)
     shown = estimate.label.format(notation)

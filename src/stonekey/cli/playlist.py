@@ -36,7 +36,9 @@ def playlist(
     sources: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="PLAYLIST|FILE|FOLDER", help="Tracks to sort; default: the whole library."
+            metavar="PLAYLIST|FILE|FOLDER",
+            help="Tracks to sort; default: the whole library.",
+            readable=False,
         ),
     ] = None,
     library: Annotated[

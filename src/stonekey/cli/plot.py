@@ -13,7 +13,9 @@ from stonekey.cli.common import (
     Hop,
     Model,
     Notation,
+    Recording,
     Threads,
+    Timeout,
     Tune,
     Window,
     fail,
@@ -27,7 +29,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 
 
 def plot(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")],
+    file: Recording,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Picture to write: .png, .svg or .pdf.")
     ],
@@ -42,6 +44,7 @@ def plot(
     tune: Tune = "auto",
     device: Device = "cpu",
     threads: Threads = None,
+    timeout: Timeout = None,
 ) -> None:
     """Draw a recording: its chroma, its keys over time, and the circle of fifths.
 
@@ -72,6 +75,6 @@ def plot(
 
         figure = plot_recording(
             file, model, hop=hop, window=window, notation=notation, title=title, device=device,
-            threads=threads, tune=checked_option(tune),
+            threads=threads, tune=checked_option(tune), timeout=timeout,
         )  # fmt: skip
         save(figure, output)

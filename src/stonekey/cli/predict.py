@@ -23,7 +23,9 @@ from stonekey.cli.common import (
     Output,
     Overlap,
     PublishedSegments,
+    Recordings,
     Threads,
+    Timeout,
     Tune,
     fail,
     say,
@@ -46,10 +48,7 @@ SUFFIXES = {
 
 
 def predict(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(metavar="FILE|FOLDER|PLAYLIST", help="Recordings; folders are searched."),
-    ],
+    paths: Annotated[list[Path], Recordings],
     model: Model = DEFAULT_MODEL,
     format: Annotated[
         str | None,
@@ -91,6 +90,7 @@ def predict(
             help='What is less clear has "no key"; 0: always answer; default: the model\'s.'
         ),
     ] = None,
+    timeout: Timeout = None,
     progress: Annotated[
         bool | None,
         typer.Option(
@@ -138,6 +138,7 @@ def predict(
             tune=checked_option(tune),
             min_confidence=min_confidence,
             min_clarity=min_clarity,
+            timeout=timeout,
         )
         single = len(paths) == 1 and files == paths
         layout = Layout(estimator.info.name, estimator.class_table, notation, top, single)

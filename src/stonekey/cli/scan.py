@@ -20,6 +20,7 @@ from stonekey.cli.common import (
     Overlap,
     PublishedSegments,
     ShowProgress,
+    Timeout,
     Tune,
     WriteConfidence,
     fail,
@@ -41,7 +42,11 @@ BAR = 40  # columns of the longest bar of the histogram
 def scan(
     sources: Annotated[
         list[Path],
-        typer.Argument(metavar="FOLDER|FILE|PLAYLIST", help="Folders are searched to any depth."),
+        typer.Argument(
+            metavar="FOLDER|FILE|PLAYLIST",
+            help="Folders are searched to any depth.",
+            readable=False,
+        ),
     ],
     output: Annotated[
         Path,
@@ -57,9 +62,7 @@ def scan(
         int | None,
         typer.Option("--workers", "-j", min=1, metavar="N", help="Processes; default: cores."),
     ] = None,
-    timeout: Annotated[
-        float, typer.Option(help="Seconds that a file may take.", metavar="SECONDS")
-    ] = 600.0,
+    timeout: Timeout = None,
     max_memory: Annotated[
         float, typer.Option(help="Memory that a worker may hold (on Linux).", metavar="GB")
     ] = 2.0,

@@ -19,6 +19,7 @@ from stonekey.cli.common import (
     Extension,
     Interrupt,
     Model,
+    Recordings,
     ShowProgress,
     WriteConfidence,
     fail,
@@ -39,10 +40,7 @@ COLUMNS = ("file", "existing", "key", "confidence", "differs", "action", "error"
 
 
 def tag(
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="FILE|FOLDER|PLAYLIST", help="Recordings; folders are searched."),
-    ] = None,
+    paths: Annotated[list[Path] | None, Recordings] = None,
     write: Annotated[
         bool, typer.Option("--write", help="Write; without it only say what would be done.")
     ] = False,

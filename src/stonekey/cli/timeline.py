@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +14,9 @@ from stonekey.cli.common import (
     Model,
     Notation,
     Output,
+    Recording,
     Threads,
+    Timeout,
     Tune,
     Window,
     fail,
@@ -35,7 +36,7 @@ SUFFIXES = {".json": "json", ".csv": "csv", ".jams": "jams", ".txt": "audacity"}
 
 
 def timeline(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording.")],
+    file: Recording,
     model: Model = DEFAULT_MODEL,
     format: Annotated[
         str | None,
@@ -57,6 +58,7 @@ def timeline(
     tune: Tune = "auto",
     device: Device = "cpu",
     threads: Threads = None,
+    timeout: Timeout = None,
 ) -> None:
     """Print the keys of a recording over time, and its modulations.
 
@@ -90,8 +92,9 @@ def timeline(
         from stonekey.output.timeline import WRITERS
 
         estimator = timeline_estimator(
-            model, hop, window, device=device, threads=threads, tune=checked_option(tune)
-        )
+            model, hop, window, device=device, threads=threads, tune=checked_option(tune),
+            timeout=timeout,
+        )  # fmt: skip
         found = confident(key_timeline(file, estimator=estimator), min_confidence)
         for warning in found.warnings:
             say(f"stonekey: {shown(file)}: {warning}")

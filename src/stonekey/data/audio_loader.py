@@ -61,8 +61,8 @@ class AudioLoader(BatchLoader):
     drawn as by `stonekey.data.loaders.CachedLoader`, but the two loaders draw differently.
 
     Every item is decoded whole, so this suits trials and augmentation; use the cache to train.
-    A file that cannot be read or is too short is logged once, kept in ``failed``, and its place
-    taken by another track, drawn with the item's own generator.
+    A file that cannot be read or is too short is logged once, kept in ``failed``, never tried
+    again, and its place taken by another track, drawn with the item's own generators.
 
     Args:
         tracks: of a manifest, or of shards of audio.
@@ -125,11 +125,13 @@ class AudioLoader(BatchLoader):
 
     def _item(self, draw: Draw, supervised: bool) -> _Item:
         tracks = self._tracks[supervised]
-        index = draw.index
+        index, generator = draw.index, draw.generator
         for _ in range(ATTEMPTS):
             track = tracks[index]
+            reason = self.failed.get(str(track.path), "")
             try:
-                return _Item(self._cut(track, draw.generator, supervised), track.key)
+                if not reason:
+                    return _Item(self._cut(track, generator, supervised), track.key)
             except AudioError as error:
                 reason = error.reason
             except (OSError, ValueError, RuntimeError) as error:
@@ -137,7 +139,9 @@ class AudioLoader(BatchLoader):
             if str(track.path) not in self.failed:
                 self.failed[str(track.path)] = reason
                 logger.warning("%s: %s; skipped", track.path, reason)
-            index = int(draw.generator.integers(len(tracks)))
+            # A new one: what a failed attempt has drawn before it failed must not matter.
+            generator = draw.generator.spawn(1)[0]
+            index = int(generator.integers(len(tracks)))
         raise RuntimeError(f"{ATTEMPTS} files in a row give no segment, the last: {reason}")
 
     def _cut(self, track: Source, generator: np.random.Generator, supervised: bool) -> np.ndarray:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
+from stonekey.audio.mixing import LOUDEST, to_mono
+from stonekey.audio.resampling import check_rate, resample
 from stonekey.audio.tuning import TuneOption, Tuner, checked_option
 from stonekey.estimate.backends import BackendName, load_backend
 from stonekey.estimate.result import KeyEstimate, SegmentEstimate
@@ -36,8 +38,6 @@ ACTIVITY_FRAME_SECONDS = 0.05
 FAST_SECONDS = 75.0
 # Correcting the pitch by a semitone takes this much more sound.
 FAST_MARGIN = 1.06
-# Hz. Below it there is no music, but a rate in kHz or a mistake that would fill the memory.
-MIN_SAMPLE_RATE = 1000
 
 
 class KeyEstimator:
@@ -62,6 +62,8 @@ class KeyEstimator:
         min_clarity: a recording less clear than this (`stonekey.model.confidence.clarity`) has "no
             key"; None for the model's own limit, which is 0 for models that have none.
         fast: hear only a few segments spread over a recording, and of a file decode only those.
+        timeout: seconds that a file may take; None for a limit by its size
+            (`stonekey.audio.deadline.time_limit`), infinite for none.
 
     Raises:
         CheckpointError: when the model cannot be had or has no class table yet.
@@ -83,6 +85,7 @@ class KeyEstimator:
         fast: bool = False,
         min_confidence: float = 0.0,
         min_clarity: float | None = None,
+        timeout: float | None = None,
     ) -> None:
         if not 0 <= overlap < 1:
             raise ValueError(f"overlap must be at least 0 and below 1, got {overlap}")
@@ -92,6 +95,9 @@ class KeyEstimator:
             raise ValueError(f"threads must be at least 1, got {threads}")
         if fast and (overlap or published_segments):
             raise ValueError("fast places its own segments: no overlap, no published_segments")
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout must be above 0, got {timeout}")
+        self.timeout = timeout
         self.fast = fast
         self.overlap = overlap
         self.published_segments = published_segments
@@ -154,9 +160,6 @@ class KeyEstimator:
         if isinstance(recording, (str, os.PathLike)):
             return self._from_file(Path(recording))
         samples = _as_samples(recording, sample_rate)
-        from stonekey.audio.mixing import to_mono
-        from stonekey.audio.resampling import resample
-
         assert sample_rate is not None
         mono = to_mono(samples)
         if self.fast and (excerpts := self._excerpts_of(mono, sample_rate)):
@@ -172,10 +175,10 @@ class KeyEstimator:
             from stonekey.audio.excerpts import read_excerpts
 
             length = FAST_MARGIN * self.segment_seconds
-            if excerpts := read_excerpts(path, self._fast_segments, length):
+            if excerpts := read_excerpts(path, self._fast_segments, length, self.timeout):
                 return self._from_excerpts(excerpts)
         tuner = Tuner(self.tune)
-        with stream_audio(path, self.info.front_end.sample_rate, tuner) as stream:
+        with stream_audio(path, self.info.front_end.sample_rate, tuner, self.timeout) as stream:
             return self._estimate(stream, tuner, stream.warnings)
 
     def _excerpts_of(self, mono: np.ndarray, rate: float) -> Excerpts | None:
@@ -188,8 +191,6 @@ class KeyEstimator:
         return Excerpts(rate, len(mono) / rate, starts, tuple(parts)) if parts else None
 
     def _from_excerpts(self, excerpts: Excerpts) -> KeyEstimate:
-        from stonekey.audio.resampling import resample
-
         tuner = Tuner(self.tune)
         tuner(np.concatenate(excerpts.parts), excerpts.rate)
         nominal = self.info.front_end.sample_rate
@@ -356,8 +357,7 @@ def _as_samples(samples: Samples, sample_rate: float | None) -> np.ndarray:
     """Samples that are fit for `stonekey.audio.resample`, as an array."""
     if sample_rate is None:
         raise ValueError("samples need their sample_rate")
-    if not MIN_SAMPLE_RATE <= sample_rate < np.inf:  # 44.1 would be a rate in kHz
-        raise ValueError(f"sample_rate is in Hz, at least {MIN_SAMPLE_RATE}; got {sample_rate}")
+    check_rate(sample_rate)  # 44.1 would be a rate in kHz
     if not isinstance(samples, np.ndarray) and hasattr(samples, "detach"):
         samples = samples.detach().cpu()
         # numpy has no bfloat16.
@@ -372,6 +372,6 @@ def _as_samples(samples: Samples, sample_rate: float | None) -> np.ndarray:
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):
             array = array.astype(np.float32, copy=False)
-        if not np.isfinite(array).all():
-            raise ValueError("the samples hold NaN or infinite values")
+        if not (np.abs(array) <= LOUDEST).all():
+            raise ValueError(f"the samples hold NaN, or values beyond {LOUDEST:g}")
     return array

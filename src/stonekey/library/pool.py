@@ -77,10 +77,10 @@ class Worker:
         if "model" not in answer:
             raise WorkerStartError(answer["error"])
         self.model = str(answer["model"])
-        self._limit = self._settings.timeout
 
     def ask(self, path: Path) -> Answer:
         """The worker's answer for a file, or ``{"error": reason}`` when it has none."""
+        self._limit = self._settings.limit(path)
         return self._ask(os.fspath(path))
 
     def _ask(self, request: object) -> Answer:

@@ -67,7 +67,7 @@ def scan(
     *,
     model: str | os.PathLike[str] = DEFAULT_MODEL,
     workers: int | None = None,
-    timeout: float = 600.0,
+    timeout: float | None = None,
     max_memory: float = 2.0,
     skip_tagged: bool = False,
     min_confidence: float = 0.0,
@@ -96,7 +96,8 @@ def scan(
         output: ``.csv``, ``.jsonl``, ``.sqlite`` or ``.parquet`` (needs pyarrow).
         model: name or path of a model.
         workers: processes; None for one on each core, or one alone on another device.
-        timeout: seconds that a file may take; its worker is killed then.
+        timeout: seconds that a file may take, or its worker is killed; None for a limit by the
+            file's size (`stonekey.audio.deadline.time_limit`).
         max_memory: gigabytes (10^9 bytes) of memory that a worker may hold (on Linux).
         skip_tagged: leave out files that have a key in their tags.
         min_confidence: write no key of a lower confidence, 0 to 1.
@@ -129,7 +130,7 @@ def scan(
         raise ValueError(f"min_confidence must be 0 to 1, got {min_confidence}")
     if not 0 <= overlap < 1:
         raise ValueError(f"overlap must be at least 0 and below 1, got {overlap}")
-    if timeout <= 0 or max_memory <= 0:
+    if (timeout is not None and timeout <= 0) or max_memory <= 0:
         raise ValueError("timeout and max_memory must be above 0")
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
@@ -147,6 +148,7 @@ def scan(
             "overlap": overlap,
             "published_segments": published_segments,
             "tune": checked_option(tune),
+            "timeout": timeout,
         },
         skip_tagged,
         timeout,

@@ -20,6 +20,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from stonekey.audio.deadline import time_limit
 from stonekey.estimate.result import KeyEstimate
 from stonekey.text import json_text
 
@@ -44,14 +45,18 @@ class WorkerSettings:
             `stonekey.estimate.estimator.KeyEstimator`, and gives an estimator like it.
         options: these options.
         skip_tagged: leave out files that have a key in their tags.
-        timeout: seconds a file may take.
+        timeout: seconds a file may take; None for a limit by its size.
     """
 
     model: str
     estimator: str
     options: dict[str, Any]
     skip_tagged: bool
-    timeout: float
+    timeout: float | None
+
+    def limit(self, path: Path) -> float:
+        """Seconds that this file may take."""
+        return time_limit(path) if self.timeout is None else self.timeout
 
 
 def main() -> None:
@@ -79,11 +84,12 @@ def main() -> None:
         os.dup2(nowhere, 2)
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
         for line in requests:
+            path = Path(json.loads(line))
             # Ends this process even where a decoder never gives control back to Python.
             faulthandler.dump_traceback_later(
-                settings.timeout + ORPHAN_SECONDS, exit=True, file=nowhere
+                settings.limit(path) + ORPHAN_SECONDS, exit=True, file=nowhere
             )
-            send(_answer(Path(json.loads(line)), estimator, settings.skip_tagged))
+            send(_answer(path, estimator, settings.skip_tagged))
             faulthandler.cancel_dump_traceback_later()
     except (BrokenPipeError, KeyboardInterrupt):  # the parent is gone
         os._exit(1)

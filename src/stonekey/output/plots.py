@@ -73,7 +73,7 @@ def plot_recording(
     estimate = KeyEstimator(model, **options)(path)
     timeline = key_timeline(path, estimator=windows)
     rate = windows.info.front_end.sample_rate
-    with stream_audio(path, rate, Tuner(windows.tune)) as stream:
+    with stream_audio(path, rate, Tuner(windows.tune), windows.timeout) as stream:
         energies = chroma(stream, rate)
     name = shown(Path(path).name) if title is None else printable(title, keep="\n")
     return key_figure(estimate, timeline, energies, name, notation)

@@ -147,15 +147,23 @@ def sound_hash(path: Path) -> str:
     """
     import av
 
+    from stonekey.audio.container import Reader, open_container
+    from stonekey.audio.deadline import Deadline
+    from stonekey.audio.errors import AudioError
+
     digest = hashlib.sha256()
     try:
-        with av.open(os.fsencode(path).decode("utf-8", "surrogateescape"), "r") as container:
-            if not container.streams.audio:
-                raise TagError(path, "no sound to be checked")
-            stream = container.streams.audio[0]
-            for packet in container.demux(stream):
-                digest.update(packet)
-    except (av.FFmpegError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        with path.open("rb", buffering=0) as file:
+            reader = Reader(file, str(path), Deadline(path))
+            with open_container(reader) as container:
+                if not container.streams.audio:
+                    raise TagError(path, "no sound to be checked")
+                for packet in container.demux(container.streams.audio[0]):
+                    reader.sounded()
+                    digest.update(packet)
+            if reader.error:
+                raise reader.error
+    except (av.FFmpegError, AudioError) as error:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
         raise TagError(path, f"its sound cannot be checked: {reason}") from error
     return digest.hexdigest()

@@ -111,14 +111,12 @@ def prepare_data(options: Options, config: Config, fabric: Fabric) -> Data:
     count = config.data.detune_variants
     cents = (0.0, *(c for c in variant_cents(count) if c != 0.0)) if count > 1 else (0.0,)
 
-    def build(first: bool) -> tuple[CacheReport, CacheReport]:
-        return (
-            build_cache(train, folder, config.front_end, cents=cents, progress=first),
-            build_cache(valid, folder, config.front_end, progress=first),
-        )
-
+    built: tuple[CacheReport, ...] = ()
     if fabric.is_global_zero:
-        built = build(first=True)
+        built = (
+            build_cache(train, folder, config.front_end, cents=cents),
+            build_cache(valid, folder, config.front_end),
+        )
         if shards:
             fabric.print(f"training data: {len(shards)} recordings in shards")
         for report, name in zip(built, ("training", "validation"), strict=True):
@@ -127,9 +125,9 @@ def prepare_data(options: Options, config: Config, fabric: Fabric) -> Data:
             fabric.print(f"{name} data: {len(report.tracks)} tracks, {report.summary()}")
             for path, reason in report.failed:
                 print(f"skipped {path}: {reason}", file=sys.stderr)
-    fabric.barrier()
-    if not fabric.is_global_zero:
-        built = build(first=False)
+    built = fabric.broadcast(built)  # not built again, which would try what was skipped
+    skipped = {path for path, _ in built[1].failed}
+    valid = [track for track in valid if str(track.path) not in skipped]
     examples = [t.path for t in valid[:3] if t.path is not None]
     labelled = [t for t in valid if t.key is not None]
     return Data(shards or built[0].tracks, built[1].tracks, labelled, examples)

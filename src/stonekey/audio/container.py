@@ -1,0 +1,101 @@
+"""Containers opened by PyAV: formats that hold sound, and nothing but the file given."""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO
+
+import av
+
+from stonekey.audio.deadline import Deadline
+from stonekey.audio.errors import AudioError, TimeLimitError, UnreadableError
+
+# FFmpeg's names of the formats. What is not here is a list of other files, a device, a picture,
+# text, or too rare to be worth the attention of attackers.
+FORMATS = (
+    *("aac", "ac3", "adx", "aea", "aiff", "amr", "amrnb", "amrwb", "ape", "asf", "au", "avi"),
+    *("avr", "caf", "dsf", "dts", "dtshd", "eac3", "flac", "flv", "gsm", "iff", "ircam", "loas"),
+    *("matroska", "mlp", "mov", "mp3", "mpc", "mpc8", "mpeg", "mpegts", "mxf", "nut", "ogg", "oma"),
+    *("paf", "pvf", "qcp", "rm", "rso", "shn", "sox", "swf", "tak", "truehd", "tta", "voc", "vqf"),
+    *("w64", "wav", "wsaud", "wtv", "wv", "xwma"),
+)
+# Read without a packet of sound, be it of a header, a picture or a film; the least that a look
+# anywhere in the file counts for.
+SILENT_BYTES, LOOK_BYTES = 128_000_000, 4096
+
+
+class Reader:
+    """A binary file as FFmpeg reads it: until its time is over, or too much of it is no sound.
+
+    From then on the file seems to end there. It has no ``close``: the file stays the caller's.
+
+    Attributes:
+        error: why the file seems to end; None as long as it does not.
+    """
+
+    def __init__(self, file: BinaryIO, path: str, deadline: Deadline) -> None:
+        self.name = path.encode("utf-8", "replace").decode()  # for the formats told by suffix alone
+        self.error: AudioError | None = None
+        self._file = file
+        self._path = path
+        self._deadline = deadline
+        self._silent = 0
+        self.tell = file.tell
+
+    def seekable(self) -> bool:
+        """Whether the file is."""
+        return self._file.seekable()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move as the file does; -1, which FFmpeg takes for an error, after the end."""
+        return -1 if self._ended(0) else self._file.seek(offset, whence)
+
+    def read(self, size: int) -> bytes:
+        """Up to ``size`` bytes, none after the end."""
+        if self.error:
+            return b""
+        data = self._file.read(size)
+        return b"" if self._ended(len(data)) else data
+
+    def sounded(self) -> None:
+        """A packet of sound has come."""
+        self._silent = 0
+
+    def _ended(self, count: int) -> bool:
+        self._silent += max(count, LOOK_BYTES)
+        if self.error is None:
+            try:
+                self._deadline.check()
+            except TimeLimitError as error:
+                self.error = error
+            if self._silent > SILENT_BYTES:
+                reason = f"no sound in {SILENT_BYTES // 1_000_000} MB of it"
+                self.error = UnreadableError(self._path, reason)
+        return self.error is not None
+
+
+def open_container(reader: Reader) -> Any:
+    """The container in a file, to be read.
+
+    FFmpeg gets bytes, not a name, and may use no protocol: whatever a file names stays closed.
+
+    Raises:
+        av.FFmpegError: none of `FORMATS`, or damaged.
+        AudioError: the reader's, where it has one.
+    """
+    options = {"protocol_whitelist": "none", "format_whitelist": ",".join(FORMATS)}
+    start = reader.tell() if reader.seekable() else 0
+    try:
+        try:
+            container = av.open(reader, options=options)
+        except UnicodeDecodeError:
+            # Of tags. PyAV 19 has done away with both the error and the setting against it.
+            reader.seek(start)
+            container = av.open(reader, options=options, metadata_errors="replace")
+    except av.FFmpegError:
+        if reader.error:
+            raise reader.error from None
+        raise
+    if reader.error:
+        container.close()
+        raise reader.error
+    return container
