@@ -14,6 +14,7 @@ from stonekey.files import core_count
 from stonekey.model.checkpoint import CheckpointError, ModelInfo, load_checkpoint
 from stonekey.model.registry import find_model
 from stonekey.options import one_of
+from stonekey.text import one_line
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -49,19 +50,20 @@ class OnnxBackend:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         # Arenas hold on to their largest size; a tagger's memory must not grow with its tracks.
         options.enable_cpu_mem_arena = False
-        model: bytes | str = str(path)
-        if path.suffix != ".onnx":
-            from stonekey.graph.export import onnx_bytes
+        from stonekey.graph.export import onnx_bytes
 
-            model = onnx_bytes(path)
         try:
             self._session = onnxruntime.InferenceSession(
-                model, options, providers=["CPUExecutionProvider"]
+                onnx_bytes(path), options, providers=["CPUExecutionProvider"]
             )
             self.info = ModelInfo.from_metadata(self._session.get_modelmeta().custom_metadata_map)
+        except CheckpointError:
+            raise
         except Exception as error:  # its errors share no base class but Exception
-            message = f"{path}: cannot be read as an ONNX model of ours: {error}"
+            why = one_line(str(error)) or type(error).__name__
+            message = f"{path}: cannot be read as an ONNX model of ours: {why}"
             raise CheckpointError(message) from error
+        self._path = path
         self._threads = threads or core_count()
         self._pool: Executor | None = None
 
@@ -77,7 +79,18 @@ class OnnxBackend:
         return np.concatenate(list(self._pool.map(self._run_one, ones)))
 
     def _run_one(self, segment: np.ndarray) -> np.ndarray:
-        return np.asarray(self._session.run(None, {"waveform": segment})[0])
+        try:
+            outputs = np.asarray(self._session.run(None, {"waveform": segment})[0])
+        except Exception as error:  # as above
+            raise CheckpointError(f"{self._path}: cannot be run: {one_line(str(error))}") from error
+        return _checked(outputs, self._path)
+
+
+def _checked(outputs: np.ndarray, path: Path) -> np.ndarray:
+    """Probabilities as they are; numbers too large for float32 inside a network end as NaN."""
+    if not np.isfinite(outputs).all():
+        raise CheckpointError(f"{path}: its network does not give numbers")
+    return outputs
 
 
 class TorchBackend:
@@ -110,6 +123,7 @@ class TorchBackend:
         except (RuntimeError, AssertionError) as error:
             raise CheckpointError(f"{path}: cannot run on {device!r}: {error}") from error
         self._device = device
+        self._path = path
 
     def run(self, segments: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """See `Backend.run`."""
@@ -117,7 +131,7 @@ class TorchBackend:
 
         with torch.inference_mode():
             probabilities = self._stone(torch.from_numpy(np.asarray(segments)).to(self._device))
-        return np.asarray(probabilities.cpu().numpy())
+        return _checked(np.asarray(probabilities.cpu().numpy()), self._path)
 
 
 def load_backend(

@@ -8,6 +8,16 @@ import numpy as np
 import onnx
 from onnx import helper
 
+# All that a graph of ours consists of: none has a subgraph, calls out or keeps state.
+OPERATORS = frozenset(
+    [
+        "Add", "Concat", "Conv", "Div", "Erf", "Exp", "Gather", "Identity", "InstanceNormalization",
+        "Log", "MatMul", "Max", "Mul", "Neg", "Pad", "Reciprocal", "ReduceL2", "ReduceMax",
+        "ReduceMean", "Reshape", "Shape", "Slice", "Softmax", "Softplus", "Sqrt", "Sub",
+        "Transpose", "Unsqueeze",
+    ]
+)  # fmt: skip
+
 
 class Graph:
     """Collects nodes and constants; each method call returns a tensor's name."""
@@ -32,6 +42,7 @@ class Graph:
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Add a node with one output."""
+        assert kind in OPERATORS, kind
         name = f"{kind.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
         return name

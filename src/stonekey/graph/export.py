@@ -8,9 +8,8 @@ from pathlib import Path
 import onnxruntime
 
 from stonekey.files import write_atomically
-from stonekey.graph.model import checkpoint_to_onnx
 from stonekey.model.checkpoint import load_checkpoint
-from stonekey.model.registry import find_model
+from stonekey.model.registry import EMBEDDED, find_model
 
 
 def export_onnx(
@@ -45,7 +44,19 @@ def export_onnx(
 
 
 def onnx_bytes(path: Path) -> bytes:
-    """A model file's contents as a serialised ONNX model."""
+    """A model file's contents as a serialised ONNX model.
+
+    Raises:
+        CheckpointError: when it is no checkpoint that can be used.
+        ValueError, OSError, or what onnx raises: when it is no graph of this package.
+    """
     if path.suffix == ".onnx":
-        return path.read_bytes()
+        data = path.read_bytes()
+        if path not in [model.path for model in EMBEDDED]:  # checking takes time
+            from stonekey.graph.check import check_graph
+
+            check_graph(data)
+        return data
+    from stonekey.graph.model import checkpoint_to_onnx
+
     return bytes(checkpoint_to_onnx(load_checkpoint(path)).SerializeToString())

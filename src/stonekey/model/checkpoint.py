@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,14 @@ import numpy as np
 from stonekey.files import sha256, write_atomically
 from stonekey.keys import ClassLabel, parse_class_table
 from stonekey.model.published import PUBLISHED, read_published
-from stonekey.model.settings import Architecture, FrontEnd
-from stonekey.text import json_text
+from stonekey.model.settings import MAX_ACTIVATIONS, Architecture, FrontEnd, real, whole
+from stonekey.model.tensors import check_shapes, check_values
+from stonekey.text import json_text, one_line, printable, shown
 
 FORMAT = "stonekey-1"
+# Characters of a description, and bytes of a file with the networks that `settings` allows.
+MAX_METADATA = 1_000_000
+MAX_BYTES = 500_000_000
 
 
 class CheckpointError(Exception):
@@ -49,6 +54,29 @@ class ModelInfo:
     temperature: float = 1.0
     min_clarity: float = 0.0
 
+    def __post_init__(self) -> None:
+        if (
+            not isinstance(self.name, str)
+            or len(self.name) > 200
+            or printable(self.name) != self.name
+        ):
+            raise ValueError("its name is not one printable line of at most 200 characters")
+        if not isinstance(self.licence, str) or not isinstance(self.training, dict):
+            raise ValueError("its licence is no text, or the record of its training no object")
+        if self.omega is not None:
+            whole("omega", self.omega, 1, 12)
+        for name in ("softness", "temperature"):
+            real(name, getattr(self, name), 0.01, 100)
+        real("min_clarity", self.min_clarity, 0, 1)
+        arch, front_end, table = self.architecture, self.front_end, self.class_table
+        if arch is None:
+            return
+        if table is not None and len(table) != arch.outputs:
+            raise ValueError(f"{arch.outputs} outputs, but names for {len(table)}")
+        frames = front_end.frames(front_end.segment_samples)
+        if frames * front_end.crop_bins * max(arch.channels) > MAX_ACTIVATIONS:
+            raise ValueError("its network is too large for segments of that length")
+
     def to_metadata(self) -> dict[str, str]:
         """As strings, for safetensors or ONNX metadata."""
         table = self.class_table
@@ -71,6 +99,8 @@ class ModelInfo:
     @classmethod
     def from_metadata(cls, metadata: dict[str, str]) -> ModelInfo:
         """Inverse of `to_metadata`; ValueError or KeyError when it is not ours."""
+        if sum(map(len, metadata.values())) > MAX_METADATA:
+            raise ValueError(f"its metadata is longer than {MAX_METADATA} characters")
         if metadata.get("format") != FORMAT:
             raise ValueError(f"not a stonekey model (format {metadata.get('format')!r})")
         architecture = json.loads(metadata["architecture"])
@@ -83,9 +113,9 @@ class ModelInfo:
             omega=json.loads(metadata["omega"]),
             licence=metadata["licence"],
             training=json.loads(metadata["training"]),
-            softness=float(json.loads(metadata.get("softness", "1"))),
-            temperature=float(json.loads(metadata.get("temperature", "1"))),
-            min_clarity=float(json.loads(metadata.get("min_clarity", "0"))),
+            softness=json.loads(metadata.get("softness", "1")),
+            temperature=json.loads(metadata.get("temperature", "1")),
+            min_clarity=json.loads(metadata.get("min_clarity", "0")),
         )
 
 
@@ -121,7 +151,11 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     """
     path = Path(path)
     try:
-        return _load_ours(path) if path.suffix == ".safetensors" else _load_published(path)
+        if path.stat().st_size > MAX_BYTES:
+            raise CheckpointError(f"{path}: is larger than {MAX_BYTES // 10**6} MB")
+        loaded = _load_ours(path) if path.suffix == ".safetensors" else _load_published(path)
+        check_values(loaded.tensors)
+        return loaded
     except CheckpointError:
         raise
     except FileNotFoundError as error:
@@ -131,19 +165,33 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
             f"{path}: not a model file (expected .safetensors, .onnx or a torch .pt file)"
         ) from error
     except Exception as error:  # a damaged pickle can raise nearly anything, MemoryError too
-        raise CheckpointError(f"{path}: cannot be read as a model: {error}") from error
+        why = one_line(str(error)) or type(error).__name__
+        raise CheckpointError(f"{path}: cannot be read as a model: {why}") from error
 
 
 def _load_ours(path: Path) -> Checkpoint:
     from safetensors import SafetensorError, safe_open
 
+    with path.open("rb") as stream:  # which is read whole before anything can be asked of it
+        header = int.from_bytes(stream.read(8), "little")
+    if header > 2 * MAX_METADATA:
+        raise CheckpointError(f"{path}: its header is longer than {2 * MAX_METADATA} bytes")
     try:
         with safe_open(path, framework="numpy") as stored:
             info = ModelInfo.from_metadata(stored.metadata() or {})
             names = list(stored.keys())
+            shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in names}
+            check_network(info, shapes)
             return Checkpoint(info, {name: stored.get_tensor(name) for name in names})
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a whole safetensors file: {error}") from error
+
+
+def check_network(info: ModelInfo, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse tensors that are not of the network described; ValueError says how."""
+    if info.architecture is None:
+        raise ValueError("it describes no network")
+    check_shapes(shapes, info.architecture, info.front_end.crop_bins)
 
 
 def _load_published(path: Path) -> Checkpoint:
@@ -151,11 +199,12 @@ def _load_published(path: Path) -> Checkpoint:
     digest = sha256(path)
     known = next((model for model in PUBLISHED if model.sha256 == digest), None)
     info = ModelInfo(
-        name=known.name if known else path.stem,
+        name=known.name if known else shown(path.stem)[:200],
         front_end=contents.front_end,
         architecture=contents.architecture,
         class_table=known.class_table if known else None,
         licence=known.licence if known else "",
         training=contents.training,
     )
+    check_network(info, {name: value.shape for name, value in contents.tensors.items()})
     return Checkpoint(info, contents.tensors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +127,7 @@ def read_published(path: Path) -> PublishedContents:
     )
     training = {
         "epoch": int(saved["epoch"]),
-        "validation_loss": float(saved["val_loss"]),
+        "validation_loss": loss if math.isfinite(loss := float(saved["val_loss"])) else None,
         "gin": list(saved["gin_info"]),
     }
     return PublishedContents(front_end, architecture, tensors, training)

@@ -20,6 +20,26 @@ def _from_dict(cls: type[Any], values: dict[str, Any]) -> Any:
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
+# What a model's file may ask for at most: enough for any that can be trained, and no more work or
+# memory than a recording is worth.
+MAX_TAPS = 2**16
+MAX_STAGES = 16
+MAX_CHANNELS = 1024
+MAX_ACTIVATIONS = 2**25
+
+
+def whole(name: str, value: object, low: int, high: int) -> None:
+    """Raise ValueError when a setting is no whole number of a range."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
+
+
+def real(name: str, value: object, low: float, high: float) -> None:
+    """Raise ValueError when a setting is no number of a range; NaN is in none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ValueError(f"{name} must be a number from {low:g} to {high:g}, got {value!r}")
+
+
 # The magnitude is exp(LOG_SLOPE * x) of a log-VQT's x, up to a factor: tenfold adds 1/8 to x.
 LOG_SLOPE = 8 * math.log(10)
 
@@ -44,8 +64,14 @@ class FrontEnd:
     average: int = 1
 
     def __post_init__(self) -> None:
-        if self.average < 1:
-            raise ValueError(f"average must be at least 1 frame, got {self.average}")
+        whole("sample_rate", self.sample_rate, 1000, 1_000_000)
+        whole("hop", self.hop, 1, 2**16)
+        whole("average", self.average, 1, 1024)
+        whole("bins_per_octave", self.bins_per_octave, 1, 96)
+        whole("n_bins", self.n_bins, 1, 1024)
+        whole("crop_bins", self.crop_bins, 1, 1024)
+        real("fmin", self.fmin, 1, 20_000)
+        real("segment_seconds", self.segment_seconds, 0.1, 600)
         if not self.bins_per_octave <= self.crop_bins <= self.n_bins:
             raise ValueError(
                 f"need bins_per_octave <= crop_bins <= n_bins, got {self.bins_per_octave}, "
@@ -64,6 +90,13 @@ class FrontEnd:
                 f"the top bin ({top:.0f} Hz) is above half the sample rate "
                 f"({self.sample_rate / 2:.0f} Hz): lower n_bins or fmin"
             )
+        # The longest kernel: Q periods of the uppermost octave's lowest bin.
+        lowest = top / 2 ** ((self.bins_per_octave - 1) / self.bins_per_octave)
+        taps = self.sample_rate / lowest / (2 ** (1 / self.bins_per_octave) - 1)
+        if taps > MAX_TAPS:
+            raise ValueError(f"a kernel of {taps:.0f} samples: raise fmin or n_bins")
+        if self.frames(self.segment_samples) * self.n_bins > MAX_ACTIVATIONS:
+            raise ValueError("a segment has too many frames: raise hop or lower segment_seconds")
 
     @property
     def octaves(self) -> int:
@@ -131,10 +164,16 @@ class Architecture:
             raise ValueError(f"norm must be 'joint' or 'frame', got {self.norm!r}")
         if len(self.channels) != len(self.kernels):
             raise ValueError("channels and kernels must be equally many")
+        whole("the number of stages", len(self.channels), 1, MAX_STAGES)
+        for channels, kernel in zip(self.channels, self.kernels, strict=True):
+            whole("channels", channels, 1, MAX_CHANNELS)
+            whole("kernels", kernel, 1, 63)
         if any(k % 2 == 0 for k in self.kernels):
             raise ValueError(f"kernels must be odd, got {self.kernels}")
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
+        real("temperature", self.temperature, 1e-3, 1e3)
+        real("drop_path", self.drop_path, 0, 1)
+        if not isinstance(self.mode_head, bool):
+            raise ValueError(f"mode_head must be true or false, got {self.mode_head!r}")
 
     @property
     def min_frames(self) -> int:

@@ -19,6 +19,9 @@ from typing import IO, Any
 
 import numpy as np
 
+MAX_BYTES = 500_000_000
+MAX_PICKLE_BYTES = 1_000_000
+
 
 class RefusedPickleError(pickle.UnpicklingError):
     """The file names something other than tensors and plain values."""
@@ -88,16 +91,27 @@ class _Unpickler(pickle._Unpickler):
     def __init__(self, stream: IO[bytes], storage: Callable[[str, type], np.ndarray]) -> None:
         super().__init__(stream)
         self._storage = storage
+        self._bytes = 0
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in _STORAGES:
             return _STORAGES[name]
         found = _GLOBALS.get(f"{module}.{name}")
+        if found is _tensor:
+            return self._counted_tensor
         if found is None:
             raise RefusedPickleError(
                 f"it names {module}.{name}, and only tensors and plain values are admitted"
             )
         return found
+
+    def _counted_tensor(self, *args: Any) -> np.ndarray:
+        # One storage may be asked for any number of times.
+        tensor = _tensor(*args)
+        self._bytes += tensor.nbytes
+        if self._bytes > MAX_BYTES:
+            raise RefusedPickleError(f"tensors of more than {MAX_BYTES // 10**6} MB")
+        return tensor
 
     def persistent_load(self, pid: Any) -> np.ndarray:
         kind, dtype, key, _device, _size = pid
@@ -119,6 +133,8 @@ def read_torch_file(path: Path) -> Any:
         pickled = next((n for n in archive.namelist() if n.endswith("/data.pkl")), None)
         if pickled is None:
             raise KeyError("no data.pkl inside: not a torch.save file")
+        if archive.getinfo(pickled).file_size > MAX_PICKLE_BYTES:
+            raise RefusedPickleError(f"its data.pkl is larger than {MAX_PICKLE_BYTES} bytes")
         root = pickled.removesuffix("data.pkl")
         if f"{root}byteorder" in archive.namelist() and archive.read(f"{root}byteorder") != (
             b"little"
