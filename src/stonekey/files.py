@@ -1,4 +1,4 @@
-"""Files on disk: written whole, checked, locked; and what the machine offers."""
+"""Write, hash and lock files; the cache folder and the number of cores."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then rename it; a link stays a link.
+    """Let ``write`` fill a temporary file beside ``path``, then rename it to ``path``.
 
-    When anything fails (a full disk, say) the old file is untouched and the temporary one
-    removed.
+    A symbolic link stays one: the file that it points to is replaced. If anything fails (a full
+    disk, for example), the old file stays and the temporary one is deleted.
     """
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file's contents."""
+    """SHA-256 of a file's contents in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
@@ -43,7 +43,7 @@ def sha256(path: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """Where fetched models, predictions and journals are: ``$STONEKEY_HOME``, or a user cache."""
+    """Folder of fetched models, predictions and journals: ``$STONEKEY_HOME`` or the user cache."""
     if home := os.environ.get("STONEKEY_HOME"):
         return Path(home).expanduser()
     import pooch
@@ -52,7 +52,7 @@ def cache_folder() -> Path:
 
 
 def core_count() -> int:
-    """Cores that this process may use."""
+    """Number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -66,26 +66,26 @@ if sys.platform == "win32":
     import msvcrt
 
     def take(handle: int) -> None:
-        """Lock an open file until it is closed; OSError when another process holds it."""
+        """Lock an open file until it is closed; OSError if another process holds the lock."""
         msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
 else:
     import fcntl
 
     def take(handle: int) -> None:
-        """Lock an open file until it is closed; OSError when another process holds it."""
+        """Lock an open file until it is closed; OSError if another process holds the lock."""
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock on the file ``path``, which is made and, at the end, removed.
+    """Hold a lock on the file ``path``, which is created and, at the end, deleted.
 
-    The lock is the operating system's: that of a killed process is gone with it, whether
-    the file is still there or not. (The library ``filelock`` leaves its files behind.)
+    The operating system releases the lock of a killed process, even if the file stays. (The
+    library ``filelock`` always leaves its files behind.)
 
     Raises:
-        LockedError: when another process holds it.
-        OSError: when the file cannot be made or locked for another reason.
+        LockedError: another process holds the lock.
+        OSError: the file cannot be created or locked for another reason.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
@@ -97,14 +97,14 @@ def locked(path: Path) -> Iterator[None]:
             if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
                 raise  # a file system without locks
             raise LockedError(f"{path} is locked by another process") from error
-        # The last holder may have removed the file between the opening and the locking.
+        # The last holder may have deleted the file after it was opened here.
         if sys.platform == "win32" or _is_there(path, handle):
             break
         os.close(handle)
     try:
         yield
     finally:
-        if sys.platform == "win32":  # an open file cannot be removed there
+        if sys.platform == "win32":  # an open file cannot be deleted there
             os.close(handle)
         else:
             path.unlink(missing_ok=True)

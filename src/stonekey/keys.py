@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from stonekey.options import one_of
+
 Mode = Literal["major", "minor"]
 
 # Written in place of a key where there is none.
@@ -138,8 +140,9 @@ class Key:
                 ``openkey`` (7m).
 
         Raises:
-            ValueError: there is no such notation.
+            ValueError: an unknown notation.
         """
+        one_of("notation", notation, NOTATIONS)
         if notation == "camelot":
             return f"{(self.signature.fifths + 7) % 12 + 1}{'B' if self.mode == 'major' else 'A'}"
         if notation == "openkey":
@@ -147,8 +150,6 @@ class Key:
         if notation == "short":
             return _CONVENTIONAL[self.mode][self.tonic] + ("m" if self.mode == "minor" else "")
         names = {"musical": _CONVENTIONAL[self.mode], "sharps": _SHARPS, "flats": _FLATS}
-        if notation not in names:
-            raise ValueError(f"notation must be one of {', '.join(NOTATIONS)}, got {notation!r}")
         return f"{names[notation][self.tonic]} {self.mode}"
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Settings that are also options of commands: declared once, as fields of a frozen dataclass."""
+"""Settings that are also command options, declared once as fields of a frozen dataclass."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Any
 
 
 def option(default: Any, help: str, *flags: str, **typer: Any) -> Any:
-    """A field that commands show as an option (`stonekey.cli.options.with_settings`).
+    """A field that is also a command option (`stonekey.cli.options.with_settings`).
 
     Args:
-        default: of the field and of the option; `dataclasses.MISSING` for none.
-        help: what ``--help`` says.
-        flags: names on the command line; by default made from the field's name.
-        typer: further arguments of `typer.Option`; ``type``: its type there, when another.
+        default: default of the field and the option; `dataclasses.MISSING` for none.
+        help: text for ``--help``.
+        flags: names on the command line; by default the field's name.
+        typer: other arguments of `typer.Option`, and ``type`` if the option has a different type.
     """
     return field(default=default, metadata={"help": help, "flags": flags, "typer": typer})
 
 
 def one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Check a choice.
+    """Check that ``value`` is one of the choices.
 
     Raises:
-        ValueError: when ``value`` is none of the choices.
+        ValueError: it is not.
     """
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")

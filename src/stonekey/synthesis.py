@@ -16,6 +16,7 @@ import numpy as np
 
 from stonekey.files import write_atomically
 from stonekey.keys import Key
+from stonekey.options import one_of
 
 # Semitones above the tonic, root first.
 _CHORDS: dict[str, tuple[int, ...]] = {
@@ -266,8 +267,7 @@ def cadence(
     Raises:
         ValueError: an unknown timbre, or a length or rate that is not positive.
     """
-    if timbre not in TIMBRES:
-        raise ValueError(f"timbre must be one of {', '.join(TIMBRES)}, got {timbre!r}")
+    one_of("timbre", timbre, TIMBRES)
     rng = np.random.default_rng(seed)
     score = _Score(seconds, sample_rate, _shift(key, cents, transposed))
     phrases = max(1, round(seconds / 7))

@@ -259,7 +259,7 @@ def test_bad_usage(album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
     (tmp_path / "notes.csv").write_text("title,year\n")
     assert "must end in one of" in message(album, "-o", tmp_path / "keys.xls")
-    assert "not of an output of stonekey scan" in message(album, "-o", tmp_path / "notes.csv")
+    assert "not an output of stonekey scan" in message(album, "-o", tmp_path / "notes.csv")
     assert "no such file or folder" in message(album / "musik", "-o", tmp_path / "keys.csv")
     assert "did you mean template?" in message(album, "-o", tmp_path / "k.csv", "-m", "templat")
     assert "--notation must be" in message(album, "-o", tmp_path / "k.csv", "-n", "solfa")

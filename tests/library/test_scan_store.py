@@ -172,8 +172,8 @@ def test_a_run_refuses_what_is_not_wholly_ours(tmp_path: Path, suffix: str, kind
             if kind == "another last line":
                 database.execute("CREATE TABLE notes (text)")
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=r"not (of )?an output"):
-        open_store(path).read(ours=True)
+    with pytest.raises(StoreError, match=r"not an output"):
+        open_store(path).read(strict=True)
     assert path.read_bytes() == before
 
 
@@ -183,7 +183,7 @@ def test_a_run_refuses_what_is_not_wholly_ours(tmp_path: Path, suffix: str, kind
 def test_values_of_another_kind_are_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
     path = tmp_path / "keys.jsonl"
     path.write_text(json.dumps(results()[0].as_dict() | wrong) + "\n")
-    with pytest.raises(StoreError, match="line 1: not of an output"):
+    with pytest.raises(StoreError, match="line 1: not an output"):
         read_results(path)
 
 

@@ -65,7 +65,7 @@ def test_faults_of_the_machine_are_tried_again(tmp_path: Path, clip: Path) -> No
         "denied-1.wav": "Permission denied",
         "crowded-1.wav": "Too many open files",
         "starved-1.wav": "not enough memory",
-        "killed-1.wav": "the worker process crashed (SIGKILL, perhaps for want of memory)",
+        "killed-1.wav": "the worker process crashed (SIGKILL, perhaps out of memory)",
     }
     (tmp_path / ".keys.csv.a1_b2c3d").write_text("of a killed run")
     again = scan([folder], output, workers=1)

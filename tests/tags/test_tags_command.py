@@ -164,7 +164,7 @@ def test_files_that_fail_are_named_and_the_others_written(
         "song.m4a", "v23.mp3",
     ]  # fmt: skip
     assert "song.flac: is read-only" in err
-    assert "film.mkv: no format in which tags can be written" in err
+    assert "film.mkv: cannot write tags in this format" in err
     assert "gone.mp3: No such file" in err
     assert "broken.mp3: " in err
     for name in ("broken.mp3", "film.mkv", "song.flac"):

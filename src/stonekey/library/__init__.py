@@ -1,4 +1,4 @@
-"""Keys of a whole music library: a run over many files that can be stopped at any moment.
+"""Find the keys of a whole music library, in a run that can stop and resume at any moment.
 
 >>> from stonekey.library import scan
 >>> summary = scan(["~/Music"], "keys.csv")

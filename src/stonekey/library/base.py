@@ -1,4 +1,4 @@
-"""What every store of results can do."""
+"""The interface of a store of results."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from stonekey.library.result import Result
 
 
 class StoreError(ValueError):
-    """An output that cannot be read or written; the message names it and says why."""
+    """An output cannot be read or written; the message names it and says why."""
 
 
 class StoreWriteError(StoreError):
-    """An output that could be read and cannot be written: a full disk, say."""
+    """An output that was readable cannot be written, because the disk is full, for example."""
 
 
 class Store(ABC):
-    """Results of a library in one file; a path has one result.
+    """The results of a library in one file, with one result for each path.
 
-    Nothing is written before `rewrite`. All methods raise `StoreError`.
+    Call `rewrite` before `append`; nothing is written earlier. All methods raise `StoreError`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,26 +30,26 @@ class Store(ABC):
             raise StoreError(f"{path}: is a {kind}, not a file")
 
     @abstractmethod
-    def read(self, ours: bool = False) -> list[Result]:
-        """All results, the newest of each path; [] where there is no file.
+    def read(self, strict: bool = False) -> list[Result]:
+        """All results, the newest for each path; [] if there is no file.
 
-        A line that a killed run has left half written does not count.
+        A line that a killed run left half-written is ignored.
 
         Args:
-            ours: refuse a file with other columns than `FIELDS`, which somebody has edited or
-                made, though its results can be read: it is about to be written.
+            strict: refuse a file whose columns are not exactly `FIELDS`, even if its results can
+                be read. Somebody has edited it, and the run is about to overwrite it.
         """
 
     @abstractmethod
     def rewrite(self, results: Iterable[Result]) -> None:
-        """Hold just these results; complete or not at all."""
+        """Replace the contents with these results, completely or not at all."""
 
     @abstractmethod
     def append(self, result: Result) -> None:
-        """Add a result; it survives the end of this process, and replaces an older one."""
+        """Add a result, which replaces an older one and survives a kill of this process."""
 
     def finish(self) -> None:
-        """The run is complete: nothing more to do where the output is its own journal."""
+        """Complete the output at the end of a run, if there is anything left to do."""
         return
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Results as text, a line each: CSV or JSON lines."""
+"""Results as text, one line each: CSV or JSON lines."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from stonekey.library.base import Store, StoreError
 from stonekey.library.result import FIELDS, SEPARATOR, Result
 from stonekey.text import json_text
 
-# What a power cut may cost at most; a kill costs nothing.
+# A power cut can lose this much work; a kill loses nothing.
 SYNC_SECONDS = 5.0
 
 
 class LineStore(Store):
-    """One line a result: CSV with a header, or JSON lines."""
+    """CSV with a header, or JSON lines."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -28,14 +28,14 @@ class LineStore(Store):
         self._handle: int | None = None
         self._synced = 0.0
 
-    def read(self, ours: bool = False) -> list[Result]:
+    def read(self, strict: bool = False) -> list[Result]:
         """See `Store.read`."""
         contents = self._contents()
-        # What follows the last line end was cut off by a kill or a full disk.
+        # A kill or a full disk cut off what follows the last line end.
         whole = contents.rfind(b"\n") + 1
         lines = contents[:whole].splitlines()
-        if (ours or not lines) and not self._begins_like_ours(contents[whole:], not lines):
-            raise self._not_ours(len(lines) + 1, "another kind of line")
+        if (strict or not lines) and not self._may_be_cut_off(contents[whole:], not lines):
+            raise self._foreign(len(lines) + 1, "another kind of line")
         names: list[str] = []
         found: dict[Path, Result] = {}
         for number, line in enumerate(lines, 1):
@@ -43,8 +43,8 @@ class LineStore(Store):
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
                 if self._csv and number == 1:
                     names = next(csv.reader([text]), [])
-                    if not {"path", "key"} <= set(names) or (ours and names != list(FIELDS)):
-                        raise ValueError("other columns")
+                    if not {"path", "key"} <= set(names) or (strict and names != list(FIELDS)):
+                        raise ValueError("different columns")
                     continue
                 if not text.strip():
                     continue
@@ -53,27 +53,27 @@ class LineStore(Store):
                     if self._csv
                     else json.loads(text)
                 )
-                if ours and list(values) != list(FIELDS):
-                    raise ValueError("other columns")
+                if strict and list(values) != list(FIELDS):
+                    raise ValueError("different columns")
                 result = Result.from_dict(values)
             except (ValueError, TypeError, AttributeError, RecursionError, csv.Error) as error:
-                raise self._not_ours(number, str(error)) from error
-            found.pop(result.path, None)  # the newest goes to its place, the last one
+                raise self._foreign(number, str(error)) from error
+            found.pop(result.path, None)  # so that the newest comes last
             found[result.path] = result
         return list(found.values())
 
-    def _not_ours(self, line: int, why: str) -> StoreError:
+    def _foreign(self, line: int, why: str) -> StoreError:
         return StoreError(
-            f"{self.path}, line {line}: not of an output of stonekey scan ({why}); choose "
-            "another file or move this one away"
+            f"{self.path}, line {line}: not an output of stonekey scan ({why}); choose another "
+            "file or move this one away"
         )
 
-    def _begins_like_ours(self, line: bytes, first: bool) -> bool:
-        """Whether a last line may be one of ours that was cut off."""
+    def _may_be_cut_off(self, line: bytes, first: bool) -> bool:
+        """Whether an unfinished last line can be the start of a line of this store."""
         if not self._csv:
             begin = b'{"path": "'
             return begin.startswith(line[: len(begin)])
-        # A header is written whole; a line begins with an absolute path.
+        # The header is always written whole, and other lines start with an absolute path.
         path = os.fsdecode(line.lstrip(b'"'))
         return not path or (not first and os.path.isabs(path))
 
@@ -99,7 +99,7 @@ class LineStore(Store):
         size = os.fstat(self._handle).st_size
         try:
             written = os.write(self._handle, line)
-            if written < len(line):  # the disk is full: the second attempt says so
+            if written < len(line):  # the disk is full: writing the rest raises the error
                 os.write(self._handle, line[written:])
             if time.monotonic() - self._synced > SYNC_SECONDS:
                 os.fsync(self._handle)

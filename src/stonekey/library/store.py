@@ -1,9 +1,9 @@
 """Results on disk: CSV, JSON lines, SQLite, Parquet.
 
-The output is its own journal: what has been appended is there after any kill, and tells the
-next run what is done. A run refuses a file that is not wholly ours, column for column and line
-for line, and leaves it as it is; reading takes one that somebody has edited. Parquet cannot be
-appended to, so a JSONL file beside it stands in until the run is complete.
+The output is its own journal: appended results survive any kill and tell the next run what is
+done. A run refuses a file that is not entirely an output of stonekey, in every column and line,
+and leaves it alone; `read_results` also accepts one that somebody has edited. Nothing can be
+appended to Parquet, so a JSONL file stands in beside it until the run is complete.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ SUFFIXES = (".csv", ".jsonl", ".parquet", ".sqlite")
 
 
 def open_store(path: Path) -> Store:
-    """The store for an output file, by its suffix.
+    """The store for an output file, chosen by its suffix.
 
     Raises:
-        StoreError: for another suffix, for what is no file, or where a package is missing.
+        StoreError: an unknown suffix, a path that is not a file, or a missing package.
     """
     suffix = path.suffix.lower()
     if suffix in (".csv", ".jsonl"):
@@ -39,10 +39,10 @@ def open_store(path: Path) -> Store:
 
 
 def read_results(path: str | os.PathLike[str]) -> list[Result]:
-    """The results in an output of ``stonekey scan``, also of a run that has not ended.
+    """The results in an output of ``stonekey scan``, even while a run is still writing it.
 
     Raises:
-        StoreError: when there is no such file or it is none of ours.
+        StoreError: the file does not exist or is not an output of ``stonekey scan``.
     """
     path = Path(path)
     store = open_store(path)

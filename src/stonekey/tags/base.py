@@ -1,7 +1,7 @@
-"""The fields of a file's tags, read and changed; the formats are in `stonekey.tags.formats`.
+"""Read and change the fields of a file's tags; `stonekey.tags.formats` has the formats.
 
-A field is named as the format itself names it (``TKEY``, ``INITIALKEY``). `Tags.dump` gives a
-field's values in full, as JSON can hold them; `Tags.restore` puts exactly these back.
+Fields have the names that their format gives them (``TKEY``, ``INITIALKEY``). `Tags.dump` returns
+everything in a field as JSON values; `Tags.restore` puts exactly that back.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from stonekey.audio.errors import AudioError
-
-ROLES = ("key", "comment", "grouping")
+from stonekey.keys import Key
 
 
 class TagError(AudioError):
@@ -21,12 +20,20 @@ class TagError(AudioError):
 
 
 class UnsupportedError(TagError):
-    """A kind of file that holds no key, or not in a way known here."""
+    """stonekey cannot store a key in this kind of file."""
+
+
+def parsed(text: str) -> Key | None:
+    """The key in a field's text, or None when it is not a key."""
+    try:
+        return Key.parse(text)
+    except ValueError:
+        return None
 
 
 @contextmanager
-def told_as_tag_errors(path: Path) -> Iterator[None]:
-    """Turn what mutagen and the system raise into a `TagError` that names ``path``."""
+def as_tag_errors(path: Path) -> Iterator[None]:
+    """Turn errors of mutagen and the operating system into a `TagError` that names ``path``."""
     from mutagen import MutagenError
 
     try:
@@ -36,18 +43,21 @@ def told_as_tag_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         raise TagError(path, error.strerror or str(error)) from error
     except MutagenError as error:
-        cause = error.__context__  # mutagen wraps the errors of the system
+        cause = error.__context__  # mutagen wraps the system's errors
         why = cause.strerror if isinstance(cause, OSError) else None
         raise TagError(path, why or f"its tags cannot be read: {error}") from error
     except (ValueError, KeyError, IndexError, OverflowError, EOFError) as error:
-        # Damaged files get past mutagen's own checks now and then.
+        # Some damaged files get past mutagen's own checks.
         raise TagError(path, f"its tags cannot be read: {type(error).__name__}: {error}") from error
 
 
 class Tags:
-    """The fields of one file, of a format in which names have one or more text values."""
+    """The fields of one file, in a format where each name has one or more text values.
 
-    # For each role the names it goes by; the first is the standard one.
+    A role (``key``, ``comment``, ``grouping``) is stored under a name that depends on the format.
+    """
+
+    # Role -> its names, the standard one first.
     names: ClassVar[dict[str, tuple[str, ...]]]
 
     def __init__(self, path: Path, audio: Any) -> None:
@@ -56,37 +66,37 @@ class Tags:
 
     @property
     def present(self) -> bool:
-        """Whether the file has tags of this kind at all."""
+        """Whether the file has tags of this format at all."""
         return self.audio.tags is not None
 
     def fields(self, role: str) -> list[str]:
-        """The names under which ``role`` is stored; the standard one where there is none."""
+        """The names that ``role`` is stored under: always the standard one, then any others."""
         standard, *others = self.names[role]
         also = [name for name in others if self.texts(name)]
         return [standard, *also]
 
     def text(self, role: str) -> str | None:
-        """The first text of ``role`` that is not blank, or None."""
+        """The first non-blank text of ``role``, or None."""
         texts = (text for name in self.fields(role) for text in self.texts(name))
         return next((text.strip() for text in texts if text.strip()), None)
 
     def texts(self, name: str) -> list[str]:
-        """The texts of a field, none when it is absent."""
+        """The texts of a field; [] when it is absent."""
         if not self.present or name not in self.audio.tags:
             return []
         return [str(value) for value in self.audio.tags[name]]
 
     def set(self, name: str, text: str) -> None:
-        """Replace the first value of a field, which is made when absent."""
+        """Replace the first value of a field, or add the field."""
         self._make()
         self.audio.tags[name] = [text, *self.texts(name)[1:]]
 
     def dump(self, name: str) -> Any:
-        """The values of a field as JSON can hold them, None when it is absent."""
+        """The values of a field as JSON; None when it is absent."""
         return self.texts(name) or None
 
     def restore(self, name: str, dumped: Any) -> None:
-        """Make a field what `dump` said."""
+        """Restore a field to what `dump` returned."""
         self._make()
         if dumped is not None:
             self.audio.tags[name] = dumped
@@ -98,7 +108,7 @@ class Tags:
         self.audio.save(self.path)
 
     def delete_if_empty(self) -> None:
-        """Take the tags out of the file when nothing is in them."""
+        """Remove the tags from the file if they are empty."""
         if self.present and not len(self.audio.tags):
             self.audio.delete(self.path)
 
