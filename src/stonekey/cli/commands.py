@@ -15,6 +15,7 @@ COMMANDS = {
     "models": "Models",
     "evaluate": "Models",
     "calibrate": "Models",
+    "confidence": "Models",
     "export": "Models",
     "train": "Training",
     "data": "Training",
