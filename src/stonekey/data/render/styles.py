@@ -137,8 +137,8 @@ STYLES: dict[str, Style] = {
             Layer("blocks", (*ORGANS, *PIANOS), (HELD, "X---x---x---x---"), 55, 0.35),
             Layer("blocks", CHOIR, (HELD, "X-----..........",), 57, 0.2),
         ),
-        leads=("voice", "voice", "voice", "voice", 29, 30, 27), blue=(0.0, 0.9), loops=0.35,
-        drive=(0.5, 2.5),
+        leads=("voice", "voice", "voice", "voice", 29, 30, 27), blue=(0.0, 0.9), loops=0.25,
+        drive=(0.2, 1.6),
     ),
     "beat": Style(
         tempo=(112, 164), drums=patterns.BEAT, basses=FINGERED,
@@ -150,7 +150,7 @@ STYLES: dict[str, Style] = {
             Layer("arpeggio", (26, 27), (EIGHTHS,), 52, 0.35),
         ),
         leads=("voice", "voice", "voice", "voice", 26, 16, 22), blue=(0.1, 0.9), loops=0.2,
-        dusty=0.5, drive=(0.5, 2.0),
+        dusty=0.5, drive=(0.2, 1.4),
     ),
     "blues": Style(
         tempo=(68, 138), drums=patterns.SHUFFLE, basses=(*FINGERED, *UPRIGHT),
@@ -164,7 +164,7 @@ STYLES: dict[str, Style] = {
             Layer("strum", (26, 27), ("....X-......X-..", "X-......X-......"), 40, 0.35),
         ),
         leads=("voice", "voice", "voice", 27, 29, 22, 65, 66), swing=(0.6, 0.68),
-        blue=(0.6, 1.6), dominant=0.85, sevenths=0.5, minor=0.4, loops=0.45,
+        blue=(0.6, 1.6), dominant=0.85, sevenths=0.5, minor=0.4, loops=0.35,
     ),
     "soul": Style(
         tempo=(76, 126), drums=patterns.SOUL, basses=FINGERED,
@@ -178,7 +178,7 @@ STYLES: dict[str, Style] = {
             Layer("blocks", (*STRINGS, *CHOIR), (HELD,), 60, 0.45, level=0.8),
         ),
         leads=("voice", "voice", "voice", "voice", 65, 66, 56), blue=(0.2, 1.0), sevenths=0.5,
-        dominant=0.15, loops=0.35,
+        dominant=0.15, loops=0.25,
     ),
     "funk": Style(
         tempo=(88, 120), drums=patterns.FUNK, basses=(33, 36, 37, 34),
@@ -192,7 +192,7 @@ STYLES: dict[str, Style] = {
                   58, 0.5, short=True),
         ),
         leads=("voice", "voice", "voice", 65, 56, 62, 27), manner="busy", blue=(0.5, 1.5),
-        sevenths=0.8, dominant=0.5, loops=0.75, fills=0.3,
+        sevenths=0.8, dominant=0.5, loops=0.6, fills=0.3,
     ),
     "country": Style(
         tempo=(84, 168), drums=patterns.COUNTRY, basses=(*FINGERED, *UPRIGHT),
@@ -228,7 +228,7 @@ STYLES: dict[str, Style] = {
             Layer("blocks", BRASS, ("X-----..........", "......x-x-......"), 58, 0.25),
         ),
         leads=("voice", "voice", "voice", 27, 16, 57, 22), swing=(0.5, 0.6), blue=(0.1, 0.8),
-        sevenths=0.25, loops=0.5,
+        sevenths=0.25, loops=0.35,
     ),
     "disco": Style(
         tempo=(104, 128), drums=patterns.FOUR[:1], basses=(33, 36, 38),
@@ -239,7 +239,7 @@ STYLES: dict[str, Style] = {
             Layer("blocks", (4, 0, 7, 90), (OFFBEATS, "X--x--x---x-x---"), 55, 0.6, short=True),
             Layer("blocks", BRASS, ("x..x..x.........",), 58, 0.3, short=True),
         ),
-        leads=("voice", "voice", "voice", 48, 62), blue=(0.1, 0.8), sevenths=0.6, loops=0.5,
+        leads=("voice", "voice", "voice", 48, 62), blue=(0.1, 0.8), sevenths=0.6, loops=0.35,
     ),
     "house": Style(
         tempo=(116, 132), drums=patterns.FOUR[1:], kits=ELECTRIC, basses=SYNTH_BASS,
@@ -251,7 +251,7 @@ STYLES: dict[str, Style] = {
             Layer("arpeggio", (81, 80, 90, "square lead"), (SIXTEENTHS, "x.xx.xx.x.xx.xx."), 60,
                   0.35, "pump"),
         ),
-        leads=("voice", "voice", 81, 80, "saw lead"), blue=(0.0, 0.8), sevenths=0.6, loops=0.85,
+        leads=("voice", "voice", 81, 80, "saw lead"), blue=(0.0, 0.8), sevenths=0.6, loops=0.7,
         minor=0.55, singing=0.6, fills=0.1,
     ),
     "hiphop": Style(
@@ -266,7 +266,7 @@ STYLES: dict[str, Style] = {
                   58, 0.35),
         ),
         leads=("voice", "voice", 73, 65, "saw lead", 11), manner="busy", swing=(0.5, 0.6),
-        blue=(0.2, 1.0), sevenths=0.5, loops=0.9, minor=0.6, singing=0.45, fills=0.1, dusty=0.5,
+        blue=(0.2, 1.0), sevenths=0.5, loops=0.8, minor=0.6, singing=0.45, fills=0.1, dusty=0.5,
         rap=0.75,
     ),
     "synthwave": Style(
@@ -280,7 +280,7 @@ STYLES: dict[str, Style] = {
                   0.4),
         ),
         leads=("saw lead", "square lead", 81, 80, "voice"), manner="slow", blue=(0.0, 0.2),
-        sevenths=0.2, loops=0.6, minor=0.55,
+        sevenths=0.2, loops=0.5, minor=0.55,
     ),
     "metal": Style(
         tempo=(90, 176), drums=patterns.METAL, basses=(34, 33), lines=("RRRRRRRRRRRRRRRR", _ROOTS),
@@ -290,8 +290,8 @@ STYLES: dict[str, Style] = {
                   "amp",                  scales=("pentatonic", "blues", "phrygian", "minor")),
             Layer("dyads", (29, 30, 27), (HELD,), 35, 0.3, "amp"),
         ),
-        leads=("voice", 29, 30, 30), blue=(0.3, 1.0), singing=0.55, loops=0.8, minor=0.7,
-        scale="pentatonic", amplifier=(4.0, 15.0), drive=(1.0, 3.0),
+        leads=("voice", 29, 30, 30), blue=(0.3, 1.0), singing=0.55, loops=0.6, minor=0.7,
+        scale="pentatonic", amplifier=(4.0, 15.0), drive=(0.4, 2.0),
     ),
     # Those below are not trained on: what a model knows of their kin it must carry over.
     "folk": Style(
@@ -323,7 +323,7 @@ STYLES: dict[str, Style] = {
             Layer("blocks", (*PADS, 0, 52), (HELD,), 55, 0.7),
         ),
         leads=("voice", 80, 73, "square lead"), manner="busy", blue=(0.0, 0.6), sevenths=0.15,
-        loops=0.95, singing=0.5, fills=0.0, rap=0.6,
+        loops=0.8, singing=0.5, fills=0.0, rap=0.6,
     ),
     "electro": Style(
         tempo=(124, 140), drums=patterns.FOUR[1:], kits=ELECTRIC, basses=SYNTH_BASS,
@@ -333,7 +333,7 @@ STYLES: dict[str, Style] = {
                   0.85, "pump"),
             Layer("blocks", ("saw pad", "supersaw", 90), (HELD,), 53, 0.85, "pump"),
         ),
-        leads=("saw lead", "supersaw", 81, "voice"), blue=(0.0, 0.3), loops=0.6, singing=0.6,
+        leads=("saw lead", "supersaw", 81, "voice"), blue=(0.0, 0.3), loops=0.5, singing=0.6,
         fills=0.1,
     ),
 }  # fmt: skip
