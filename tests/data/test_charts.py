@@ -89,15 +89,15 @@ def write_lines(path: Path, songs: list[dict[str, object]]) -> Path:
 
 def test_json_lines(tmp_path: Path) -> None:
     bars = [[0.0, 1.0, "N"], [1.0, 3.0, "C:maj"], [3.0, 4.0, "F"], [4.0, 5.0, "G"],
-            [5.0, 7.01, "X"], [7.01, 9.0, "A:min"], [9.0, 9.4, "N"]]  # fmt: skip
+            [5.0, 37.01, "X"], [37.01, 39.0, "A:min"], [39.0, 39.4, "N"]]  # fmt: skip
     song = {"id": "7", "tonic": "C", "mode": "major", "metre": "12/8", "chords": bars}
     path = write_lines(tmp_path / "songs.jsonl", [song, {**song, "id": "8", "metre": "3/4"}])
     (name, chart), (_, waltz) = read_charts(path)
     assert name == "7"
     assert chart.triplets
-    assert chart.chords == ((4, C), (2, F), (2, G), (4, None), (4, AM))
+    assert chart.chords == ((4, C), (2, F), (2, G), (64, None), (4, AM))
     assert waltz.bar == 3
-    assert [beats for beats, _ in waltz.chords] == [3, 2, 2, 3, 3]
+    assert [beats for beats, _ in waltz.chords] == [3, 2, 2, 48, 3]
     assert [e.name for e in list_scores(path)] == ["songs/7", "songs/8"]
     assert list_scores(tmp_path)[0].key == Key(0, "major")
     (tmp_path / "keys.csv").write_text("path,key\nsongs.jsonl,A minor\n")

@@ -248,7 +248,7 @@ def _from_json(song: dict[str, Any]) -> Chart:
     if not timed:
         raise ValueError("no chords")
     # Annotators divide a song into bars: the bar is where half of the music is in longer spans.
-    lengths = np.sort([seconds for seconds, _ in timed])
+    lengths = np.sort([seconds for seconds, chord in timed if chord])
     seconds = float(lengths[np.searchsorted(np.cumsum(lengths), lengths.sum() / 2)])
     beats = bar * (0.5 if seconds < _BAR[0] else 2 if seconds > _BAR[1] else 1)
     rounded = ((round(beats * length / seconds), chord) for length, chord in timed)
