@@ -259,7 +259,7 @@ def _system_report(
         )
     confidence = [system.answer(track).confidence for track in tracks]
     answered = [label is not None for label in labels]
-    known = [c is not None for c, told in zip(confidence, answered, strict=True) if told]
+    known = [c is not None for c, has_label in zip(confidence, answered, strict=True) if has_label]
     if known and all(known):
         sure = [0.0 if c is None else c for c in confidence]
         parts["calibration"] = calibration(correct, sure, answered)
@@ -279,14 +279,14 @@ def _groups(column: str, tracks: Sequence[Track], systems: Sequence[System]) -> 
     """Groups by value, most common first; if there are too many, the rarest share one."""
     values = [column_value(track, column) for track in tracks]
     counts = Counter(values)
-    commonest = sorted(counts, key=lambda value: (-counts[value], value))
-    if len(commonest) > MOST_GROUPS:
-        rest = commonest[MOST_GROUPS - 1 :]
+    ranked = sorted(counts, key=lambda value: (-counts[value], value))
+    if len(ranked) > MOST_GROUPS:
+        rest = ranked[MOST_GROUPS - 1 :]
         together = f"({len(rest)} others)"
         values = [together if value in rest else value for value in values]
-        commonest = [*commonest[: MOST_GROUPS - 1], together]
+        ranked = [*ranked[: MOST_GROUPS - 1], together]
     groups = []
-    for value in commonest:
+    for value in ranked:
         chosen = [track for track, mine in zip(tracks, values, strict=True) if mine == value]
         references = [_reference(track) for track in chosen]
         groups.append(
