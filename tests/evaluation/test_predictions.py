@@ -29,7 +29,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Seen:
-    """Notes which tracks a model is run on; may be told to stop early."""
+    """Records which tracks a model runs on; can stop early."""
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.ids: list[str] = []

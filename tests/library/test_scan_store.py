@@ -1,4 +1,4 @@
-"""Outputs of a library scan: round trips, torn ends, files of somebody else."""
+"""Outputs of a library scan: round trips, truncated files, foreign files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from stonekey.library.store import SUFFIXES, open_store, read_results
 
 
 def results() -> list[Result]:
-    """One of each sort."""
+    """One result of each kind."""
     sung = Result(
         Path("/music/a, \"b\".mp3"), 5, 1.7e9 + 1 / 3, "template", "ab12",
         confidence=0.75, duration=61.5, tuning=-3.5, warnings=("cut short", "loud"),
@@ -133,7 +133,7 @@ def test_a_database_of_somebody_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_table_edited_in_a_spreadsheet_is_read(tmp_path: Path) -> None:
-    """It may begin with a byte order mark, end lines its own way and have lost columns."""
+    """It may have a byte order mark, other line ends and fewer columns."""
     path = tmp_path / "keys.csv"
     path.write_bytes("\ufeffpath,key,camelot,mine\r\n/a.mp3,C minor,5A,x\r\n".encode())
     assert read_results(path) == [Result(Path("/a.mp3"), key="C minor", camelot="5A")]
@@ -141,8 +141,10 @@ def test_a_table_edited_in_a_spreadsheet_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("kind", ["labels", "more columns", "another last line"])
-def test_a_run_refuses_what_is_not_wholly_ours(tmp_path: Path, suffix: str, kind: str) -> None:
-    """Though the results in it may be read."""
+def test_a_run_refuses_a_file_that_is_not_entirely_its_own(
+    tmp_path: Path, suffix: str, kind: str
+) -> None:
+    """Even if the results in it can be read."""
     path = tmp_path / f"labels{suffix}"
     record = {"path": "/a.mp3", "key": "C minor"}
     if kind != "labels":
@@ -164,7 +166,7 @@ def test_a_run_refuses_what_is_not_wholly_ours(tmp_path: Path, suffix: str, kind
         from pyarrow import parquet
 
         parquet.write_table(pyarrow.Table.from_pylist([record]), path)
-        LineStore(journal_path(path)).rewrite(results())  # of an earlier run onto this name
+        LineStore(journal_path(path)).rewrite(results())  # from an earlier run with this output
     else:
         columns = ", ".join(record)
         with contextlib.closing(sqlite3.connect(path)) as database, database:

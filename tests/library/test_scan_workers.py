@@ -1,4 +1,4 @@
-"""Library scan: files that crash, block or bloat a worker cost themselves only."""
+"""A file that crashes, blocks or bloats a worker of a library scan affects no other file."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_crash_or_a_hang_costs_one_file(tmp_path: Path, clip: Path, workers: i
     assert set(rows) == {*GOOD, *bad}
     assert {rows[name].key for name in GOOD} == {"D major"}
     assert all(rows[name].error and rows[name].size for name in bad)
-    # They are known now: none is tried again, unless asked for.
+    # They are known now, so none is tried again without --retry-failed.
     again = scan([folder], tmp_path / "keys.csv", estimator="scan_estimators:Fragile")
     assert (again.analysed, again.kept, len(again.failed)) == (0, 9, 5)
     (folder / "hang-1.wav").unlink()
@@ -105,7 +105,7 @@ def test_workers_that_cannot_start_end_the_run(
 
 
 def children() -> set[str]:
-    """Processes that this one has started and not waited for."""
+    """Child processes that this one has not waited for."""
     if not Path("/proc/self").exists():
         pytest.skip("needs /proc")
     found = set()

@@ -29,14 +29,14 @@ from beetsplug.stonekey import StonekeyPlugin
 
 @pytest.fixture(scope="module", autouse=True)
 def defaults() -> None:
-    """The configuration of whoever runs the tests has no say."""
+    """Ignore the beets configuration of the user who runs the tests."""
     beets.config.clear()
     beets.config.read(user=False)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two pieces in known keys, silence, and a file that breaks off."""
+    """Two pieces in known keys, silence, and a truncated file."""
     folder = tmp_path_factory.mktemp("made")
     music(folder / "lake.wav", "Eb minor", 15)
     music(folder / "meadow.wav", "G major", 15)

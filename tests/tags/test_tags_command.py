@@ -173,7 +173,7 @@ def test_files_that_fail_are_named_and_the_others_written(
 
 @pytest.fixture
 def as_nobody(songs: Path) -> Iterator[Path]:
-    """A folder outside pytest's closed ones, and not the rights of root."""
+    """A folder outside pytest's private ones, without the rights of root."""
     folder = Path(tempfile.mkdtemp())
     shutil.copy(songs / "v23.mp3", folder)
     root = os.geteuid() == 0
@@ -202,7 +202,7 @@ def test_read_only_folder(as_nobody: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.5, 1.0])
 def test_full_disk(library: Path, capsys: Capture, share: float) -> None:
-    """A limit on the size of files, reached while copying or while the tag grows."""
+    """The disk fills up while the file is copied or while its tag grows."""
     path = library / "song.m4a"
     set_key(library / "v23.mp3", "Am")
     before = contents(library)
@@ -210,7 +210,7 @@ def test_full_disk(library: Path, capsys: Capture, share: float) -> None:
     tight = int(path.stat().st_size * share)
     arguments = ["tag", path, "--write", "--also", "comment", "--notation", "musical"]
     padded = open_tags(path)
-    padded.audio["----:com.apple.iTunes:x"] = [b"x" * 4000]  # takes up the room left for tags
+    padded.audio["----:com.apple.iTunes:x"] = [b"x" * 4000]  # fills the padding for tags
     padded.audio.save(path, padding=lambda _: 0)
     before = contents(library)
     tight = int(path.stat().st_size * share)
@@ -265,10 +265,10 @@ def test_killed_before_the_copy_replaces_the_file(library: Path) -> None:
     assert killed.returncode == -signal.SIGKILL
     assert path.read_bytes() == before
     left = [p.name for p in library.iterdir() if p.name.startswith(".stonekey-")]
-    assert len(left) == 1  # hidden, so no recording to the next run
-    with (library / left[0]).open("rb") as stream:  # as long as its process works on it
+    assert len(left) == 1  # hidden, so the next run takes it for no recording
+    with (library / left[0]).open("rb") as stream:  # locked, as by a process that is working on it
         take(stream.fileno())
-        assert call("tag", "--undo") == 0  # the journal has it, but its turn never came
+        assert call("tag", "--undo") == 0  # the journal has it, but the run ended before it
         assert (library / left[0]).exists()
     assert path.read_bytes() == before
     assert call("tag", library, "--write") == 0

@@ -1,4 +1,4 @@
-"""Every format: a key written, read back with mutagen and FFmpeg, and undone."""
+"""Every format: write a key, read it back with mutagen and FFmpeg, and undo it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_written_read_and_undone(originals: Path, tmp_path: Path, name: str) -> 
     with av.open(str(path)) as container:
         tags = {**container.metadata, **container.streams.audio[0].metadata}
     assert "Ebm" in [v for k, v in tags.items() if k.lower().endswith(("key", "tkey"))]
-    assert {**before, **other_tags(path)} == other_tags(path)  # a first tag has a version
+    assert {**before, **other_tags(path)} == other_tags(path)  # a new tag adds a version
     assert before.items() <= other_tags(path).items()
     assert sound_hash(path) == sound_hash(originals / name)
     assert path.stat().st_mode & 0o777 == 0o640

@@ -1,4 +1,4 @@
-"""Confusion matrices in the order of the circle of fifths."""
+"""Confusion matrices, ordered by the circle of fifths."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stonekey.keys import ClassLabel, Key, KeySignature
 SIGNATURE_ORDER: tuple[KeySignature, ...] = tuple(
     sorted((KeySignature(tonic) for tonic in range(12)), key=lambda signature: signature.fifths)
 )
-# Every major key before its relative minor: errors a fifth or a mode away lie by the diagonal.
+# Each major key before its relative minor, so that common errors lie near the diagonal.
 KEY_ORDER: tuple[Key, ...] = tuple(
     key for signature in SIGNATURE_ORDER for key in (signature.major, signature.minor)
 )
@@ -24,11 +24,11 @@ KEY_ORDER: tuple[Key, ...] = tuple(
 
 @dataclass(frozen=True)
 class ConfusionMatrix:
-    """Counts of estimates by reference.
+    """Counts of tracks by reference and estimate.
 
     Attributes:
-        labels: the classes in the order of the circle of fifths, (classes,).
-        counts: tracks, (classes, classes): row reference, column estimate.
+        labels: keys or key signatures in the order of the circle of fifths, (classes,).
+        counts: tracks, (classes, classes): rows are references, columns estimates.
         no_answer: tracks without an answer, by reference, (classes,).
     """
 
@@ -39,7 +39,7 @@ class ConfusionMatrix:
     def normalised(self) -> FloatArray:
         """Return shares of each reference class, (classes, classes); rows without tracks are 0.
 
-        Tracks without an answer are part of the whole, so a row may add up to less than 1.
+        Tracks without an answer count in the total, so a row can sum to less than 1.
         """
         totals = self.counts.sum(axis=1) + self.no_answer
         return np.asarray(self.counts / np.maximum(totals, 1)[:, None])

@@ -1,13 +1,13 @@
 """Scores of key estimates: MIREX categories and KSEA.
 
-An answer of None ("no key") is wrong in every score and is counted apart.
+An answer of None ("no key") is wrong in every score and has its own count.
 
-MIREX weighs a track 1 for the same key, 0.5 for a perfect fifth in the same mode, 0.3 for the
-relative key, 0.2 for the parallel one. Since 2017 it counts the fifth in both directions; before,
-and in mir_eval by default, only an estimate a fifth above the reference. Both are given.
+MIREX gives a track 1 for the same key, 0.5 for a perfect fifth in the same mode, 0.3 for the
+relative key and 0.2 for the parallel key. Since 2017, fifths in both directions count; before, and
+in mir_eval by default, only estimates a fifth above the reference. Both scores are reported.
 
 KSEA, the key signature estimation accuracy of the STONE paper (Kong et al., ISMIR 2024), is
-(correct + 0.5 fifth) / N over 12 key signatures, the fifth in either direction.
+(correct + 0.5 fifth) / N over 12 key signatures, with fifths in either direction.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ class KeyScores:
     """Scores over 24 keys.
 
     Attributes:
-        n: tracks scored; the counts below add up to it.
+        n: number of tracks, the sum of the counts below.
         same, fifth_ascending, fifth_descending, relative, parallel, other, no_answer: counts; an
             ascending fifth is an estimate a fifth above the reference.
-        mirex: weighted score with fifths in both directions (MIREX since 2017).
-        mirex_ascending: weighted score with ascending fifths only (mir_eval's default).
+        mirex: MIREX score with fifths in both directions (since 2017).
+        mirex_ascending: MIREX score with ascending fifths only (mir_eval's default).
         accuracy, mode_accuracy, tonic_accuracy: share of tracks with the right key, mode, tonic.
     """
 
@@ -89,7 +89,7 @@ class KeyScores:
 
 @dataclass(frozen=True)
 class SignatureScores:
-    """Scores over 12 key signatures; the counts add up to ``n``."""
+    """Scores over 12 key signatures; ``n`` is the sum of the counts."""
 
     n: int
     correct: int
@@ -116,7 +116,7 @@ def score_keys(
 
     Raises:
         ValueError: no tracks, or sequences of different lengths.
-        TypeError: something other than keys (a key signature has no mode).
+        TypeError: a label is not a key (a key signature has no mode).
     """
     reference, estimate = _key_indices(references, estimates)
     kinds = key_categories(references, estimates)
@@ -145,7 +145,7 @@ def score_signatures(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> SignatureScores:
-    """Score key signatures; keys, on either side, count as the signature they are written in.
+    """Score key signatures; a key on either side counts as its signature.
 
     Raises:
         ValueError: no tracks, or sequences of different lengths.
@@ -179,13 +179,13 @@ def mirex_scores(
 def ksea_scores(
     references: Sequence[ClassLabel], estimates: Sequence[ClassLabel | None]
 ) -> FloatArray:
-    """Return 1 for the right signature, 0.5 for a fifth either way, else 0, for each track (n,)."""
+    """Return the score of every track, (n,): 1 if correct, 0.5 for a fifth either way, else 0."""
     weights = {"correct": 1.0, "fifth": 0.5, "other": 0.0, "no_answer": 0.0}
     return np.array([weights[kind] for kind in signature_categories(references, estimates)])
 
 
 def key_categories(references: Sequence[Key], estimates: Sequence[Key | None]) -> list[str]:
-    """Return the member of :data:`KEY_CATEGORIES` for every track."""
+    """Return the category of every track, from :data:`KEY_CATEGORIES`."""
     reference, estimate = _key_indices(references, estimates)
     return [_key_category(r, e) for r, e in zip(reference.tolist(), estimate.tolist(), strict=True)]
 
@@ -193,7 +193,7 @@ def key_categories(references: Sequence[Key], estimates: Sequence[Key | None]) -
 def signature_categories(
     references: Sequence[ClassLabel], estimates: Sequence[ClassLabel | None]
 ) -> list[str]:
-    """Return the member of :data:`SIGNATURE_CATEGORIES` for every track."""
+    """Return the category of every track, from :data:`SIGNATURE_CATEGORIES`."""
     _check_lengths(references, estimates)
     kinds = []
     for reference, estimate in zip(references, estimates, strict=True):
@@ -206,7 +206,7 @@ def signature_categories(
 
 
 def _key_category(reference: int, estimate: int) -> str:
-    """Categorise key indices: 0-11 major, 12-23 minor, -1 no answer."""
+    """Categorise a pair of key indices: 0-11 major, 12-23 minor, -1 no answer."""
     if estimate < 0:
         return "no_answer"
     interval = (estimate - reference) % 12
@@ -220,11 +220,11 @@ def _key_category(reference: int, estimate: int) -> str:
 def _key_indices(
     references: Sequence[Key], estimates: Sequence[Key | None]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return both sides as key indices (n,), -1 for no answer."""
+    """Return references and estimates as key indices (n,), -1 for no answer."""
     _check_lengths(references, estimates)
     for label in (*references, *estimates):
         if label is not None and not isinstance(label, Key):
-            raise TypeError(f"{label} is not a key: score signatures with score_signatures")
+            raise TypeError(f"{label} is not a key: use score_signatures for key signatures")
     reference = np.array([key.index for key in references], dtype=np.intp)
     estimate = np.array([-1 if key is None else key.index for key in estimates], dtype=np.intp)
     return reference, estimate

@@ -1,4 +1,4 @@
-"""Answers to be scored: models run over the tracks of a manifest, with a cache on disk."""
+"""Run models over the tracks of a manifest, with a cache on disk."""
 
 from __future__ import annotations
 
@@ -16,28 +16,30 @@ import numpy as np
 from stonekey import __version__
 from stonekey.data.manifest import Track
 from stonekey.estimate.settings import EstimatorSettings
+from stonekey.files import sha256
 from stonekey.keys import ClassLabel, parse_class_table
-from stonekey.text import json_text
+from stonekey.model.registry import find_model, model_names
+from stonekey.text import json_text, reason
 
-# Raise it when the same model and version come to give other answers.
+# Increase it when the same model and stonekey version give different answers.
 CACHE_VERSION = 2
 
-# Name of the system and tracks still to be done -> the tracks, each taken when it is begun.
+# Takes the name of the system and the tracks to estimate; yields each track when its turn comes.
 Watch = Callable[[str, Sequence[Track]], AbstractContextManager[Iterator[Track]]]
 
 
 def unwatched(name: str, tracks: Sequence[Track]) -> AbstractContextManager[Iterator[Track]]:
-    """The tracks, with nothing shown."""
+    """Yield the tracks without a progress bar."""
     return nullcontext(iter(tracks))
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a system says of one track.
+    """A system's answer for one track.
 
     Attributes:
-        label: a key, or a key signature; None for "no key" and where there is an error.
-        confidence: probability of the answer, 0 to 1; None where the system gives none.
+        label: a key or a key signature; None for "no key" and after an error.
+        confidence: probability of the answer, 0 to 1; None if the system gives none.
         error: why there is no answer.
     """
 
@@ -51,12 +53,12 @@ class System:
     """One system's answers.
 
     Attributes:
-        name: for tables.
-        outputs: 24 when it answers with keys, 12 when with key signatures.
-        answers: by track id.
-        source: the model or the file that they come from.
-        details: what else identifies them, for JSON.
-        unmatched: names in a file of predictions that are no track of the manifest.
+        name: name for tables.
+        outputs: 24 if it answers with keys, 12 if with key signatures.
+        answers: answers by track id.
+        source: the model or file that they come from.
+        details: anything else that identifies them, for JSON.
+        unmatched: paths in a file of predictions that belong to no track of the manifest.
     """
 
     name: str
@@ -67,20 +69,20 @@ class System:
     unmatched: tuple[str, ...] = ()
 
     def answer(self, track: Track) -> Answer:
-        """The answer for a track; one with an error where the system has none."""
+        """The answer for a track; an error if the system has none."""
         return self.answers.get(track.id) or Answer(None, None, "no prediction")
 
 
 class PredictionCache:
-    """Outputs of one model file under one set of settings, kept in a file of JSON lines.
+    """Outputs of one model file with one set of settings, kept in a file of JSON lines.
 
-    The first line describes the model; each other holds a recording's mean output, written as soon
-    as it is known, so that an interrupted run goes on where it stopped. A recording is known by
-    its path, size and time of change; a line that cannot be read is as if it were not there.
+    The first line describes the model; every other line holds a recording's mean output and is
+    written at once, so that an interrupted run continues where it stopped. Path, size and
+    modification time identify a recording. Lines that cannot be read are ignored.
 
     Args:
-        folder: where the files are; None keeps nothing.
-        digest: sha256 of the model file.
+        folder: folder of the cache; None keeps nothing.
+        digest: SHA-256 of the model file.
         identity: settings that change the outputs.
     """
 
@@ -108,14 +110,14 @@ class PredictionCache:
             return
 
     def describe(self, model: str, table: tuple[ClassLabel, ...]) -> None:
-        """Say which model this is and what its outputs mean."""
+        """Record the model and its class table, unless the cache has them."""
         if self.table is None:
             self.table = table
             names = [str(label) for label in table]
             self._append({"model": model, "class_table": names})
 
     def get(self, file: str) -> Answer | None:
-        """The answer for a file (`file_identity`), None when it is not known."""
+        """The answer for a file (`file_identity`), or None if it is unknown."""
         if self.table is None or file not in self._outputs:
             return None
         return _answer(self._outputs[file], self.table)
@@ -130,13 +132,13 @@ class PredictionCache:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab+") as file:
-            # Ends a line that was cut off, so that only that one is lost.
+            # End a line that was cut off, so that only that one is lost.
             cut = file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
             file.write((b"\n" if cut else b"") + json_text(record, ascii=True).encode() + b"\n")
 
 
 def file_identity(path: Path) -> str:
-    """A text that changes when the file is another one or has changed."""
+    """A hash of a file's path, size and modification time."""
     status = path.stat()
     text = f"{os.path.realpath(path)}\0{status.st_size}\0{status.st_mtime_ns}"
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
@@ -158,25 +160,21 @@ def predict_tracks(
     cache: Path | None = None,
     watch: Watch = unwatched,
 ) -> System:
-    """Run a model over tracks whose audio is there, but for those in the cache.
+    """Run a model over tracks, except those in the cache.
 
-    A file that cannot be estimated gets an answer with an error and is tried again next time.
+    A track that cannot be estimated gets an answer with an error and is tried again next time.
 
     Args:
         model: name or path of a model.
-        tracks: what to estimate.
-        settings: how they are heard.
+        tracks: tracks to estimate.
+        settings: settings of the estimator.
         name: name of the system (default: :func:`model_name`).
         cache: folder to keep outputs in; None keeps nothing.
-        watch: told of the tracks still to be done, for a progress bar.
+        watch: called with the tracks to estimate, for a progress bar.
 
     Raises:
-        CheckpointError: the model cannot be had, or its outputs have no names yet.
+        CheckpointError: the model cannot be loaded or has no class table yet.
     """
-    from stonekey.files import sha256
-    from stonekey.model.registry import find_model
-    from stonekey.text import reason
-
     settings = settings or EstimatorSettings()
     name = name or model_name(model)
     path = find_model(model)
@@ -204,10 +202,10 @@ def predict_tracks(
                         raise FileNotFoundError(f"{track.id}: no audio")
                     file = file_identity(track.path)
                     estimate = estimator(track.path)
-                    # Below the model's limit there is no answer, whatever is most probable.
-                    told = estimate.label is not None
-                    output = list(estimate.probabilities.values()) if told else None
-                except Exception as error:  # one bad file must not end the run, whatever is wrong
+                    # The model may not be sure enough for its most probable label.
+                    has_key = estimate.label is not None
+                    output = list(estimate.probabilities.values()) if has_key else None
+                except Exception as error:  # of any kind: one bad file must not end the run
                     answers[track.id] = Answer(None, None, reason(error))
                     continue
                 known.put(file, track.path, output)
@@ -218,9 +216,7 @@ def predict_tracks(
 
 
 def model_name(model: str | os.PathLike[str]) -> str:
-    """A model's name for tables: the registry's, else the file's, else of the file's folder."""
-    from stonekey.model.registry import model_names
-
+    """A model's name for tables: its registered name or its file's (its folder's for "model")."""
     text = os.fspath(model)
     if text in model_names():
         return text

@@ -1,4 +1,4 @@
-"""Published data sets of keys: where they come from, their labels, and their audio under a root."""
+"""Published data sets of keys: where to get them, and how to read their labels and audio."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def load_dataset(
     """Load the data set called ``name`` from ``root``; see :meth:`Dataset.load`.
 
     Raises:
-        DatasetError: no data set of that name, or it is not under ``root``.
+        DatasetError: there is no such data set, or it is not under ``root``.
     """
     if name not in DATASETS:
         raise DatasetError(f"no data set {name!r}; there are {', '.join(sorted(DATASETS))}")

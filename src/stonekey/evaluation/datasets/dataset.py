@@ -1,4 +1,4 @@
-"""A data set of keys: what it is, where it comes from, how it is read."""
+"""The description of a data set of keys, and how to read it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stonekey.data.manifest import Manifest, Track, build_manifest
 from stonekey.evaluation.datasets.common import DatasetError, SourceFile
+from stonekey.options import one_of
 
 
 @dataclass(frozen=True)
@@ -15,15 +16,15 @@ class Dataset:
     """A published data set of keys.
 
     Attributes:
-        name: what ``--dataset`` takes.
+        name: name for ``--dataset``.
         title: name for tables.
-        tracks: number of usable tracks when everything is there, as published.
-        labels: the label files and where they come from.
-        label_licence, audio_licence: what may be done with them.
-        how_to_get: how to lay out a root that :meth:`load` can read.
+        tracks: published number of usable tracks.
+        labels: label files and where to get them.
+        label_licence, audio_licence: licences in words.
+        how_to_get: how to set up a root that :meth:`load` can read.
         reference: paper or record to cite.
-        reader: reads the tracks from a root; second argument: whether to check the md5.
-        mirdata: name of mirdata's loader for the same labels, None where it has none.
+        reader: reads the tracks from a root; its second argument says whether to check the md5.
+        mirdata: name of mirdata's loader for the same labels; None if it has none.
     """
 
     name: str
@@ -38,22 +39,24 @@ class Dataset:
     mirdata: str | None = None
 
     def load(self, root: Path | str, *, verify: bool = True, through: str = "files") -> Manifest:
-        """Read labels under ``root`` and look for the audio there by the data set's own ids.
+        """Read the labels under ``root`` and find the audio by the data set's ids.
 
         Args:
-            root: folder holding the label files and, anywhere below it, the audio.
+            root: folder with the label files and, anywhere below it, the audio.
             verify: refuse a label file whose md5 is not the published one.
-            through: ``files`` reads the published label files; ``mirdata`` goes through mirdata's
-                loader, with ``root`` as its data home (mirdata and its index must be installed).
+            through: ``files`` reads the published label files; ``mirdata`` uses mirdata's loader,
+                with ``root`` as its data home (mirdata and its index must be installed).
 
         Returns:
-            Every labelled or annotated track; those whose audio is not found have ``present``
-            false, those without a usable label a ``problem``.
+            All tracks; ``present`` is false for those without audio, and ``problem`` is set for
+            those without a usable label.
 
         Raises:
-            DatasetError: no label file, another md5, or mirdata has no loader or no index.
-            ManifestError: a label file that cannot be read.
+            ValueError: an unknown ``through``.
+            DatasetError: no label file, a different md5, or mirdata has no loader or no index.
+            ManifestError: a label file cannot be read.
         """
+        one_of("through", through, ("files", "mirdata"))
         root = Path(root)
         if not root.is_dir():
             raise DatasetError(f"{self.title}: no folder {root}")
@@ -63,10 +66,8 @@ class Dataset:
             if self.mirdata is None:
                 raise DatasetError(f"{self.title}: mirdata has no loader for it")
             tracks = list(mirdata_tracks(self.mirdata, root))
-        elif through == "files":
-            tracks = list(self.reader(root, verify))
         else:
-            raise ValueError(f"through must be 'files' or 'mirdata', got {through!r}")
+            tracks = list(self.reader(root, verify))
         if not tracks:
             raise DatasetError(f"{self.title}: no labels under {root}. {self.how_to_get}")
         return build_manifest(self.title, tracks)
