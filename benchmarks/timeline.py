@@ -1,10 +1,10 @@
-"""Whether the one change of key in a synthesised piece is found, and none where there is none.
+"""Test that a timeline finds the one change of key in a piece, and none where there is none.
 
 ``python benchmarks/timeline.py [--model M] [--cases N] [--seed S] [--hop H] [--window W]``
 
-Every case is two parts of 20 to 60 s, each a varied piece or plain cadences, in two different
-keys of the 24 (a 12-signature model: two signatures), played one after the other without a gap;
-and a piece of the same total length in the first key. Parts are as random as the synthesis is.
+Each case has two pieces. The first joins two parts of 20 to 60 s, each random music or plain
+cadences, in two different keys (for a 12-signature model, two signatures), without a gap. The
+second has the same length, all in the first key.
 """
 
 from __future__ import annotations
