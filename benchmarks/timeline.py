@@ -11,8 +11,12 @@ from __future__ import annotations
 
 import argparse
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from stonekey.estimate.timeline import Timeline
 
 WITHIN = 5.0  # seconds
 RATE = 22050
@@ -28,6 +32,11 @@ def part(rng: np.random.Generator, key: object, seconds: float) -> np.ndarray:
     if rng.random() < 0.5:
         return piece(key, seconds, seed=seed)
     return cadence(key, seconds=seconds, timbre=timbre, seed=seed)
+
+
+def changes(seen: Timeline) -> str:
+    found = (f"{m.time:.0f} s {m.before} to {m.after}" for m in seen.modulations)
+    return ", ".join(found) or "no change"
 
 
 def main() -> None:
@@ -65,16 +74,14 @@ def main() -> None:
             alone += len(distances) == 1
             errors.append(min(distances))
         else:
-            told = ", ".join(f"{m.time:.0f} s {m.before} to {m.after}" for m in seen.modulations)
-            misses.append(f"case {case}: {one} to {two} at {at:.0f} s: {told or 'no change'}")
+            misses.append(f"case {case}: {one} to {two} at {at:.0f} s: {changes(seen)}")
         right = (one.signature, two.signature) if signatures else (one, two)
         named += [span.label for span in seen.spans] == list(right)
         still = part(rng, one, len(first) / RATE + len(second) / RATE)
         seen = key_timeline(still, RATE, estimator=estimator)
         quiet += not seen.modulations
         if seen.modulations:
-            told = ", ".join(f"{m.time:.0f} s {m.before} to {m.after}" for m in seen.modulations)
-            misses.append(f"case {case}: {one} throughout: {told}")
+            misses.append(f"case {case}: {one} throughout: {changes(seen)}")
     print(
         f"{options.model}, {options.cases} cases, seed {options.seed}, hop {options.hop:g} s, "
         f"window {estimator.segment_seconds:g} s"
