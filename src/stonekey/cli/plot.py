@@ -59,7 +59,7 @@ def plot(
     check_output(output, force, reads=[file])
     with exit_on_error():
         with needs_extra("eval"):
-            import matplotlib.figure  # noqa: F401
+            import matplotlib  # noqa: F401
 
             from stonekey.evaluation.figures import save
         from stonekey.output.plots import plot_recording
