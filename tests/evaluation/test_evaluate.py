@@ -220,7 +220,7 @@ def test_command_counts_and_lists_what_it_cannot_score(
     assert run("--manifest", manifest, "--cache", tmp_path / "c", "-o", folder) == 1
     out, err = capsys.readouterr()
     assert "template: bad.wav: not readable" in err
-    assert "not scored: 1 without audio, 1 without a key, 1 listed twice (of 4" in err
+    assert "not scored: 1 without audio, 1 unlabelled, 1 listed twice (of 4" in err
     assert "N 2 of 4 tracks" in out
     report = json.loads((folder / "report.json").read_text("utf-8"))
     assert report["systems"][0]["keys"]["no_answer"] == 1

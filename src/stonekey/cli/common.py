@@ -134,6 +134,15 @@ def exit_on_error(code: int = 2) -> Iterator[None]:
         fail("interrupted", 130)
 
 
+@contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """Exit with the extra to install when an import in the block fails."""
+    try:
+        yield
+    except ImportError as error:
+        fail(f'this needs {error.name}: pip install "stonekey[{extra}]"')
+
+
 class Interrupt:
     """Ctrl-C that stops the analysis but never cuts off the writing of results.
 

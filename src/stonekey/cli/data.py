@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import echo, exit_on_error, fail, log
+from stonekey.cli.common import echo, exit_on_error, fail, log, needs_extra
 from stonekey.files import core_count
 
 data = typer.Typer(
@@ -78,12 +78,10 @@ def cache(
 
       stonekey data cache ~/Music runs/cache
     """
-    try:
+    with needs_extra("train"):
         from stonekey.data.cache import CacheError, build_cache, pack_cache
         from stonekey.data.manifest import read_manifest
         from stonekey.training.config import load_config
-    except ImportError as error:
-        fail(f'this needs more packages ({error.name}): pip install "stonekey[train]"')
     with exit_on_error():
         front_end = load_config(gin_file, "ks").front_end
         manifest = read_manifest(source)
@@ -165,11 +163,9 @@ def render(
 
       stonekey data render charts.jsonl rendered/ --balanced 2000 --seconds 25
     """
-    try:
+    with needs_extra("render"):
         import music21  # noqa: F401
         import pretty_midi  # noqa: F401
-    except ImportError as error:
-        fail(f'rendering needs more packages ({error.name}): pip install "stonekey[render]"')
     with exit_on_error():
         from stonekey.cli.progress import counted
         from stonekey.data.render.balance import draw

@@ -15,6 +15,7 @@ from stonekey.cli.common import (
     exit_on_error,
     fail,
     log,
+    needs_extra,
 )
 from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_folder
@@ -102,8 +103,8 @@ def evaluate(
     Prints the scores with confidence intervals. --output DIR also writes report.json,
     report.md, tracks.csv and figures, which need matplotlib: pip install "stonekey[eval]".
     Model outputs are kept: the same command is fast the second time, and resumes after an
-    interruption. Tracks without audio or a key are counted and left out; a track that cannot
-    be read counts as wrong.
+    interruption. Unlabelled tracks and those without audio are counted and left out; a track
+    that cannot be read counts as wrong.
 
     Exit code: 0 when every track got an answer, 1 when some did not or none can be scored, 2 for
     bad usage, 130 after Ctrl-C.
@@ -165,10 +166,8 @@ def evaluate(
 
 def check_figures() -> None:
     """Exit with the extra to install when matplotlib is missing."""
-    from importlib.util import find_spec
-
-    if find_spec("matplotlib") is None:
-        fail('a report with figures needs matplotlib: pip install "stonekey[eval]"')
+    with needs_extra("eval"):
+        import matplotlib  # noqa: F401
 
 
 def check_tracks(manifest: Manifest, needs_audio: bool) -> None:
@@ -179,7 +178,7 @@ def check_tracks(manifest: Manifest, needs_audio: bool) -> None:
         fail(f"{manifest.name}: no track can be scored ({found})", 1)
     skipped = {
         "without audio": counts["missing"] if needs_audio else 0,
-        "without a key": counts["unlabelled"],
+        "unlabelled": counts["unlabelled"],
         "listed twice": counts["duplicates"],
     }
     if any(skipped.values()):

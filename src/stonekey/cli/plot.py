@@ -16,6 +16,7 @@ from stonekey.cli.common import (
     Window,
     exit_on_error,
     fail,
+    needs_extra,
 )
 from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_output
@@ -58,12 +59,10 @@ def plot(
         fail(f"{output}: the output file must end in {', '.join(SUFFIXES)}")
     check_output(output, force, reads=[file])
     with exit_on_error():
-        try:
-            import matplotlib.figure  # noqa: F401
+        with needs_extra("eval"):
+            import matplotlib  # noqa: F401
 
             from stonekey.evaluation.figures import save
-        except ImportError:
-            fail('this needs matplotlib: pip install "stonekey[eval]"')
         from stonekey.output.plots import plot_recording
 
         figure = plot_recording(

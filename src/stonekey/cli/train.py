@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from stonekey.cli.common import exit_on_error, fail, log
+from stonekey.cli.common import exit_on_error, fail, log, needs_extra
 from stonekey.cli.interrupt import killed_after_interrupt
 from stonekey.cli.options import with_settings
 from stonekey.training.options import Options
@@ -36,12 +36,10 @@ def train(*, options: Options) -> None:
 
       stonekey train -n quick --data ~/Music -e 20 -ts 100 -b "data.batch_size = 16"
     """
-    try:
+    with needs_extra("train"):
         from stonekey.data.cache import CacheError
         from stonekey.training.loop import DivergedError
         from stonekey.training.run import train as run
-    except ImportError as error:
-        fail(f'training needs more packages ({error.name}): pip install "stonekey[train]"')
     with exit_on_error():
         total = options.n_epochs * options.train_steps
         try:

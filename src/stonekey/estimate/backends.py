@@ -1,4 +1,4 @@
-"""Run a model on a batch of segments: ONNX Runtime (the core install) or torch."""
+"""Run a model on a batch of segments, with ONNX Runtime (the core install) or torch."""
 
 from __future__ import annotations
 
@@ -21,25 +21,28 @@ if TYPE_CHECKING:
 
 
 class Backend(Protocol):
-    """What an estimator needs of a model."""
+    """A model that an estimator can run."""
 
     info: ModelInfo
 
     def run(self, segments: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-        """Waveforms (batch, samples) float32, or a list -> probabilities (batch, outputs)."""
+        """Waveforms, float32 (batch, samples) or a list -> probabilities (batch, outputs)."""
         ...
 
 
 class OnnxBackend:
     """A model on ONNX Runtime, from an ONNX file or built from a checkpoint.
 
-    Segments are run one by one, each on one thread: its arrays stay in the core's cache, several
-    threads share a batch without waiting for each other, and an answer depends neither on their
-    number nor on how segments are batched. `run` may be called from several threads.
+    Each segment runs alone on one thread. Its arrays stay in the core's cache, threads share a
+    batch without waiting for each other, and the answer depends neither on the number of
+    threads nor on the batching. Several threads may call `run` at once.
 
     Args:
         path: model file.
         threads: threads for one batch; None for one per core.
+
+    Raises:
+        CheckpointError: the file cannot be read, or is not a stonekey model.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
@@ -48,7 +51,7 @@ class OnnxBackend:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        # Arenas hold on to their largest size; a tagger's memory must not grow with its tracks.
+        # An arena never shrinks; a long-running program's memory must not grow with its tracks.
         options.enable_cpu_mem_arena = False
         from stonekey.graph.export import onnx_bytes
 
@@ -59,9 +62,9 @@ class OnnxBackend:
             self.info = ModelInfo.from_metadata(self._session.get_modelmeta().custom_metadata_map)
         except CheckpointError:
             raise
-        except Exception as error:  # its errors share no base class but Exception
+        except Exception as error:  # ONNX Runtime's errors share no narrower base class
             why = one_line(str(error)) or type(error).__name__
-            message = f"{path}: cannot be read as an ONNX model of ours: {why}"
+            message = f"{path}: not a readable stonekey ONNX model: {why}"
             raise CheckpointError(message) from error
         self._path = path
         self._threads = threads or core_count()
@@ -69,14 +72,14 @@ class OnnxBackend:
 
     def run(self, segments: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """See `Backend.run`."""
-        ones = [segment[None] for segment in segments]
-        if self._threads == 1 or len(ones) == 1:
-            return np.concatenate([self._run_one(one) for one in ones])
+        batches = [segment[None] for segment in segments]
+        if self._threads == 1 or len(batches) == 1:
+            return np.concatenate([self._run_one(batch) for batch in batches])
         if self._pool is None:
             from concurrent.futures import ThreadPoolExecutor
 
             self._pool = ThreadPoolExecutor(self._threads, "stonekey")
-        return np.concatenate(list(self._pool.map(self._run_one, ones)))
+        return np.concatenate(list(self._pool.map(self._run_one, batches)))
 
     def _run_one(self, segment: np.ndarray) -> np.ndarray:
         try:
@@ -97,9 +100,12 @@ class TorchBackend:
     """A model as a torch module.
 
     Args:
-        path: model file, a checkpoint.
+        path: checkpoint; for an ONNX file, the checkpoint beside it.
         device: torch device.
-        threads: threads for the whole process on the CPU; None leaves torch's setting.
+        threads: CPU threads of the whole process; None keeps torch's setting.
+
+    Raises:
+        CheckpointError: torch is missing, or the model cannot be read or run on ``device``.
     """
 
     def __init__(self, path: Path, device: str = "cpu", threads: int | None = None) -> None:
@@ -112,7 +118,7 @@ class TorchBackend:
         if path.suffix == ".onnx":
             checkpoint = path.with_suffix(".safetensors")
             if not checkpoint.is_file():
-                raise CheckpointError(f"{path}: an ONNX file runs on ONNX Runtime only, not torch")
+                raise CheckpointError(f"{path}: an ONNX file runs only on ONNX Runtime, not torch")
             path = checkpoint
         if threads is not None:
             torch.set_num_threads(threads)
@@ -142,15 +148,16 @@ def load_backend(
 ) -> Backend:
     """Load a model by name or path.
 
-    ``auto`` takes ONNX Runtime on the CPU and torch on any other device.
+    ``auto`` chooses ONNX Runtime on the CPU and torch on any other device.
 
     Raises:
-        CheckpointError: when the model is not found or cannot run as asked.
+        CheckpointError: the model is not found, or cannot run with these settings.
+        ValueError: for an unknown backend.
     """
     one_of("backend", backend, BACKENDS)
     path = find_model(model)
     if backend == "torch" or (backend == "auto" and device != "cpu"):
         return TorchBackend(path, device, threads)
     if device != "cpu":
-        raise CheckpointError(f"ONNX Runtime runs on the CPU here; device {device!r} needs torch")
+        raise CheckpointError(f"the onnx backend runs only on the CPU; {device!r} needs torch")
     return OnnxBackend(path, threads)

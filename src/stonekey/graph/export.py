@@ -15,11 +15,11 @@ from stonekey.model.registry import EMBEDDED, find_model
 def export_onnx(
     model: str | os.PathLike[str], output: str | os.PathLike[str], force: bool = False
 ) -> Path:
-    """Write a model, front end included, as an ONNX file that any runtime can run.
+    """Write a model, including its front end, as an ONNX file for any runtime.
 
-    Input ``waveform`` (batch, samples) float32 at the model's sample rate, mono, best scaled
-    to a peak of 1 for each track; output ``probabilities`` (batch, outputs). Sample rate,
-    segment length and class table are in the file's metadata as JSON.
+    The input ``waveform`` (batch, samples) is mono float32 at the model's sample rate, ideally
+    with each track scaled to a peak of 1; the output ``probabilities`` is (batch, outputs).
+    The metadata hold the sample rate, segment length and class table as JSON.
 
     Args:
         model: name or path.
@@ -30,14 +30,14 @@ def export_onnx(
         The path written.
 
     Raises:
-        CheckpointError: when the model cannot be had.
-        FileExistsError: when the file is there and ``force`` is not set.
+        CheckpointError: the model is not found or cannot be read.
+        FileExistsError: the file exists and ``force`` is not set.
     """
     path = Path(output)
     if path.exists() and not force:
         raise FileExistsError(f"{path} exists")
     data = onnx_bytes(find_model(model))
-    # A file that does not load is worth an error now, not in an app.
+    # Fail here rather than in the app that loads the file.
     onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     write_atomically(path, lambda temporary: temporary.write_bytes(data))
     return path

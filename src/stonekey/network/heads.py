@@ -1,9 +1,9 @@
-"""Major or minor, for each of 12 key signatures: one weight a pitch class.
+"""Major or minor for each of 12 key signatures, from one weight per pitch class.
 
-A 12-signature model says which seven notes are used, not which of the two keys they make. That is
-a matter of which of them sound most, and one logistic function of the chroma tells: twelve weights,
-the same for all signatures, learnt from few labels. (Ours; the published 24-key models learn mode
-and signature in one network.)
+A 12-signature model finds the seven notes of the scale, but not which of its two keys they make.
+That depends on which of the notes sound most, so a logistic function of the chroma decides it:
+twelve weights, shared by all signatures, learnt from few labels. (Not in the paper: the published
+24-key models learn mode and signature in one network.)
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ class ModeHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Cropped log-VQT (batch, 1, bins, frames) -> (batch, 12): entry j for output j."""
-        number = torch.arange(PITCH_CLASSES, device=x.device)
-        turned = self.weight[(number[:, None] - number) % PITCH_CLASSES]  # (chroma, output)
-        return self.chroma(x) @ turned + self.bias
+        index = torch.arange(PITCH_CLASSES, device=x.device)
+        rotated = self.weight[(index[:, None] - index) % PITCH_CLASSES]  # (chroma, output)
+        return self.chroma(x) @ rotated + self.bias
 
     def split(self, logits: Tensor, x: Tensor) -> Tensor:
-        """Logits (batch, 12) of signatures -> (batch, 24) of major and minor keys.
+        """Logits (batch, 12) of signatures -> (batch, 24) of major, then minor keys.
 
-        The softmax of the result sums over the two modes to the softmax of ``logits``.
+        Summed over the two modes, the softmax of the result is the softmax of ``logits``.
         """
         minor = self(x)
         parts = (functional.logsigmoid(-minor), functional.logsigmoid(minor))

@@ -22,8 +22,7 @@ class Stone(nn.Module):
     Args:
         front_end: settings of the VQT.
         architecture: shape of the network.
-        class_table: label of each output, or None while it is unknown (a model trained
-            without labels, not calibrated yet).
+        class_table: label of each output; None for a model that is not calibrated yet.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ class Stone(nn.Module):
         return stone.eval()
 
     def to_checkpoint(self, name: str, **info: Any) -> Checkpoint:
-        """The weights as they are now; ``info`` as in `ModelInfo`."""
+        """The current weights as a checkpoint; ``info`` holds further fields of `ModelInfo`."""
         network = self.chromanet
         tensors = {key: value.detach().cpu().numpy() for key, value in network.state_dict().items()}
         return Checkpoint(
@@ -65,9 +64,6 @@ class Stone(nn.Module):
         return log_vqt(self.vqt(waveform), self.front_end.average)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Waveform (batch, samples), -> probabilities (batch, outputs).
-
-        Tracks are expected at a peak of 1.
-        """
+        """Waveform (batch, samples), peak 1 per track -> probabilities (batch, outputs)."""
         logits = self.chromanet(self.log_vqt(waveform)[:, :, : self.front_end.crop_bins])
         return self.chromanet.probabilities(logits)

@@ -1,7 +1,7 @@
-"""What all outputs share: a format by its name or suffix, and records as JSON, CSV and text.
+"""What all outputs share: formats by name and suffix, and records as JSON, CSV and text.
 
-The writers take records as they come and flush after each, so that a reader sees every file as soon
-as it is done. Text is UTF-8.
+The writers flush after each record, so that a reader sees each file as soon as it is done. Text
+is UTF-8.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Format(Generic[Write]):
-    """A format of one kind of output.
+    """One format of an output.
 
     Attributes:
         name: what ``--format`` takes.
-        write: the writer; which arguments it takes goes with the kind of output.
-        suffixes: endings of files that mean this format.
+        write: the writer; its arguments depend on the output.
+        suffixes: file suffixes that select this format.
     """
 
     name: str
@@ -34,12 +34,12 @@ class Format(Generic[Write]):
 
 
 def formats(*every: Format[Write]) -> dict[str, Format[Write]]:
-    """A registry: the formats of one kind of output, by name."""
-    return {one.name: one for one in every}
+    """A registry: the formats of one output, by name."""
+    return {form.name: form for form in every}
 
 
 def write_json_array(records: Iterable[Record], stream: BinaryIO) -> None:
-    """An array, a record a line."""
+    """A JSON array, one record per line."""
     separator = "[\n"
     for record in records:
         stream.write((separator + json_text(record)).encode())
@@ -54,7 +54,7 @@ def write_csv_rows(
     stream: BinaryIO,
     paths: tuple[str, ...] = (),
 ) -> None:
-    """A header and a row for each record, safe to open in a spreadsheet (`csv_cells`).
+    """A header and one row per record, safe to open in a spreadsheet (`csv_cells`).
 
     Args:
         columns: keys of the records to write; others are left out.
@@ -77,7 +77,7 @@ def write_csv_rows(
 
 
 def write_text_rows(rows: Iterable[Iterable[Any]], stream: BinaryIO) -> None:
-    """Cells separated by tabs, a row a line, no header; None is an empty cell."""
+    """One row per line, cells separated by tabs, no header; None is an empty cell."""
     for row in rows:
         cells = ("" if cell is None else printable(str(cell)) for cell in row)
         stream.write(("\t".join(cells) + "\n").encode("utf-8", "backslashreplace"))

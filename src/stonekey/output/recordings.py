@@ -1,6 +1,6 @@
-"""The keys of recordings, written as a table, JSON, JSON lines, CSV, tab-separated text or NPZ.
+"""Write the keys of recordings as a table, JSON, JSON lines, CSV, tab-separated text or NPZ.
 
-Each writer takes results as they come and a binary stream. Bytes of a file's name that are not
+Each writer takes an iterable of results and a binary stream. Bytes of a file name that are not
 UTF-8 become U+FFFD.
 """
 
@@ -33,7 +33,7 @@ def _records(results: Iterable[FileResult], layout: Layout) -> Iterable[dict[str
 
 
 def write_json(results: Iterable[FileResult], stream: BinaryIO, layout: Layout) -> None:
-    """An array of records; for a single file its record alone."""
+    """An array of records; for a single file, just its record."""
     records = _records(results, layout)
     if layout.single:
         stream.write(json_text(next(iter(records), None), indent=2).encode() + b"\n")
@@ -42,14 +42,14 @@ def write_json(results: Iterable[FileResult], stream: BinaryIO, layout: Layout) 
 
 
 def write_jsonl(results: Iterable[FileResult], stream: BinaryIO, layout: Layout) -> None:
-    """One record a line."""
+    """One record per line."""
     for record in _records(results, layout):
         stream.write(json_text(record).encode() + b"\n")
         stream.flush()
 
 
 def write_csv(results: Iterable[FileResult], stream: BinaryIO, layout: Layout) -> None:
-    """A header and a row for each file; ``top`` is ``C major=0.81; A minor=0.12``."""
+    """A header and one row per file; ``top`` is ``C major=0.81; A minor=0.12``."""
 
     def row(record: dict[str, Any]) -> dict[str, Any]:
         top = "; ".join(f"{entry['key']}={entry['probability']}" for entry in record["top"])
@@ -59,11 +59,11 @@ def write_csv(results: Iterable[FileResult], stream: BinaryIO, layout: Layout) -
 
 
 def write_tsv(results: Iterable[FileResult], stream: BinaryIO, layout: Layout) -> None:
-    """``file<TAB>key<TAB>confidence``, no header, made for grep and cut.
+    """``file<TAB>key<TAB>confidence``, without a header, for grep and cut.
 
-    The key is ``no key`` with confidence 0 where there is none. A file that could not be read
-    has ``error`` for its key and the reason in place of the confidence. With ``top`` above 1
-    the next keys follow, each with its probability. Tabs and line ends in names are escaped.
+    Music without a key has the key ``no key`` and confidence 0. A file that could not be read
+    has the key ``error`` and the reason in place of the confidence. With ``top`` above 1, the
+    next keys follow, each with its probability. Tabs and line ends in names are escaped.
     """
 
     def cells(result: FileResult) -> list[str]:
@@ -81,9 +81,9 @@ def write_tsv(results: Iterable[FileResult], stream: BinaryIO, layout: Layout) -
 
 
 def write_npz(results: Iterable[FileResult], stream: BinaryIO, layout: Layout) -> None:
-    """Plain arrays (``np.load`` without pickle).
+    """Plain arrays, which ``np.load`` opens without pickle.
 
-    For n files and m segments in all: ``files``, ``keys`` (empty where there is none),
+    For n files with m segments in total: ``files``, ``keys`` (empty where there is none),
     ``signatures``, ``errors`` (n,) text; ``confidences``, ``durations`` (n,);
     ``probabilities`` (n, outputs), NaN where there are none; ``segment_files`` (m,), index of
     the file; ``segment_starts``, ``segment_ends`` (m,) in seconds; ``segment_probabilities``
@@ -118,7 +118,7 @@ def write_npz(results: Iterable[FileResult], stream: BinaryIO, layout: Layout) -
         "class_table": _texts(label.format(layout.notation) for label in layout.class_table),
         "model": np.array(layout.model),
     }  # fmt: skip
-    buffer = io.BytesIO()  # a pipe cannot seek, a zip file must
+    buffer = io.BytesIO()  # NPZ is a zip file, which needs to seek; a pipe cannot
     np.savez_compressed(buffer, **arrays)
     stream.write(buffer.getvalue())
 

@@ -1,4 +1,4 @@
-"""What became of each file, as a record."""
+"""The result of a file, as a record."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stonekey.estimate.result import KeyEstimate
 from stonekey.keys import KEY_FIELDS, ClassLabel
 from stonekey.text import display_name
 
-# Fields of a file's record, in order; the columns of CSV.
+# Fields of a record, in order; also the columns of CSV.
 FIELDS = (
     "file", *KEY_FIELDS, "confidence", "top", "duration", "segments", "tuning", "model",
     "warnings", "error",
@@ -19,7 +19,7 @@ FIELDS = (
 
 @dataclass(frozen=True)
 class FileResult:
-    """What became of one file: an estimate, or ``error``, the reason that there is none."""
+    """One file's estimate, or ``error``, the reason why there is none."""
 
     path: Path
     estimate: KeyEstimate | None
@@ -31,7 +31,7 @@ class FileResult:
         return display_name(self.path)
 
     def as_dict(self, model: str, notation: str = "musical", top: int = 3) -> dict[str, Any]:
-        """The file's record: the same fields, `FIELDS`, whether it was read or not."""
+        """The record: always all `FIELDS`, even if the file could not be read."""
         if self.estimate is not None:
             return {"file": self.file, **self.estimate.as_dict(notation, top)}
         empty: dict[str, Any] = dict.fromkeys(FIELDS)
@@ -41,15 +41,15 @@ class FileResult:
 
 @dataclass(frozen=True)
 class Layout:
-    """What the writers need to know besides the results.
+    """What the writers need besides the results.
 
     Attributes:
         model: name of the model.
         class_table: labels of its outputs, for NPZ.
         notation: how keys are written (`stonekey.keys.NOTATIONS`).
         top: how many of the most probable keys to list; None for the format's default.
-        single: exactly one file was asked for, so JSON is its object and not an array.
-        terminal: a table goes to standard output, whose width and colours count if it is one.
+        single: the user gave exactly one file, so JSON is an object, not an array.
+        terminal: a table goes to standard output, which may be a terminal with colours.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""Results as a table for people."""
+"""Results as a table for reading."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def write_table(results: Iterable[FileResult], stream: BinaryIO, layout: Layout)
         table.add_row(*cells)
     colour = layout.terminal and sys.stdout.isatty()
     text = io.StringIO()
-    # Not cut to 80 columns in a file, where nothing is gained by it.
+    # A file need not be wrapped at 80 columns.
     console = Console(file=text, force_terminal=colour, width=None if colour else 200)
     if rows:
         console.print(table)
     for row in rows:
         notes = row.estimate.warnings if row.estimate else (row.error or "",)
-        if row.estimate or not layout.terminal:  # on a terminal standard error has told the errors
+        if row.estimate or not layout.terminal:  # else standard error already reports errors
             for note in notes:
                 console.print(Text(f"{printable(row.file)}: {one_line(note)}"), soft_wrap=True)
     encoding = sys.stdout.encoding if layout.terminal and sys.stdout.encoding else "utf-8"

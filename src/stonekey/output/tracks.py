@@ -1,4 +1,4 @@
-"""Lists of tracks with their keys, as "stonekey mix" and "stonekey playlist" give them."""
+"""Lists of tracks with their keys, the output of "stonekey mix" and "stonekey playlist"."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from stonekey.text import json_text
 
 @dataclass(frozen=True)
 class TrackList:
-    """Tracks in their order.
+    """Tracks in order.
 
     Attributes:
-        records: a track each, for text, CSV and JSON.
+        records: one per track, for text, CSV and JSON.
         entries: the same tracks, for M3U.
-        columns: keys of the records that CSV has; the text has the same without a header.
-        about: what stands beside the tracks in JSON; empty for an array alone.
-        output: file that they are written to; None for standard output.
+        columns: keys of the records to write as CSV, and as text without a header.
+        about: further fields of the JSON object; if empty, JSON is just the array of tracks.
+        output: file to write to, None for standard output; M3U paths are relative to it.
     """
 
     records: Sequence[Record]
@@ -56,7 +56,7 @@ def _csv(tracks: TrackList, stream: BinaryIO) -> None:
 
 
 def _m3u(tracks: TrackList, stream: BinaryIO) -> None:
-    # A list without a folder of its own has absolute paths.
+    # A playlist on standard output has no folder, so its paths are absolute.
     stream.write(playlist_bytes(tracks.output or Path(os.devnull), tracks.entries))
 
 
