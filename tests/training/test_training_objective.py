@@ -33,7 +33,7 @@ from stonekey.training.objective import (  # noqa: E402
 )
 from stonekey.training.views import Crops, make_views  # noqa: E402
 
-PLAIN = LossConfig("stone", 1.0, 1.5, 15.0, True)
+PLAIN = LossConfig()
 
 
 class Labels(Batches):
@@ -111,7 +111,7 @@ def test_weights_of_the_terms() -> None:
         return torch.softmax(x[:, 0, :24, 0] * 5, dim=1)
 
     for kind, balance in (("stone", 0.0), ("skey", 4.0)):
-        loss = LossConfig(kind, 2.0, 3.0, 4.0, True)  # type: ignore[arg-type]
+        loss = LossConfig(kind, 2.0, 3.0, 4.0)  # type: ignore[arg-type]
         terms = Objective(loss, 7, FrontEnd(), 24)(network, batch, crops)
         total = 2 * terms["key"] + 3 * terms["mode"]
         if balance:
@@ -170,7 +170,7 @@ def test_the_factor_one_half_can_be_left_out() -> None:
     def network(x: torch.Tensor) -> torch.Tensor:
         return torch.softmax(x[:, 0, :12, 0] * 5, dim=1)
 
-    full = Objective(LossConfig("stone", 1.0, 1.5, 15.0, False), 1, FrontEnd(), 12)
+    full = Objective(LossConfig(half=False), 1, FrontEnd(), 12)
     half = Objective(PLAIN, 1, FrontEnd(), 12)
     ratio = full(network, batch, crops)["key"] / half(network, batch, crops)["key"]
     assert ratio.item() == pytest.approx(2, rel=1e-5)

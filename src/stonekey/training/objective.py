@@ -100,26 +100,19 @@ class Objective:
         if batch.labels is not None and self.loss.labels == "cross_entropy":
             return self._cross_entropy(network, batch, crops)
         views = self.views(batch, crops)
-        half, weight = self.loss.half, self.loss.mode_weight
+        weights, half = self.loss.weights, self.loss.half
         if batch.labels is not None:
             y_b, y_c = network(torch.cat([views.b, views.c])).chunk(2)
             known = batch.labels.amax(dim=1) > batch.labels.amin(dim=1)
-            terms = self._supervised(known, views, y_b, y_c)
-        else:
-            y_a, y_b, y_c = network(torch.cat([views.a, views.b, views.c])).chunk(3)
-            if self.loss.objective == "skey":
-                weights = (self.loss.key_weight, weight, self.loss.balance_weight)
-                energy = (chroma(views.a) + chroma(views.b)) / 2
-                return skey_losses(
-                    y_a, y_b, y_c, views.shift, energy, self.omega,
-                    weights=weights, half=half, across_ranks=mean_across_ranks if joined else None,
-                )  # fmt: skip
-            terms = stone_losses(
-                y_a, y_b, y_c, views.shift, self.omega, mode_weight=weight, half=half
-            )
-        if self.loss.key_weight != 1.0:
-            terms["total"] = terms["total"] + (self.loss.key_weight - 1.0) * terms["key"]
-        return terms
+            return self._supervised(known, views, y_b, y_c)
+        y_a, y_b, y_c = network(torch.cat([views.a, views.b, views.c])).chunk(3)
+        if self.loss.objective == "skey":
+            energy = (chroma(views.a) + chroma(views.b)) / 2
+            return skey_losses(
+                y_a, y_b, y_c, views.shift, energy, self.omega,
+                weights=weights, half=half, across_ranks=mean_across_ranks if joined else None,
+            )  # fmt: skip
+        return stone_losses(y_a, y_b, y_c, views.shift, self.omega, weights=weights, half=half)
 
     def _cross_entropy(
         self, network: Callable[[Tensor], Tensor], batch: TrainingBatch, crops: Crops
@@ -140,13 +133,13 @@ class Objective:
         used = known if known.any() else ~known
         terms = supervised_losses(
             views.a[used], y_b[used], y_c[used], views.shift[used], self.omega,
-            mode_weight=self.loss.mode_weight, half=self.loss.half,
+            weights=self.loss.weights, half=self.loss.half,
         )  # fmt: skip
         share = known.float().mean()  # terms are means over the whole batch
         terms = {name: share * value for name, value in terms.items()}
+        del terms["total"]
         terms["flat"] = (1 - share) * flat
-        terms["total"] = terms["total"] + self.loss.flat_weight * terms["flat"]
-        return terms
+        return self.loss.weights.total(terms)
 
 
 class Probabilities(nn.Module):

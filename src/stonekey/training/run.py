@@ -53,7 +53,7 @@ def train(options: Options, report: Report | None = None) -> Path | None:
         options.models,
         keep_epochs=max(1, options.n_epochs // 10),
     )
-    supervised = config.data.train_mode != "selfsupervised"
+    supervised = config.data.dataset_type_train != "selfsupervised"
     trainer = Trainer(
         fabric,
         config,
