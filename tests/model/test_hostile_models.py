@@ -127,7 +127,7 @@ def test_the_list_of_tensors_is_the_network_s() -> None:
     from stonekey.network.stone import Stone
 
     small: dict[str, Any] = {"channels": (4,), "kernels": (3,)}
-    for given in ({}, {"outputs": 12, "norm": "frame"}, {"mode_head": True}, small):
+    for given in ({}, {"outputs": 12, "norm": "frame"}, small):
         arch = Architecture(**given)
         state = Stone(FrontEnd(), arch, None).chromanet.state_dict()
         state.pop("batch_norm.num_batches_tracked", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,7 +46,7 @@ def fit_confidence(
 
     Args:
         model: checkpoint with a class table.
-        labelled: recordings of known key, for the temperature.
+        labelled: recordings of known key, for the temperature; each of their groups counts alike.
         keyless: sounds without a key, for the limit; none leaves it at 0.
         music: recordings, labelled or not, few of which may fall below the limit.
 
@@ -65,13 +66,16 @@ def fit_confidence(
         heard = ([s.probabilities for s in estimator(path).segments if s.counted] for path in paths)
         return [outputs for outputs in heard if outputs]
 
-    known = [(t.key, t.path) for t in labelled if t.key is not None and t.path is not None]
-    means, right = [], []
-    for key, path in known:
-        for outputs in segments([path]):
+    means, right, groups = [], [], []
+    for track in labelled:
+        if track.key is None or track.path is None:
+            continue
+        for outputs in segments([track.path]):
             means.append(mean_of_segments(outputs, info.softness))
-            right.append(table.index(key if key in table else key.signature))
-    temperature = round(fit_temperature(means, right), 4)
+            right.append(table.index(track.key if track.key in table else track.key.signature))
+            groups.append(track.group)
+    sizes = Counter(groups)
+    temperature = round(fit_temperature(means, right, [1 / sizes[g] for g in groups]), 4)
     of_keyless = [clarity(outputs, table) for outputs in segments(keyless)]
     of_music = [clarity(outputs, table) for outputs in segments(music)]
     limit = round(fit_limit(of_keyless, of_music), 4) if of_keyless else 0.0

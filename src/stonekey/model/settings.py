@@ -143,8 +143,7 @@ class Architecture:
     ``norm`` is "frame" (layer norm of each frame over bins and channels, with weights: the
     published 12-signature model) or "joint" (layer norm over channels, bins and time at
     once, no weights: the published 24-key models, whose output therefore depends on the
-    segment's length). ``mode_head``: the network gives 12 signatures, which
-    `stonekey.network.heads` splits into major and minor.
+    segment's length).
     """
 
     outputs: int = 24
@@ -153,13 +152,10 @@ class Architecture:
     kernels: tuple[int, ...] = (7, 7, 7, 7, 7, 5, 5)
     temperature: float = 1.0
     drop_path: float = field(default=0.1, metadata={"training": True})
-    mode_head: bool = False
 
     def __post_init__(self) -> None:
         if self.outputs not in (12, 24):
             raise ValueError(f"outputs must be 12 (signatures) or 24 (keys), got {self.outputs}")
-        if self.mode_head and self.outputs != 24:
-            raise ValueError("a mode head makes 24 keys of 12 signatures: outputs must be 24")
         if self.norm not in ("joint", "frame"):
             raise ValueError(f"norm must be 'joint' or 'frame', got {self.norm!r}")
         if len(self.channels) != len(self.kernels):
@@ -172,8 +168,6 @@ class Architecture:
             raise ValueError(f"kernels must be odd, got {self.kernels}")
         real("temperature", self.temperature, 1e-3, 1e3)
         real("drop_path", self.drop_path, 0, 1)
-        if not isinstance(self.mode_head, bool):
-            raise ValueError(f"mode_head must be true or false, got {self.mode_head!r}")
 
     @property
     def min_frames(self) -> int:
@@ -182,8 +176,8 @@ class Architecture:
 
     @property
     def rows(self) -> int:
-        """Rows of 12 that the classifier gives: 1 for signatures, 2 for keys."""
-        return 1 if self.mode_head else self.outputs // 12
+        """Rows of 12 outputs: 1 for signatures, 2 for keys."""
+        return self.outputs // 12
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for metadata."""
