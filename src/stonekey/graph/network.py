@@ -16,7 +16,7 @@ import math
 import numpy as np
 
 from stonekey.graph.builder import Graph
-from stonekey.model.settings import LOG_SLOPE, Architecture, FrontEnd
+from stonekey.model.settings import Architecture, FrontEnd
 
 EPS = 1e-5
 LANES = 16
@@ -32,7 +32,7 @@ def add_chromanet(
     """Cropped log-VQT (batch, bins, frames) -> probabilities (batch, outputs)."""
     bins = front_end.crop_bins
     frames = front_end.network_frames(front_end.segment_samples)
-    heard, inputs = x, 1
+    inputs = 1
     for stage, channels in enumerate(arch.channels):
         down = _sub(tensors, f"time_downsampling_blocks.{stage}.")
         block = _sub(tensors, f"convnext_blocks.{stage}.")
@@ -49,8 +49,6 @@ def add_chromanet(
         x = g.op("Add", x, y)
         inputs = channels
     logits = _add_classifier(g, x, arch, tensors, bins)
-    if arch.mode_head:
-        logits = _add_mode_head(g, logits, heard, _sub(tensors, "mode_head."), bins)
     scaled = g.op("Mul", logits, g.const(1 / arch.temperature))
     return g.op("Softmax", scaled, axis=1)
 
@@ -149,17 +147,3 @@ def _add_classifier(g: Graph, x: str, arch: Architecture, tensors: Weights, bins
         weight = weight * gain[:, None, None, None]
         bias = (bias - tensors["batch_norm.running_mean"]) * gain
     return g.reshape(g.conv(pooled, weight[..., 0], bias), 0, -1)
-
-
-def _add_mode_head(g: Graph, logits: str, x: str, weights: Weights, bins: int) -> str:
-    """As `stonekey.network.heads.ModeHead.split`; ``x`` is the network's input."""
-    louder = g.op("Sub", x, g.op("ReduceMax", x, g.ints(1), keepdims=1))
-    loudness = g.op("Exp", g.op("Mul", louder, g.const(LOG_SLOPE)))
-    octaves = g.reshape(loudness, 0, bins // 12, 12, -1)
-    chroma = g.op("ReduceMean", octaves, g.ints(1, 3), keepdims=0)
-    chroma = g.op("Div", chroma, g.op("ReduceMean", chroma, g.ints(1), keepdims=1))
-    number = np.arange(12)
-    turned = weights["weight"][(number[:, None] - number) % 12]
-    minor = g.op("Add", g.op("MatMul", chroma, g.const(turned)), g.const(weights["bias"]))
-    parts = (g.op("Softplus", minor), g.op("Softplus", g.op("Neg", minor)))
-    return g.op("Concat", *(g.op("Sub", logits, part) for part in parts), axis=1)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 Norm = Literal["joint", "frame"]
+GONE = ("mode_head", False)
 
 
 def _from_dict(cls: type[Any], values: dict[str, Any]) -> Any:
@@ -18,10 +19,6 @@ def _from_dict(cls: type[Any], values: dict[str, Any]) -> Any:
     if unknown := sorted(set(values) - known):
         raise ValueError(f"unknown {cls.__name__} setting(s): {', '.join(unknown)}")
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-
-
-# The magnitude is exp(LOG_SLOPE * x) of a log-VQT's x, up to a factor: tenfold adds 1/8 to x.
-LOG_SLOPE = 8 * math.log(10)
 
 
 @dataclass(frozen=True)
@@ -110,8 +107,7 @@ class Architecture:
     ``norm`` is "frame" (layer norm of each frame over bins and channels, with weights: the
     published 12-signature model) or "joint" (layer norm over channels, bins and time at
     once, no weights: the published 24-key models, whose output therefore depends on the
-    segment's length). ``mode_head``: the network gives 12 signatures, which
-    `stonekey.network.heads` splits into major and minor.
+    segment's length).
     """
 
     outputs: int = 24
@@ -120,13 +116,10 @@ class Architecture:
     kernels: tuple[int, ...] = (7, 7, 7, 7, 7, 5, 5)
     temperature: float = 1.0
     drop_path: float = field(default=0.1, metadata={"training": True})
-    mode_head: bool = False
 
     def __post_init__(self) -> None:
         if self.outputs not in (12, 24):
             raise ValueError(f"outputs must be 12 (signatures) or 24 (keys), got {self.outputs}")
-        if self.mode_head and self.outputs != 24:
-            raise ValueError("a mode head makes 24 keys of 12 signatures: outputs must be 24")
         if self.norm not in ("joint", "frame"):
             raise ValueError(f"norm must be 'joint' or 'frame', got {self.norm!r}")
         if len(self.channels) != len(self.kernels):
@@ -143,8 +136,8 @@ class Architecture:
 
     @property
     def rows(self) -> int:
-        """Rows of 12 that the classifier gives: 1 for signatures, 2 for keys."""
-        return 1 if self.mode_head else self.outputs // 12
+        """Rows of 12 outputs: 1 for signatures, 2 for keys."""
+        return self.outputs // 12
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for metadata."""
@@ -153,4 +146,6 @@ class Architecture:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Architecture:
         """Inverse of `as_dict`; ValueError on an unknown name."""
+        # False in every model made before the setting went.
+        values = {name: value for name, value in values.items() if (name, value) != GONE}
         return _from_dict(cls, values)  # type: ignore[no-any-return]

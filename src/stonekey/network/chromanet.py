@@ -10,7 +10,6 @@ from torch.nn import functional
 
 from stonekey.model.settings import Architecture, Norm
 from stonekey.network.depthwise import depthwise
-from stonekey.network.heads import ModeHead
 from stonekey.network.mlp import pointwise_mlp
 
 PITCH_CLASSES = 12
@@ -210,14 +209,13 @@ class ChromaNet(nn.Module):
         )
         self.classifier = nn.Conv2d(arch.channels[-1], arch.rows, kernel_size=1)
         self.batch_norm = RowBatchNorm(arch.rows) if arch.rows == 2 else nn.Identity()
-        self.mode_head = ModeHead() if arch.mode_head else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Score the classes.
 
         Args:
-            x: cropped log-VQT (batch, 1, bins, frames), at least 128 frames. Bin 0 has pitch
-                class index 0 of the output, whichever note that is.
+            x: cropped log-VQT (batch, 1, bins, frames), at least `Architecture.min_frames`. Bin
+                0 has pitch class index 0 of the output, whichever note that is.
 
         Returns:
             Logits (batch, 12) or (batch, 24), row-major: index 12 * row + pitch class index.
@@ -229,11 +227,10 @@ class ChromaNet(nn.Module):
         by_parts = self.training and x.device.type == "cpu" and not torch.compiler.is_compiling()
         if by_parts and x.shape[3] >= LONG_FRAMES:
             parts = list(x.split(PART))
-        logits = self.classify(torch.cat([self.pool(self.features(part)) for part in parts]))
-        return logits if self.mode_head is None else self.mode_head.split(logits, x)
+        return self.classify(torch.cat([self.pool(self.features(part)) for part in parts]))
 
     def features(self, x: Tensor) -> Tensor:
-        """Seven stages: (batch, 1, bins, frames) -> (batch, channels, bins, frames / 128)."""
+        """All stages: (batch, 1, bins, frames) -> (batch, channels, bins, frames / 2 ** stages)."""
         if x.ndim != 4 or x.shape[1] != 1 or x.shape[2] != self.bins:
             raise ValueError(f"expected (batch, 1, {self.bins}, frames), got {tuple(x.shape)}")
         if x.shape[3] < self.architecture.min_frames:

@@ -31,7 +31,7 @@ def initialise(network: ChromaNet, checkpoint: Checkpoint) -> None:
         if name not in state or state[name].shape != value.shape:
             raise ConfigError(f"--init: {checkpoint.info.name} is another network ({name})")
         state[name] = value
-    new = ("batch_norm.", "mode_head.")
+    new = "batch_norm."
     missing = [name for name in state if name not in theirs and not name.startswith(new)]
     if missing:
         raise ConfigError(f"--init: {checkpoint.info.name} is another network ({missing[0]})")
