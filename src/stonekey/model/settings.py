@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 Norm = Literal["joint", "frame"]
+GONE = ("mode_head", False)
 
 
 def _from_dict(cls: type[Any], values: dict[str, Any]) -> Any:
@@ -186,4 +187,6 @@ class Architecture:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Architecture:
         """Inverse of `as_dict`; ValueError on an unknown name."""
+        # False in every model made before the setting went.
+        values = {name: value for name, value in values.items() if (name, value) != GONE}
         return _from_dict(cls, values)  # type: ignore[no-any-return]
