@@ -11,9 +11,9 @@ from onnx import helper
 # All that a graph of ours consists of: none has a subgraph, calls out or keeps state.
 OPERATORS = frozenset(
     [
-        "Add", "Concat", "Conv", "Div", "Erf", "Exp", "Gather", "Identity", "InstanceNormalization",
-        "Log", "MatMul", "Max", "Mul", "Neg", "Pad", "Reciprocal", "ReduceL2", "ReduceMax",
-        "ReduceMean", "Reshape", "Shape", "Slice", "Softmax", "Softplus", "Sqrt", "Sub",
+        "Add", "AveragePool", "Concat", "Conv", "Div", "Erf", "Exp", "Gather", "Identity",
+        "InstanceNormalization", "Log", "MatMul", "Max", "Mul", "Pad", "Reciprocal", "ReduceL2",
+        "ReduceMax", "ReduceMean", "Reshape", "Shape", "Slice", "Softmax", "Sqrt", "Sub",
         "Transpose", "Unsqueeze",
     ]
 )  # fmt: skip
