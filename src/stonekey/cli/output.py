@@ -64,7 +64,7 @@ def chosen_format(
         suffix = output.suffix.lower()
         name = next((form.name for form in formats.values() if suffix in form.suffixes), None)
         if name is None:
-            fail(f"{output}: unknown suffix; choose the format with --format")
+            fail(f"{output}: unknown suffix; give --format")
     return formats[one_of("--format", name or default, formats)]
 
 
