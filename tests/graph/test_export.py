@@ -208,7 +208,7 @@ def test_torch_needs_a_checkpoint(tmp_path: Path) -> None:
     exported = export_onnx(checkpoint, tmp_path / "model.onnx")
     assert TorchBackend(exported).info.name == "random"
     checkpoint.unlink()
-    with pytest.raises(CheckpointError, match="ONNX Runtime only"):
+    with pytest.raises(CheckpointError, match="only on ONNX Runtime"):
         TorchBackend(exported)
 
 
