@@ -43,7 +43,7 @@ CHARTS = 2000
 # Recordings held out whose label is at least so sure help to find the temperature.
 AGREED = 0.9
 # Of segments before their mean; of 1 to 4 and the mean of logarithms the best on charts held out.
-SOFTNESS = 4.0
+SEGMENT_TEMPERATURE = 4.0
 
 
 def music(arguments: argparse.Namespace) -> Iterator[Track]:
@@ -100,7 +100,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     run(options)
     trained = load_checkpoint(options.models / "best.safetensors")
     softer = folder / f"{arguments.name}_softer.safetensors"
-    save_checkpoint(replace(trained, info=replace(trained.info, softness=SOFTNESS)), softer)
+    save_checkpoint(
+        replace(trained, info=replace(trained.info, segment_temperature=SEGMENT_TEMPERATURE)),
+        softer,
+    )
     valid = [t for t in tracks if t.split == "valid"]
     finished = with_confidence(
         softer,

@@ -11,7 +11,8 @@ from cli_tools import call, music, run
 
 from stonekey.files import cache_folder
 from stonekey.keys import Key
-from stonekey.model.checkpoint import Checkpoint, ModelInfo, load_checkpoint, save_checkpoint
+from stonekey.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from stonekey.model.info import ModelInfo
 from stonekey.model.registry import DEFAULT_MODEL, model_names
 from stonekey.model.settings import Architecture, FrontEnd
 

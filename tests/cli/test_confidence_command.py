@@ -43,7 +43,7 @@ def test_temperature_and_limit_are_fitted(
     assert call(*options, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     before, after = load_checkpoint(model).info, load_checkpoint(output).info
-    assert after.temperature == found["temperature"] != before.temperature
+    assert after.confidence_temperature == found["temperature"] != before.confidence_temperature
     assert after.min_clarity == found["limit"] > 0
     assert found["labelled"] == 3
     mean = np.mean([KeyEstimator(output, min_clarity=0)(tmp_path / f"{i}.wav").confidence

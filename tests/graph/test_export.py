@@ -18,11 +18,8 @@ from stonekey.estimate.backends import OnnxBackend, TorchBackend, load_backend  
 from stonekey.graph.export import export_onnx, onnx_bytes  # noqa: E402
 from stonekey.graph.template import write_models  # noqa: E402
 from stonekey.keys import Key  # noqa: E402
-from stonekey.model.checkpoint import (  # noqa: E402
-    CheckpointError,
-    ModelInfo,
-    save_checkpoint,
-)
+from stonekey.model.checkpoint import CheckpointError, save_checkpoint  # noqa: E402
+from stonekey.model.info import ModelInfo  # noqa: E402
 from stonekey.model.settings import Architecture, FrontEnd  # noqa: E402
 from stonekey.network.stone import Stone  # noqa: E402
 from stonekey.synthesis import cadence  # noqa: E402

@@ -24,13 +24,8 @@ torch = pytest.importorskip("torch")
 from random_models import random_checkpoint  # noqa: E402
 
 from stonekey.files import write_atomically  # noqa: E402
-from stonekey.model.checkpoint import (  # noqa: E402
-    Checkpoint,
-    CheckpointError,
-    ModelInfo,
-    load_checkpoint,
-    save_checkpoint,
-)
+from stonekey.model.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint  # noqa: E402
+from stonekey.model.info import ModelInfo  # noqa: E402
 from stonekey.model.settings import FrontEnd  # noqa: E402
 from stonekey.model.torchfile import read_torch_file  # noqa: E402
 from stonekey.network.stone import Stone  # noqa: E402

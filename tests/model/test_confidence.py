@@ -11,7 +11,6 @@ import pytest
 from stonekey.estimate.backends import load_backend
 from stonekey.estimate.estimator import KeyEstimator
 from stonekey.keys import Key
-from stonekey.model.checkpoint import ModelInfo
 from stonekey.model.confidence import (
     clarity,
     fit_limit,
@@ -19,6 +18,7 @@ from stonekey.model.confidence import (
     mean_of_segments,
     tempered,
 )
+from stonekey.model.info import ModelInfo
 from stonekey.model.registry import find_model
 from stonekey.synthesis import cadence
 
@@ -79,11 +79,13 @@ def test_limit_is_above_noise_and_spares_music() -> None:
 
 def test_the_limit_travels_with_the_model_and_can_be_set() -> None:
     info = load_backend("template").info
-    changed = replace(info, min_clarity=0.25, temperature=0.5, softness=3.0)
+    changed = replace(info, min_clarity=0.25, confidence_temperature=0.5, segment_temperature=3.0)
     assert ModelInfo.from_metadata(changed.to_metadata()) == changed
     old = info.to_metadata()
-    del old["min_clarity"], old["temperature"], old["softness"]
+    del old["min_clarity"], old["confidence_temperature"], old["segment_temperature"]
     assert ModelInfo.from_metadata(old) == info
+    named = {**old, "min_clarity": "0.25", "temperature": "0.5", "softness": "3.0"}
+    assert ModelInfo.from_metadata(named) == changed  # as earlier versions wrote them
     audio = cadence(Key(2, "major"))
     plain = KeyEstimator("template")(audio, 22050)
     assert str(plain) == "D major"

@@ -74,7 +74,7 @@ def test_stone12_ships(recordings: Path, tmp_path: Path, monkeypatch: pytest.Mon
     info = load_checkpoint(folder / "stone12.safetensors").info
     assert (info.name, info.licence) == ("stone12", "MIT")
     assert info.training["recipe"] == "recipes/stone12.py"
-    assert info.temperature != 1
+    assert info.confidence_temperature != 1
     assert info.min_clarity > 0
     estimate = KeyEstimator(folder / "stone12.onnx")(cadence(Key(9, "minor")), 22050)
     assert estimate.signature == Key(0, "major").signature

@@ -92,7 +92,11 @@ def test_stone24_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(t.keyless for t in groups["keyless"])
     assert {t.split for t in groups["charts"]} == {"train", "valid"}
     info = load_checkpoint(folder / "stone24.safetensors").info
-    assert (info.name, info.licence, info.softness) == ("stone24", "MIT", module.SOFTNESS)
+    assert (info.name, info.licence, info.segment_temperature) == (
+        "stone24",
+        "MIT",
+        module.SEGMENT_TEMPERATURE,
+    )
     assert info.training["groups"] == {"charts": 1, "keyless": 6, "recordings": 2}
     assert info.front_end.average == 4
     assert info.min_clarity > 0

@@ -11,7 +11,8 @@ import numpy as np
 
 from stonekey.estimate.settings import BACKENDS
 from stonekey.files import core_count
-from stonekey.model.checkpoint import CheckpointError, ModelInfo, load_checkpoint
+from stonekey.model.checkpoint import CheckpointError, load_checkpoint
+from stonekey.model.info import ModelInfo
 from stonekey.model.registry import find_model
 from stonekey.options import one_of
 from stonekey.text import one_line

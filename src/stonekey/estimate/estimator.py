@@ -124,9 +124,9 @@ class KeyEstimator:
                 None, None, 0.0, {}, tuple(segments), source.seconds, self.info.name,
                 tuple(found), None if no_signal else source.tuner.cents,
             )  # fmt: skip
-        mean = mean_of_segments(counted, self.info.softness)
-        if self.info.temperature != 1:
-            mean = tempered(mean, self.info.temperature)
+        mean = mean_of_segments(counted, self.info.segment_temperature)
+        if self.info.confidence_temperature != 1:
+            mean = tempered(mean, self.info.confidence_temperature)
         best = int(mean.argmax())
         label = self.class_table[best]
         confidence = float(mean[best])

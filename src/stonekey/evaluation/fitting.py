@@ -35,7 +35,9 @@ class FittedConfidence:
 
     def applied_to(self, checkpoint: Checkpoint) -> Checkpoint:
         """The checkpoint with this confidence."""
-        info = replace(checkpoint.info, temperature=self.temperature, min_clarity=self.limit)
+        info = replace(
+            checkpoint.info, confidence_temperature=self.temperature, min_clarity=self.limit
+        )
         return replace(checkpoint, info=info)
 
 
@@ -71,7 +73,7 @@ def fit_confidence(
         if track.key is None or track.path is None:
             continue
         for outputs in segments([track.path]):
-            means.append(mean_of_segments(outputs, info.softness))
+            means.append(mean_of_segments(outputs, info.segment_temperature))
             right.append(table.index(track.key if track.key in table else track.key.signature))
             groups.append(track.group)
     sizes = Counter(groups)

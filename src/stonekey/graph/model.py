@@ -16,7 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from stonekey.graph.builder import Graph
 from stonekey.graph.front_end import add_log_vqt
 from stonekey.graph.network import add_chromanet
-from stonekey.model.checkpoint import Checkpoint, CheckpointError, ModelInfo
+from stonekey.model.checkpoint import Checkpoint, CheckpointError
+from stonekey.model.info import ModelInfo
 from stonekey.model.settings import LOG_SLOPE
 
 OPSET = 18

@@ -12,7 +12,7 @@ import numpy as np
 
 from stonekey.files import write_atomically
 from stonekey.keys import Key, KeySignature
-from stonekey.model.checkpoint import ModelInfo
+from stonekey.model.info import ModelInfo
 from stonekey.model.settings import FrontEnd
 
 # Weights of the 12 semitones from the tonic up.

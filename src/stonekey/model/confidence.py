@@ -23,17 +23,17 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
-def mean_of_segments(segments: Sequence[np.ndarray], softness: float = 1.0) -> np.ndarray:
+def mean_of_segments(segments: Sequence[np.ndarray], temperature: float = 1.0) -> np.ndarray:
     """A recording's probabilities: the mean over its segments.
 
     Args:
         segments: (classes,) probabilities of each.
-        softness: temperature of each before the mean. Above 1 the mean comes nearer to the product:
+        temperature: of each before the mean. Above 1 the mean comes nearer to the product:
             it knows how close the second best was, and near-ties are decided by all of the music.
     """
     stacked = np.stack(segments)
-    if softness != 1:
-        stacked = tempered(stacked, softness)
+    if temperature != 1:
+        stacked = tempered(stacked, temperature)
     return np.asarray(stacked.mean(axis=0, dtype=np.float64))
 
 

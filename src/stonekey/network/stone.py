@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from stonekey.keys import ClassLabel
-from stonekey.model.checkpoint import Checkpoint, ModelInfo
+from stonekey.model.checkpoint import Checkpoint
+from stonekey.model.info import ModelInfo
 from stonekey.model.settings import Architecture, FrontEnd
 from stonekey.network.chromanet import ChromaNet
 from stonekey.network.vqt import VQT, log_vqt
