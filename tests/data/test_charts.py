@@ -165,8 +165,9 @@ def test_draws_are_even() -> None:
     assert {e.song for e in drawn if e.source == "songs"} == {e.song for e in train}
     assert drawn[:50] == draw(train, 50, seed=1) != draw(train, 50, seed=2)
     assert all(e.chart is not None and e.key == e.chart.key for e in drawn)
+    away = Chart(Key(2, "major"), ((4, C), (4, F)))
     with pytest.raises(ValueError, match="no chord chart"):
-        draw([ScoreEntry("a.mid", Path())], 3)
+        draw([ScoreEntry("a.mid", Path()), ScoreEntry("a", Path(), away.key, chart=away)], 3)
 
 
 def test_styles_have_names() -> None:

@@ -16,6 +16,8 @@ from stonekey.keys import Mode
 
 # Of the charts in a mode, how many are played as they are, where others carried over exist.
 _NATIVE = {"major": 0.95, "minor": 0.6}
+# A chart that is less on its tonic says little of its key.
+_AT_HOME = 0.1
 
 
 def draw(
@@ -29,7 +31,7 @@ def draw(
     in which there are charts.
 
     Args:
-        entries: charts; scores among them are left out.
+        entries: charts; those that are hardly ever on their tonic are left out, as are scores.
         number: how many to draw.
         styles: to draw for.
         seed: of every choice.
@@ -37,7 +39,7 @@ def draw(
     Raises:
         ValueError: when there is no chart.
     """
-    charts = [entry for entry in entries if entry.chart is not None]
+    charts = [e for e in entries if e.chart is not None and e.chart.at_home >= _AT_HOME]
     if not charts:
         raise ValueError("no chord chart to draw from")
     rng = np.random.default_rng([seed, 31])

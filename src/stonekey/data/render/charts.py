@@ -89,6 +89,13 @@ class Chart:
     bar: int = 4
     triplets: bool = False
 
+    @property
+    def at_home(self) -> float:
+        """Share of the beats with chords whose root is the tonic."""
+        sounding = [(beats, chord) for beats, chord in self.chords if chord]
+        home = sum(beats for beats, chord in sounding if chord.root == self.key.tonic)
+        return home / sum(beats for beats, _ in sounding)
+
     def other_mode(self) -> Chart | None:
         """The song in the parallel key: i for I, iv for IV, bVI for vi, and so on.
 

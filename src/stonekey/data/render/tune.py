@@ -159,7 +159,7 @@ def excerpt(
     bars = np.flatnonzero(starts % chart.bar == 0)
     homes = [
         i for i in bars
-        if _share_of_tonic(chords[i:], key.tonic, beats) >= 0.2
+        if _share_of_tonic([*chords[i:], *chords], key.tonic, beats) >= 0.2
     ]  # fmt: skip
     opening = bool(rng.random() < 0.4) and 0 in homes
     first = 0 if opening or not homes else int(homes[int(rng.integers(len(homes)))])
