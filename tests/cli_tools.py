@@ -52,7 +52,7 @@ def run_alone(*arguments: str | Path | bytes) -> subprocess.CompletedProcess[str
 
 
 def run_module(
-    module: str, arguments: Sequence[str | Path | bytes], timeout: float = 60
+    module: str, arguments: Sequence[str | Path | bytes], timeout: float = 600
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],

@@ -127,7 +127,7 @@ def test_the_python_of_the_pages(desk: Path) -> None:
         for code in blocks(page, "python"):
             done = subprocess.run(
                 [sys.executable, "-c", code],
-                cwd=desk, capture_output=True, text=True, timeout=60,
+                cwd=desk, capture_output=True, text=True, timeout=600,
                 env={"PYTHONPATH": str(ROOT / "src")},
             )  # fmt: skip
             assert (done.returncode, done.stderr) == (0, "")

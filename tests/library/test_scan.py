@@ -240,7 +240,7 @@ def test_a_full_disk_is_told_and_overcome(album: Path, tmp_path: Path, suffix: s
 
     full = subprocess.run(
         [sys.executable, "-m", "stonekey", "scan", album, "-o", output],
-        cwd=ROOT, capture_output=True, encoding="utf-8", preexec_fn=small_files, timeout=60,
+        cwd=ROOT, capture_output=True, encoding="utf-8", preexec_fn=small_files, timeout=600,
     )  # fmt: skip
     assert full.returncode == 1
     assert f"stonekey: {output}: cannot be written: " in full.stderr
@@ -286,7 +286,7 @@ def test_commands_of_the_page_work(album: Path, tmp_path: Path) -> None:
         arguments = [word.replace("~", str(tmp_path)) for word in shlex.split(command)]
         done = subprocess.run(
             [sys.executable, "-m", "stonekey", *arguments[1:]],
-            cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60,
+            cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=600,
             env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         )  # fmt: skip
         assert done.returncode == 0, (command, done.stderr)
@@ -295,7 +295,7 @@ def test_commands_of_the_page_work(album: Path, tmp_path: Path) -> None:
     code = python[1].replace("~", str(tmp_path))
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60,
+        cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=600,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

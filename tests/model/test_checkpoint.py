@@ -361,7 +361,7 @@ def test_flipped_bytes_are_refused_by_name_or_harmless(shared: Path, tmp_path: P
     path = tmp_path / "flipped.pt"
     rng = np.random.default_rng(0)
     refused: list[str] = []
-    for _ in range(150):
+    for _ in range(60):
         damaged = bytearray(pickled)
         damaged[int(rng.integers(len(damaged)))] ^= int(rng.integers(1, 256))
         write_torch_zip(path, bytes(damaged), storages)
@@ -369,7 +369,7 @@ def test_flipped_bytes_are_refused_by_name_or_harmless(shared: Path, tmp_path: P
             load_checkpoint(path)
         except CheckpointError as error:
             refused.append(str(error))
-    assert len(refused) > 20
+    assert len(refused) > 8
     assert all("flipped.pt" in message for message in refused)
 
 

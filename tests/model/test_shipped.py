@@ -98,6 +98,7 @@ def test_scores_on_recordings(name: str, estimator: KeyEstimator, shared: Path) 
         assert np.mean([a.label is None for a in answers]) <= 0.03
 
 
+@pytest.mark.slow
 def test_the_best_epoch_that_can_be_calibrated_is_taken(tmp_path: Path) -> None:
     pytest.importorskip("lightning_fabric")
     from random_models import random_stone

@@ -47,7 +47,7 @@ def predictions(path: Path, *keys: str) -> Path:
 def test_each_is_one_command_with_help(recipe: str) -> None:
     done = subprocess.run(
         [sys.executable, f"recipes/{recipe}.py", "--help"],
-        cwd=ROOT, capture_output=True, encoding="utf-8", timeout=60,
+        cwd=ROOT, capture_output=True, encoding="utf-8", timeout=600,
         env={"PYTHONPATH": str(ROOT / "src"), "PATH": "", "COLUMNS": "200"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -156,7 +156,7 @@ def test_beet_import_and_beet_stonekey(made: Path, tmp_path: Path) -> None:
     def beet(*arguments: str) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "beets", *arguments],
-            env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120,
+            env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=600,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -302,7 +302,7 @@ def test_two_runs_at_once(library: Path) -> None:
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8")
         for _ in range(2)
     ]
-    outputs = [rows(run.communicate(timeout=60)[0]) for run in runs]
+    outputs = [rows(run.communicate(timeout=600)[0]) for run in runs]
     assert [run.returncode for run in runs] == [0, 0]
     assert {read_key(path) for path in library.iterdir()} == {KEY}
     assert len(list(library.iterdir())) == 7

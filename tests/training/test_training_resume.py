@@ -56,7 +56,7 @@ def test_a_stopped_run_ends_as_one_left_alone(
     stopped = start(music, tmp_path / "stopped", flags)
     wait_for(stopped.stderr, "step 13/24")  # in the second epoch
     stopped.send_signal(number)
-    said, errors = stopped.communicate(timeout=60)
+    said, errors = stopped.communicate(timeout=600)
     assert "Traceback" not in errors
     if number == signal.SIGINT:
         assert stopped.returncode == 130
@@ -69,10 +69,10 @@ def test_a_stopped_run_ends_as_one_left_alone(
     assert saved is not None
     assert saved["progress"]["step"] in (8, 16)
     resumed = start(music, tmp_path / "stopped", flags)
-    said, errors = resumed.communicate(timeout=120)
+    said, errors = resumed.communicate(timeout=600)
     assert resumed.returncode == 0, errors
     assert f"resumed at epoch {saved['progress']['epoch']}, step" in said
-    _, errors = alone.communicate(timeout=120)
+    _, errors = alone.communicate(timeout=600)
     assert alone.returncode == 0, errors
     one, two = (flat(load_state(tmp_path / name / place)) for name in ("alone", "stopped"))
     assert one.keys() == two.keys()
