@@ -166,7 +166,9 @@ def _save(path: Path, arrays: dict[str, Any]) -> None:
 
 
 def _say(message: str, code: int) -> int:
-    print(message.encode(errors="replace").decode(), file=sys.stderr)
+    from stonekey.text import printable
+
+    print(printable(message), file=sys.stderr)
     return code
 
 

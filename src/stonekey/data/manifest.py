@@ -281,8 +281,8 @@ def _json_rows(path: Path, file: TextIO) -> Iterator[tuple[int, dict[str, Any]]]
             continue
         try:
             row = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ManifestError(f"{path}, line {number}: not JSON: {error.msg}") from error
+        except (ValueError, RecursionError) as error:
+            raise ManifestError(f"{path}, line {number}: not JSON: {error}") from error
         if not isinstance(row, dict):
             raise ManifestError(f"{path}, line {number}: not a JSON object")
         yield number, {name.strip().lower(): value for name, value in row.items()}
@@ -302,6 +302,8 @@ def _track(manifest: Path, root: Path, line: int, row: dict[str, Any]) -> Track:
     if not name:
         reason = "no path" if name == "" else f"no column {' or '.join(PATH_COLUMNS)}"
         raise ManifestError(f"{manifest}, line {line}: {reason}")
+    if "\0" in name:
+        raise ManifestError(f"{manifest}, line {line}: a path with a zero byte")
     label = _pop(row, KEY_COLUMNS) or ""
     keyless = label.lower() == KEYLESS
     try:

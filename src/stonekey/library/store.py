@@ -19,7 +19,7 @@ from pathlib import Path
 
 from stonekey.library.result import FIELDS, SEPARATOR, Result
 from stonekey.model.checkpoint import write_atomically
-from stonekey.text import json_text
+from stonekey.text import json_text, one_line
 
 SUFFIXES = (".csv", ".jsonl", ".parquet", ".sqlite")
 # What a power cut may cost at most; a kill costs nothing.
@@ -27,7 +27,10 @@ SYNC_SECONDS = 5.0
 
 
 class StoreError(ValueError):
-    """An output that cannot be read or written; the message names it and says why."""
+    """An output that cannot be read or written; the message, a line, names it and says why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class Store(ABC):
