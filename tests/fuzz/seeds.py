@@ -15,6 +15,7 @@ from typing import Any
 import av
 import numpy as np
 import soundfile
+from mutagen.ogg import OggPage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -155,6 +156,13 @@ def wav(rate: int, samples: bytes = bytes(4000), channels: int = 1, bits: int = 
     return b"RIFF" + struct.pack("<I", 4 + len(chunks) + len(samples)) + b"WAVE" + chunks + samples
 
 
+def _short_opus() -> bytes:
+    """An Opus stream whose header ends early, for which mutagen has no error of its own."""
+    page = OggPage()
+    page.first, page.packets = True, [b"OpusHead\x01\x02"]
+    return bytes(page.write())
+
+
 def past_failures() -> list[Seed]:
     """What once crashed, hung, filled the memory or lost something; taken as it is."""
     noise = np.random.default_rng(0).integers(-9000, 9000, 66150, dtype=np.int16).tobytes()
@@ -180,6 +188,7 @@ def past_failures() -> list[Seed]:
     return [
         *(Seed("audio", name, data) for name, data in sounds.items()),
         *(Seed("tags", name, data) for name, data in sounds.items()),
+        Seed("tags", "short.opus", _short_opus()),
         *(Seed("playlist", name, data) for name, data in texts.items()),
         *(Seed("results", name, data) for name, data in tables.items()),
         *(Seed("manifest", name, data) for name, data in tables.items()),

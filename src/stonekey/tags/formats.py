@@ -40,8 +40,8 @@ def told_as_tag_errors(path: Path) -> Iterator[None]:
         cause = error.__context__  # mutagen wraps the errors of the system
         why = cause.strerror if isinstance(cause, OSError) else None
         raise TagError(path, why or f"its tags cannot be read: {error}") from error
-    except (ValueError, KeyError, IndexError, OverflowError, EOFError) as error:
-        # Damaged files get past mutagen's own checks now and then.
+    except Exception as error:
+        # Damaged files get past mutagen's own checks now and then, to any error.
         raise TagError(path, f"its tags cannot be read: {type(error).__name__}: {error}") from error
 
 
