@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from stonekey.keys import Key, KeySignature
+from stonekey.text import one_line
 
 PATH_COLUMNS = ("path", "file", "filename")
 KEY_COLUMNS = ("key", "label")
@@ -27,7 +28,10 @@ PathLike = str | os.PathLike[str]
 
 
 class ManifestError(ValueError):
-    """A manifest or label file cannot be used; the message names the file and the line."""
+    """A manifest or label file cannot be used; the message, a line, names the file and the line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 @dataclass(frozen=True)
