@@ -170,7 +170,9 @@ def _save(path: Path, arrays: dict[str, Any]) -> None:
 
 def _fail(message: str, code: int = 1) -> int:
     """Print an error; returns the exit code."""
-    print(message.encode(errors="replace").decode(), file=sys.stderr)
+    from stonekey.text import printable
+
+    print(printable(message), file=sys.stderr)
     return code
 
 

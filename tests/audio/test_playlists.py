@@ -261,6 +261,9 @@ def test_hostile_playlists_are_refused_and_not_waited_for(tmp_path: Path) -> Non
         read_playlist(tmp_path / "pipe.m3u")
     with pytest.raises(PlaylistError, match="not a playlist"):
         read_playlist(playlist_file(tmp_path / "nul.m3u", b"a\n" * 5000 + b"b\0.mp3"))
+    found = read_playlist(playlist_file(tmp_path / "all.m3u", "a.mp3", "/", ".."))
+    assert found.entries == (tmp_path / "a.mp3",)
+    assert [why for _, why in found.skipped] == ["a folder, not a file"] * 2
     long = tmp_path / "long.m3u"
     long.write_bytes(b"x/a.mp3\n" * (MAX_ENTRIES + 1))
     with pytest.raises(PlaylistError, match="200001 entries"):

@@ -29,6 +29,7 @@ HANG_SECONDS = 20.0
 START_SECONDS = 300.0
 MEMORY = 10**9
 BATCH = 500
+KINDS = ("audio", "tags", "model", "header", "playlist", "results", "manifest")
 ADDRESSES = 6 * 10**9  # virtual memory, of which libraries reserve much more than they use
 
 
@@ -40,7 +41,7 @@ class Inputs:
 
         self._seed = seed
         self._fixed = [one for one in past_failures() if not kinds or one.kind in kinds]
-        self._seeds = [one for one in make_seeds(folder) if not kinds or one.kind in kinds]
+        self._seeds = make_seeds(folder, kinds or KINDS)
 
     def make(self, number: int) -> tuple[str, str, bytes]:
         """Kind, name and bytes of an input."""
@@ -130,6 +131,8 @@ class Child:
         if time.monotonic() - self._since > (HANG_SECONDS if self._started else START_SECONDS):
             os.killpg(self.process.pid, signal.SIGKILL)
             self._close()
+            if self.next >= self.stop:  # all is done, and only the end takes long
+                return
             number, self.next = self.next, self.next + 1
             yield number, f"? HANG longer than {HANG_SECONDS:g} s"
 
@@ -189,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--kinds", type=lambda text: [kind for kind in text.split(",") if kind], default=[],
-        help="only these of audio,tags,model,header,playlist,results,manifest",
+        help=f"only these of {','.join(KINDS)}",
     )  # fmt: skip
     parser.add_argument("--only", type=int, help="one input, in this process")
     parser.add_argument("--save", type=Path, help="with --only: write the input to this folder")

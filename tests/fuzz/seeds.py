@@ -6,7 +6,7 @@ import io
 import json
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import av
 import numpy as np
 import soundfile
+from mutagen.ogg import OggPage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -59,9 +60,17 @@ class Seed:
         return self.kind in ("playlist", "results", "manifest")
 
 
-def make_seeds(folder: Path) -> list[Seed]:
-    """All of them, in an order that is always the same; ``folder`` is for the work."""
-    return [*_sounds(folder), *_tagged(folder), *_models(), *_texts(folder)]
+def make_seeds(folder: Path, kinds: Sequence[str]) -> list[Seed]:
+    """Those of these kinds, in an order that is always the same; ``folder`` is for the work."""
+    made: list[Seed] = []
+    if "audio" in kinds:
+        made += _sounds(folder)
+    if "tags" in kinds:
+        made += _tagged(folder)
+    made += [*_models(), *_playlists(), *_manifests()]
+    if "results" in kinds:
+        made += _results(folder)
+    return [one for one in made if one.kind in kinds]
 
 
 def _sounds(folder: Path) -> Iterator[Seed]:
@@ -105,11 +114,14 @@ def _models() -> Iterator[Seed]:
             yield Seed("header", checkpoint.name, checkpoint.read_bytes())
 
 
-def _texts(folder: Path) -> Iterator[Seed]:
+def _playlists() -> Iterator[Seed]:
     lines = ["#EXTM3U", "#EXTINF:123,Someone - Söng", "a.mp3", "sub/b.flac", "C:\\Music\\c.mp3",
              "file:///music/d%20e.mp3", "http://radio.example/live", "../caf\xe9.ogg"]  # fmt: skip
     yield Seed("playlist", "set.m3u8", "\r\n".join(lines).encode())
     yield Seed("playlist", "set.m3u", "\n".join(lines).encode("latin-1"))
+
+
+def _results(folder: Path) -> Iterator[Seed]:
     results = [
         Result(Path(f"/music/{i}.mp3"), 5000, 1.7e9, "m", "ab12", confidence=0.7, duration=61.5,
                tuning=-3.5, warnings=("cut",)).with_label(Key.from_index(i), "musical")
@@ -123,6 +135,9 @@ def _texts(folder: Path) -> Iterator[Seed]:
             store.finish()
             store.close()
             yield Seed("results", path.name, path.read_bytes())
+
+
+def _manifests() -> Iterator[Seed]:
     rows = [("path", "key", "split"), ("a.wav", "C minor", "train"), ("b.wav", "", "test")]
     table = "\n".join(",".join(row) for row in rows) + "\n"
     yield Seed("manifest", "tracks.csv", table.encode())
@@ -141,6 +156,13 @@ def wav(rate: int, samples: bytes = bytes(4000), channels: int = 1, bits: int = 
     return b"RIFF" + struct.pack("<I", 4 + len(chunks) + len(samples)) + b"WAVE" + chunks + samples
 
 
+def _short_opus() -> bytes:
+    """An Opus stream whose header ends early, for which mutagen has no error of its own."""
+    page = OggPage()
+    page.first, page.packets = True, [b"OpusHead\x01\x02"]
+    return bytes(page.write())
+
+
 def past_failures() -> list[Seed]:
     """What once crashed, hung, filled the memory or lost something; taken as it is."""
     noise = np.random.default_rng(0).integers(-9000, 9000, 66150, dtype=np.int16).tobytes()
@@ -156,15 +178,17 @@ def past_failures() -> list[Seed]:
         "nothing.flac": b"fLaC" + b"\x00" * 1000,
     }
     texts = {
+        "root.m3u": b"/\n../../../../../../../..\n",
         "long.m3u": b"y" * 5000 + b"\n" + b"z" * 300 + b".m3u\n", "nul.m3u": b"a\0b.mp3\n",
     }  # fmt: skip
     tables = {
         "nan.jsonl": b'{"path": "/a", "confidence": NaN}\n', "list.jsonl": b"[[[[[[\n" * 99,
-        "deep.jsonl": b'{"path": ' + b"[" * 99_999 + b"\n",
+        "deep.jsonl": b'{"path": ' + b"[" * 99_999 + b"\n", "nul.csv": b"path,key\n/a\0b,Am\n",
     }  # fmt: skip
     return [
         *(Seed("audio", name, data) for name, data in sounds.items()),
         *(Seed("tags", name, data) for name, data in sounds.items()),
+        Seed("tags", "short.opus", _short_opus()),
         *(Seed("playlist", name, data) for name, data in texts.items()),
         *(Seed("results", name, data) for name, data in tables.items()),
         *(Seed("manifest", name, data) for name, data in tables.items()),

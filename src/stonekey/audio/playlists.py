@@ -105,6 +105,8 @@ def read_playlist(path: str | os.PathLike[str]) -> Playlist:
         found = _find(folder, location, is_folder)
         if is_playlist(found):
             skipped.append((text, "a playlist inside a playlist"))
+        elif os.path.isdir(found):  # "/" would be every file there is
+            skipped.append((text, "a folder, not a file"))
         else:
             entries.append(found)
     return Playlist(tuple(entries), tuple(skipped))

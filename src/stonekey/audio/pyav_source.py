@@ -102,7 +102,7 @@ class PyavSource:
                 packet = next(packets)
             except (StopIteration, av.error.EOFError):
                 break
-            except (av.error.FFmpegError, OSError):
+            except (av.error.FFmpegError, OSError, LookupError):  # of a stream that came later
                 self.bad_packets += 1
                 failures += 1
                 packets = self._container.demux(self._stream)  # a failed generator is spent

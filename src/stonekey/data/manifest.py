@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from stonekey.keys import KEYLESS, UNLABELLED, Key, KeySignature
+from stonekey.text import one_line
 
 PATH_COLUMNS = ("path", "file", "filename")
 KEY_COLUMNS = ("key", "label")
@@ -25,7 +26,10 @@ PathLike = str | os.PathLike[str]
 
 
 class ManifestError(ValueError):
-    """A manifest or label file cannot be used; the message names the file and the line."""
+    """A manifest or label file cannot be used; the message, a line, names the file and the line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 @dataclass(frozen=True)
@@ -285,8 +289,8 @@ def _json_rows(path: Path, file: TextIO) -> Iterator[tuple[int, dict[str, Any]]]
             continue
         try:
             row = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ManifestError(f"{path}, line {number}: not JSON: {error.msg}") from error
+        except (ValueError, RecursionError) as error:
+            raise ManifestError(f"{path}, line {number}: not JSON: {error}") from error
         if not isinstance(row, dict):
             raise ManifestError(f"{path}, line {number}: not a JSON object")
         yield number, {name.strip().lower(): value for name, value in row.items()}
@@ -306,6 +310,8 @@ def _track(manifest: Path, root: Path, line: int, row: dict[str, Any]) -> Track:
     if not name:
         reason = "no path" if name == "" else f"no column {' or '.join(PATH_COLUMNS)}"
         raise ManifestError(f"{manifest}, line {line}: {reason}")
+    if "\0" in name:
+        raise ManifestError(f"{manifest}, line {line}: a path with a zero byte")
     label = _pop(row, KEY_COLUMNS) or ""
     keyless = label.lower() in KEYLESS
     try:

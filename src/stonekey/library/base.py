@@ -7,10 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from stonekey.library.result import Result
+from stonekey.text import one_line
 
 
 class StoreError(ValueError):
-    """An output cannot be read or written; the message names it and says why."""
+    """An output cannot be read or written; the message, one line, names it and says why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class StoreWriteError(StoreError):

@@ -46,8 +46,7 @@ def as_tag_errors(path: Path) -> Iterator[None]:
         cause = error.__context__  # mutagen wraps the system's errors
         why = cause.strerror if isinstance(cause, OSError) else None
         raise TagError(path, why or f"its tags cannot be read: {error}") from error
-    except (ValueError, KeyError, IndexError, OverflowError, EOFError) as error:
-        # Some damaged files get past mutagen's own checks.
+    except Exception as error:  # some damaged files get past mutagen's own checks, to any error
         raise TagError(path, f"its tags cannot be read: {type(error).__name__}: {error}") from error
 
 
