@@ -82,7 +82,7 @@ def data_lines(report: Report) -> list[str]:
     counts = report.manifest.counts()
     lines = [
         f"N {len(report.tracks)} of {counts['tracks']} tracks ({counts['missing']} without audio, "
-        f"{counts['unlabelled']} without a key; {counts['duplicates']} repeated)."
+        f"{counts['unlabelled']} unlabelled; {counts['duplicates']} listed twice)."
     ]
     if report.labels:
         lines.append(f"Labels: {report.labels}.")
@@ -277,10 +277,10 @@ def _listed(report: Report) -> list[str]:
     manifest = report.manifest
     lines = [f"- without audio: `{track.id}`" for track in manifest.missing]
     lines += [
-        f"- without a key: `{track.id}`" + (f" ({track.problem})" if track.problem else "")
+        f"- unlabelled: `{track.id}`" + (f" ({track.problem})" if track.problem else "")
         for track in manifest.unlabelled
     ]
-    lines += [f"- repeated: `{duplicate.track.id}`" for duplicate in manifest.duplicates]
+    lines += [f"- listed twice: `{duplicate.track.id}`" for duplicate in manifest.duplicates]
     for system in report.systems:
         lines += [f"- {system.name}: `{track}`: {error}" for track, error in system.failures]
         lines += [f"- {system.name}: no track `{name}`" for name in system.system.unmatched]
