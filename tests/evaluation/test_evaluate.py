@@ -255,7 +255,7 @@ def test_an_empty_set_is_told_before_any_model_is_loaded(
         (["--dataset", "fma", "--root", "."], "no data set 'fma'"),
         (["--manifest", "nowhere.csv"], "nowhere.csv: cannot be read"),
         (["--manifest", "LABELS", "-m", "nothing"], "nothing: no such model"),
-        (["--manifest", "LABELS", "-m", "p.csv"], "is not a model: pass it to --predictions"),
+        (["--manifest", "LABELS", "-m", "p.csv"], "not a model: pass it to --predictions"),
         (["--manifest", "LABELS", "-p", "p.onnx"], "predictions must be a .csv"),
         (["--manifest", "LABELS", "-p", "nowhere.csv"], "nowhere.csv: cannot be read"),
         (["--manifest", "LABELS", "--overlap", "1"], "overlap must be"),
