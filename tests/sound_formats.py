@@ -15,7 +15,6 @@ FORMATS = [
     ("pcm.aiff", "-c:a pcm_s16be", "pyav", 0.002),
     ("pcm.w64", "-c:a pcm_s16le", "pyav", 0.002),
     ("pcm.au", "-c:a pcm_s16be", "pyav", 0.002),
-    ("pcm.voc", "-c:a pcm_s16le", "pyav", 0.002),
     ("adpcm.wav", "-c:a adpcm_ms", "pyav", 0.02),
     ("plain.flac", "-c:a flac", "soundfile", 0.002),
     ("cbr.mp3", "-c:a libmp3lame -b:a 128k", "soundfile", 0.02),

@@ -20,7 +20,9 @@ _STEP = 1 << 20
 def check_rate(rate: float) -> None:
     """ValueError for a sampling rate that no sound has."""
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise ValueError(f"a sampling rate of {rate:.9g} Hz is not between 1 kHz and 1 MHz")
+        raise ValueError(
+            f"a sampling rate is in Hz, between {LOWEST_RATE} and {HIGHEST_RATE}; got {rate:.9g}"
+        )
 
 
 class BlockResampler:

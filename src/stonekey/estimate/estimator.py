@@ -373,5 +373,5 @@ def _as_samples(samples: Samples, sample_rate: float | None) -> np.ndarray:
         with np.errstate(over="ignore"):
             array = array.astype(np.float32, copy=False)
         if not (np.abs(array) <= LOUDEST).all():
-            raise ValueError(f"the samples hold NaN, or values beyond {LOUDEST:g}")
+            raise ValueError(f"the samples hold NaN, infinite values or ones beyond {LOUDEST:g}")
     return array
