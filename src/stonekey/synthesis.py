@@ -384,5 +384,5 @@ def write_vorbis(path: str | Path, samples: np.ndarray, sample_rate: int = 22050
     import soundfile
 
     with soundfile.SoundFile(path, "w", sample_rate, 1, format="OGG", subtype="VORBIS") as file:
-        for start in range(0, len(samples), sample_rate):  # much at once overflows its stack
+        for start in range(0, len(samples), sample_rate):  # longer blocks overflow its stack
             file.write(samples[start : start + sample_rate])
