@@ -371,18 +371,20 @@ def write_phrases(
 
 def write_wav(path: str | Path, samples: np.ndarray, sample_rate: int = 22050) -> None:
     """Write mono float samples (n,) as 16-bit WAV; an old file stays until this is complete."""
-    import soundfile
-
-    def write(temporary: Path) -> None:
-        soundfile.write(temporary, samples, sample_rate, format="WAV", subtype="PCM_16")
-
-    write_atomically(Path(path), write)
+    _write(path, samples, sample_rate, format="WAV", subtype="PCM_16")
 
 
 def write_vorbis(path: str | Path, samples: np.ndarray, sample_rate: int = 22050) -> None:
-    """Write mono float samples (n,) as Ogg Vorbis."""
+    """Write mono float samples (n,) as Ogg Vorbis; an old file stays until this is complete."""
+    _write(path, samples, sample_rate, format="OGG", subtype="VORBIS")
+
+
+def _write(path: str | Path, samples: np.ndarray, rate: int, **kind: str) -> None:
     import soundfile
 
-    with soundfile.SoundFile(path, "w", sample_rate, 1, format="OGG", subtype="VORBIS") as file:
-        for start in range(0, len(samples), sample_rate):  # longer blocks overflow its stack
-            file.write(samples[start : start + sample_rate])
+    def write(temporary: Path) -> None:
+        with soundfile.SoundFile(temporary, "w", rate, 1, **kind) as file:
+            for start in range(0, len(samples), rate):  # longer blocks overflow Vorbis's stack
+                file.write(samples[start : start + rate])
+
+    write_atomically(Path(path), write)
