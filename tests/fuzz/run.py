@@ -159,6 +159,21 @@ def run(options: argparse.Namespace) -> Counter[str]:
     counts: Counter[str] = Counter()
     children: list[Child] = []
     began = time.monotonic()
+    try:
+        _all(options, todo, children, counts, began)
+    except KeyboardInterrupt:  # what is done counts
+        for one in children:
+            os.killpg(one.process.pid, signal.SIGKILL)
+    return counts
+
+
+def _all(
+    options: argparse.Namespace,
+    todo: list[tuple[int, int]],
+    children: list[Child],
+    counts: Counter[str],
+    began: float,
+) -> None:
     while todo or children:
         while todo and len(children) < options.jobs:
             children.append(Child(options, *todo.pop()))
@@ -176,7 +191,6 @@ def run(options: argparse.Namespace) -> Counter[str]:
                     todo.append((one.next, one.stop))
         if options.minutes and time.monotonic() - began > 60 * options.minutes:
             todo.clear()
-    return counts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -119,7 +119,7 @@ def test_weights_that_overflow_inside_the_network(tmp_path: Path) -> None:
             tensors[name] = np.full_like(tensors[name], 3e38)
     save_file(tensors, path, metadata=header(STONE12))
     noise = np.random.default_rng(0).normal(size=44100).astype(np.float32)
-    with pytest.raises(CheckpointError, match="does not give numbers"):
+    with pytest.raises(CheckpointError, match="does not give probabilities"):
         KeyEstimator(path, tune="off")(noise, 22050)
 
 
@@ -234,6 +234,17 @@ def test_graphs_that_are_not_ours(
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString())
     refused(path, why)
+
+
+def test_answers_that_are_no_probabilities(tmp_path: Path) -> None:
+    model = graph_of()
+    last = model.graph.node[-1]
+    model.graph.node[-1].CopyFrom(helper.make_node("Exp", last.input, last.output))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    noise = np.random.default_rng(0).normal(size=44100).astype(np.float32)
+    with pytest.raises(CheckpointError, match="does not give probabilities"):
+        KeyEstimator(path, tune="off")(noise, 22050)
 
 
 def test_what_the_package_writes_is_taken(tmp_path: Path) -> None:

@@ -91,9 +91,10 @@ class OnnxBackend:
 
 
 def _checked(outputs: np.ndarray, path: Path) -> np.ndarray:
-    """Probabilities as they are; numbers too large for float32 inside a network end as NaN."""
-    if not np.isfinite(outputs).all():
-        raise CheckpointError(f"{path}: its network does not give numbers")
+    """Probabilities as they are; weights of nonsense give others, or NaN."""
+    sums = outputs.sum(axis=-1)
+    if not ((outputs >= 0).all() and (abs(sums - 1) < 1e-3).all()):
+        raise CheckpointError(f"{path}: its network does not give probabilities")
     return outputs
 
 
