@@ -240,7 +240,8 @@ def test_threads_and_batches_do_not_matter(backend: str) -> None:
         )(audio, RATE)
         for threads, batch_size in ((1, 1), (1, 2), (2, 1), (2, 8))
     ]
-    assert all(len(result.segments) == 3 for result in results)
+    assert len({len(result.segments) for result in results}) == 1
+    assert len(results[0].segments) > 1
     for result in results[1:]:
         np.testing.assert_allclose(vector(result), vector(results[0]), atol=1e-5)
 

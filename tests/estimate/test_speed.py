@@ -182,7 +182,8 @@ def test_files_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_the_fast_option(songs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert call("predict", songs["wav"], "--fast", "--format", "json") == 0
-    assert f'"segments": {round(FAST_SECONDS / 6)}' in capsys.readouterr().out
+    heard = round(FAST_SECONDS / KeyEstimator().segment_seconds)
+    assert f'"segments": {heard}' in capsys.readouterr().out
     assert call("predict", songs["wav"], "--fast", "--overlap", "0.5") == 2
     assert "fast chooses its own segments" in capsys.readouterr().err
 

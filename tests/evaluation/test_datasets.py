@@ -171,7 +171,7 @@ def test_gtzan_labels_count_from_a(tmp_path: Path) -> None:
     assert [track.metadata["genre"] for track in manifest.usable] == ["blues", "jazz"]
     problems = [(track.problem or "").split("line 1: ")[1] for track in manifest.unlabelled]
     assert problems == [
-        "not one major or minor key: 'unknown'",
+        "unlabelled: 'unknown'",
         "not one major or minor key: 'label 24'",
         "not one major or minor key: 'label'",
     ]

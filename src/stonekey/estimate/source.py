@@ -130,7 +130,9 @@ def whole(
         settings.overlap,
         whole=not settings.published_segments,
     )
-    return Source(segments, tuner or Tuner("off"), activity, model_rate, None, warnings or [])
+    # The list itself, which fills while the segments are read.
+    warnings = [] if warnings is None else warnings
+    return Source(segments, tuner or Tuner("off"), activity, model_rate, None, warnings)
 
 
 def in_parts(excerpts: Excerpts, tuner: Tuner, model_rate: float, segment_seconds: float) -> Source:
