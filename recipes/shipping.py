@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,8 +32,7 @@ def with_confidence(
 
     Args:
         model: checkpoint with a class table and no temperature yet.
-        labelled: pieces of known key, for the temperature, for which each of their groups counts
-            alike.
+        labelled: pieces of known key, for the temperature.
         keyless: sounds without a key, for the limit.
         music: recordings, labelled or not, few of which may fall below the limit.
     """
@@ -42,12 +40,10 @@ def with_confidence(
     table = checkpoint.info.class_table
     assert table is not None
     known = [(t.key, t.path) for t in labelled if t.key is not None and t.path is not None]
-    groups = Counter(t.group for t in labelled if t.key is not None)
-    weights = [1 / groups[t.group] for t in labelled if t.key is not None]
     heard = segments(model, [path for _, path in known])
     means = [mean_of_segments(list(p), checkpoint.info.softness) for p in heard]
     right = [table.index(key if key in table else key.signature) for key, _ in known]
-    temperature = round(fit_temperature(means, right, weights), 4)
+    temperature = round(fit_temperature(means, right), 4)
 
     of_keyless = [clarity(list(p), table) for p in segments(model, keyless)]
     of_music = [clarity(list(p), table) for p in segments(model, music)]
