@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,7 +47,7 @@ def fit_confidence(
 
     Args:
         model: checkpoint with a class table.
-        labelled: recordings of known key, for the temperature; each of their groups counts alike.
+        labelled: recordings of known key, for the temperature.
         keyless: sounds without a key, for the limit; none leaves it at 0.
         music: recordings, labelled or not, few of which may fall below the limit.
 
@@ -68,16 +67,14 @@ def fit_confidence(
         heard = ([s.probabilities for s in estimator(path).segments if s.counted] for path in paths)
         return [outputs for outputs in heard if outputs]
 
-    means, right, groups = [], [], []
+    means, right = [], []
     for track in labelled:
         if track.key is None or track.path is None:
             continue
         for outputs in segments([track.path]):
             means.append(mean_of_segments(outputs, info.segment_temperature))
             right.append(table.index(track.key if track.key in table else track.key.signature))
-            groups.append(track.group)
-    sizes = Counter(groups)
-    temperature = round(fit_temperature(means, right, [1 / sizes[g] for g in groups]), 4)
+    temperature = round(fit_temperature(means, right), 4)
     of_keyless = [clarity(outputs, table) for outputs in segments(keyless)]
     of_music = [clarity(outputs, table) for outputs in segments(music)]
     limit = round(fit_limit(of_keyless, of_music), 4) if of_keyless else 0.0
