@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then rename it to ``path``.
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside ``path``, to be filled; renamed to ``path`` at the end.
 
     A symbolic link stays one: the file that it points to is replaced. If anything fails (a full
     disk, for example), the old file stays and the temporary one is deleted.
@@ -24,13 +25,19 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     os.close(handle)
     temporary = Path(name)
     try:
-        write(temporary)
+        yield temporary
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill the temporary file of `replacing`."""
+    with replacing(path) as temporary:
+        write(temporary)
 
 
 def sha256(path: Path) -> str:

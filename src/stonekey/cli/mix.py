@@ -18,7 +18,7 @@ from stonekey.cli.common import (
     log,
 )
 from stonekey.cli.options import with_settings
-from stonekey.cli.output import check_output, chosen_format, format_option, write_result
+from stonekey.cli.output import check_output, chosen_format, format_option, open_output
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.keys import ClassLabel, parse_label
 from stonekey.model.registry import DEFAULT_MODEL
@@ -106,7 +106,8 @@ def mix(
             about,
             output,
         )
-        write_result(lambda stream: form.write(tracks, stream), output)
+        with open_output(output) as stream:
+            form.write(tracks, stream)
 
 
 def _query(

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import typer
 
 from stonekey.cli.common import fail, one_of
+from stonekey.files import replacing
 from stonekey.output.formats import Format, Write
 from stonekey.text import printable
 
@@ -78,30 +80,24 @@ def check_folder(folder: Path | None, force: bool) -> None:
         fail(f"{folder} is not empty; --force writes into it")
 
 
-def write_result(
-    write: Callable[[BinaryIO], object], output: Path | None, guarded: bool = True
-) -> None:
-    """Let ``write`` write to standard output, or to a file that appears only when complete.
+@contextmanager
+def open_output(output: Path | None, guarded: bool = True) -> Iterator[BinaryIO]:
+    """A stream to the output file, which appears when it is complete, or to standard output.
 
     Args:
         output: the file; None for standard output.
-        guarded: on a terminal, make escapes visible. False for a table, which has colours of
-            its own and escapes its cells itself.
+        guarded: on a terminal, make escapes visible. False for a table that has colours of its own
+            and escapes its cells itself.
     """
     if output is not None:
-        from stonekey.files import write_atomically
-
-        def write_file(temporary: Path) -> None:
-            with temporary.open("wb") as stream:
-                write(stream)
-
-        write_atomically(output, write_file)
+        with replacing(output) as temporary, temporary.open("wb") as file:
+            yield file
         return
     stream: BinaryIO = sys.stdout.buffer
     if guarded and sys.stdout.isatty():
         stream = _Terminal(stream)  # type: ignore[assignment]  # has all that writers use
     try:
-        write(stream)
+        yield stream
         stream.flush()
     except BrokenPipeError:  # the reader, such as head, has quit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -22,7 +22,7 @@ from stonekey.cli.common import (
     one_of,
 )
 from stonekey.cli.options import with_settings
-from stonekey.cli.output import check_output, chosen_format, format_option, write_result
+from stonekey.cli.output import check_output, chosen_format, format_option, open_output
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.output.tracks import TRACKS, TrackList
@@ -118,7 +118,8 @@ def playlist(
         ]
         entries = [Entry(result.path, result.duration) for result in results]
         tracks = TrackList(records, entries, COLUMNS, output=output)
-        write_result(lambda stream: form.write(tracks, stream), output)
+        with open_output(output) as stream:
+            form.write(tracks, stream)
     if problems or (sources and any(result.error for result in results)):
         raise typer.Exit(1)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,16 +26,15 @@ from stonekey.cli.common import (
     log,
 )
 from stonekey.cli.options import with_settings
-from stonekey.cli.output import check_output, chosen_format, format_option, write_result
+from stonekey.cli.output import check_output, chosen_format, format_option, open_output
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.model.registry import DEFAULT_MODEL
-from stonekey.output.formats import Format
-from stonekey.output.recordings import RECORDINGS, Writer
+from stonekey.output.recordings import RECORDINGS
 from stonekey.text import reason, shown
 
 if TYPE_CHECKING:
     from stonekey.estimate.estimator import KeyEstimator
-    from stonekey.output.records import FileResult, Layout
+    from stonekey.output.records import FileResult
 
 
 @with_settings()
@@ -116,7 +115,11 @@ def predict(
             log(f"stonekey: no {kind} in {', '.join(shown(p) for p in paths)}")
         with Interrupt() as interrupt:
             run = _Run(estimator, files, results, interrupt, progress, jobs)
-            _write(run.results(), form, output, layout)
+            with (
+                closing(run.results()) as estimated,
+                open_output(output, guarded=form.name != "table") as stream,
+            ):
+                form.write(estimated, stream, layout)
     if interrupt.requested:
         log(f"stonekey: interrupted: {run.done} of {len(files)} files done")
         raise typer.Exit(130)
@@ -164,7 +167,8 @@ class _Run:
         self.failed = 0
         self.done = 0
 
-    def results(self) -> Iterator[FileResult]:
+    def results(self) -> Generator[FileResult, None, None]:
+        """What there was before, then the files' results in order, until interrupted."""
         for result in self._first:
             yield self._logged(result)
         with ExitStack() as stack:
@@ -173,28 +177,19 @@ class _Run:
                 from stonekey.cli.progress import tracked
 
                 files = stack.enter_context(tracked(self._files))
-            for result in self._estimated(files):
+            estimates = (partial(self._estimate, path) for path in files)
+            for wait in estimates if self._jobs == 1 else self._submitted(files):
+                try:
+                    self._interrupt.working = True
+                    result = wait()
+                except KeyboardInterrupt:
+                    return
+                finally:
+                    self._interrupt.working = False
                 self.done += 1
                 yield self._logged(result)
                 if self._interrupt.requested:
                     return
-
-    def _estimated(self, files: Iterable[Path]) -> Iterator[FileResult]:
-        """The files' results in order, until interrupted."""
-        if self._jobs == 1:
-            waits: Iterator[Callable[[], FileResult]] = (partial(self._estimate, p) for p in files)
-        else:
-            waits = self._submitted(files)
-        try:
-            for wait in waits:
-                self._interrupt.working = True
-                try:
-                    result = wait()
-                finally:
-                    self._interrupt.working = False
-                yield result
-        except KeyboardInterrupt:
-            return
 
     def _submitted(self, files: Iterable[Path]) -> Iterator[Callable[[], FileResult]]:
         """Keep ``jobs`` threads busy: decoding and the network release the GIL."""
@@ -225,15 +220,3 @@ class _Run:
             self.failed += 1
             log(f"stonekey: {shown(result.path)}: {result.error}")
         return result
-
-
-def _write(
-    results: Iterator[FileResult], form: Format[Writer], output: Path | None, layout: Layout
-) -> None:
-    def write(stream: BinaryIO) -> None:
-        try:
-            form.write(results, stream, layout)
-        finally:
-            results.close()  # type: ignore[attr-defined]
-
-    write_result(write, output, guarded=form.name != "table")

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,7 +26,7 @@ from stonekey.cli.common import (
     one_of,
 )
 from stonekey.cli.options import with_settings
-from stonekey.cli.output import write_result
+from stonekey.cli.output import open_output
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.keys import Key
 from stonekey.model.registry import DEFAULT_MODEL
@@ -291,18 +291,16 @@ def _print(outcomes: Iterator[Outcome], form: str, notation: str) -> None:
 
     records = (as_record(o, notation, display_name(o.path)) for o in outcomes)
 
-    def write(stream: BinaryIO) -> None:
+    if form == "text" and sys.stdout.isatty():
+        _print_table(records)
+        return
+    with open_output(None) as stream:
         if form == "json":
             write_json_array(records, stream)
         elif form == "csv":
             write_csv_rows(records, COLUMNS, stream, paths=("file",))
         else:
             write_text_rows(map(_cells, records), stream)
-
-    if form == "text" and sys.stdout.isatty():
-        _print_table(records)
-    else:
-        write_result(write, None)
 
 
 def _cells(record: dict[str, Any]) -> list[str]:

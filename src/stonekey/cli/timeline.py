@@ -19,7 +19,7 @@ from stonekey.cli.common import (
     log,
 )
 from stonekey.cli.options import with_settings
-from stonekey.cli.output import check_output, chosen_format, format_option, write_result
+from stonekey.cli.output import check_output, chosen_format, format_option, open_output
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.output.timeline import TIMELINES
@@ -75,4 +75,5 @@ def timeline(
         more = {"colour": output is None and sys.stdout.isatty()} if table else {}
         text = form.write(found, display_name(file), notation, **more)
         data = text.encode("utf-8", "replace")
-        write_result(lambda stream: stream.write(data), output, guarded=not table)
+        with open_output(output, guarded=not table) as stream:
+            stream.write(data)

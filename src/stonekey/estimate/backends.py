@@ -75,7 +75,7 @@ class OnnxBackend:
         """See `Backend.run`."""
         batches = [segment[None] for segment in segments]
         if self._threads == 1 or len(batches) == 1:
-            return np.concatenate([self._run_one(batch) for batch in batches])
+            return np.concatenate(list(map(self._run_one, batches)))
         if self._pool is None:
             from concurrent.futures import ThreadPoolExecutor
 

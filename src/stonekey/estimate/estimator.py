@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -105,16 +105,18 @@ class KeyEstimator:
 
     def answer(self, source: Source) -> KeyEstimate:
         """Run the segments of a recording and take their mean."""
-        ran = list(self._run(source.segments))
-        rate = source.rate
+        heard: list[tuple[int, int, float, np.ndarray]] = []
+        pieces = iter(source.segments)
+        while batch := list(islice(pieces, self.settings.batch_size)):
+            # A recording shorter than a segment is alone, so all are equally long.
+            outputs = self._backend.run([self._padded(x) for _, x in batch])
+            for (start, x), output in zip(batch, outputs, strict=True):
+                heard.append((start, len(x), float(swing(x)), output))
+        rate = source.rate  # known only now
+        every = self.settings.published_segments
         segments = [
-            SegmentEstimate(
-                start / rate,
-                (start + count) / rate,
-                output,
-                self.settings.published_segments or peak > PAUSE,
-            )
-            for start, count, peak, output in ran
+            SegmentEstimate(start / rate, (start + count) / rate, output, every or peak > PAUSE)
+            for start, count, peak, output in heard
         ]
         no_signal = source.activity.no_signal()
         found = [*source.warnings, *no_signal]
@@ -147,26 +149,6 @@ class KeyEstimator:
             warnings=tuple(found),
             tuning=source.tuner.cents,
         )
-
-    def _run(
-        self, pieces: Iterable[tuple[int, np.ndarray]]
-    ) -> Iterator[tuple[int, int, float, np.ndarray]]:
-        """Run segments in batches; yields (first sample, samples, peak, output)."""
-        waiting: list[tuple[int, np.ndarray]] = []
-
-        def flush() -> Iterator[tuple[int, int, float, np.ndarray]]:
-            if waiting:
-                # A recording shorter than a segment is alone, so lengths are equal.
-                outputs = self._backend.run([self._padded(x) for _, x in waiting])
-                for (start, x), output in zip(waiting, outputs, strict=True):
-                    yield start, len(x), float(swing(x)), output
-                waiting.clear()
-
-        for piece in pieces:
-            waiting.append(piece)
-            if len(waiting) == self.settings.batch_size:
-                yield from flush()
-        yield from flush()
 
     def _padded(self, samples: np.ndarray) -> np.ndarray:
         """Repeat a clip that is too short for the network.
