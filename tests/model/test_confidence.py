@@ -43,6 +43,15 @@ def test_mean_of_segments() -> None:
     assert sure.argmax() == 3
 
 
+def test_weights_decide_between_easy_and_hard_pieces() -> None:
+    rng = np.random.default_rng(3)
+    means = [tempered(p, 1.0) for p in rng.dirichlet(np.full(12, 0.2), 400)]
+    best = [int(p.argmax()) for p in means]
+    labels = best[:200] + [(b + (rng.random() < 0.5)) % 12 for b in best[200:]]
+    easy, hard = (fit_temperature(means, labels, [1.0] * 200 + [w] * 200) for w in (1e-9, 1e9))
+    assert easy < fit_temperature(means, labels) < hard
+
+
 @pytest.mark.parametrize("sureness", [0.4, 1.0, 3.0])
 def test_a_wrong_temperature_is_found(sureness: float) -> None:
     """Outputs whose logits are ``sureness`` times those that labels were drawn from."""

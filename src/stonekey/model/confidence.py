@@ -43,7 +43,9 @@ def _of_signatures(table: Sequence[ClassLabel]) -> np.ndarray:
     return np.asarray(tonics[:, None] == np.arange(12), dtype=np.float64)
 
 
-def fit_temperature(means: Sequence[np.ndarray], labels: Sequence[int]) -> float:
+def fit_temperature(
+    means: Sequence[np.ndarray], labels: Sequence[int], weights: Sequence[float] | None = None
+) -> float:
     """The temperature under which recordings' answers are as sure as they are right on the whole.
 
     Of the mean over a recording's segments, which says in how much of the music a key is heard, not
@@ -53,6 +55,7 @@ def fit_temperature(means: Sequence[np.ndarray], labels: Sequence[int]) -> float
     Args:
         means: for each recording (n,) mean probabilities.
         labels: the output that is right for each.
+        weights: how much each counts; None for all alike.
 
     Returns:
         The temperature of `tempered`: below 1 where the means are too modest.
@@ -63,10 +66,11 @@ def fit_temperature(means: Sequence[np.ndarray], labels: Sequence[int]) -> float
     if not len(means) or len(means) != len(labels):
         raise ValueError(f"{len(means)} recordings and {len(labels)} labels")
     stacked = np.stack(means)
-    accuracy = (stacked.argmax(axis=1) == np.asarray(labels)).mean()
+    right = stacked.argmax(axis=1) == np.asarray(labels)
 
     def gap(temperature: float) -> float:
-        return abs(float(tempered(stacked, temperature).max(axis=1).mean() - accuracy))
+        surplus = tempered(stacked, temperature).max(axis=1) - right
+        return abs(float(np.average(surplus, weights=weights)))
 
     return float(min(TEMPERATURES, key=gap))
 
