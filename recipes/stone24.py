@@ -39,7 +39,7 @@ STEPS = 100  # in an epoch
 EPOCHS = 40
 SEED = 0
 LEARNING_RATE = 2e-3
-CHARTS = 2000
+CHARTS = 1000
 # The temperature is found on recordings held out whose label is at least so sure: charts, many of
 # them loops that could be in either of two keys, are harder than music.
 AGREED = 0.8

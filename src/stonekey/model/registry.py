@@ -42,7 +42,7 @@ EMBEDDED = (
         "stone24.onnx",
         24,
         "for most uses: major and minor keys, calibrated confidence, no key for drums and speech; "
-        "stone12, and a mode learnt from labelled scores",
+        "learnt from chord charts and other estimators' answers",
     ),
     EmbeddedModel(
         "stone12",
