@@ -98,6 +98,19 @@ def test_metadata_of_another_format_is_refused() -> None:
         ModelInfo.from_metadata({**info.to_metadata(), "front_end": '{"tuning": 3}'})
 
 
+def test_a_setting_that_is_gone_may_say_what_still_holds() -> None:
+    info = random_checkpoint().info
+    assert info.architecture is not None
+    for value in (False, True):
+        settings = {**info.architecture.as_dict(), "mode_head": value}
+        metadata = {**info.to_metadata(), "architecture": json.dumps(settings)}
+        if value:
+            with pytest.raises(ValueError, match="mode_head"):
+                ModelInfo.from_metadata(metadata)
+        else:
+            assert ModelInfo.from_metadata(metadata) == info
+
+
 @pytest.mark.parity
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_files_read_as_torch_reads_them(shared: Path, name: str) -> None:

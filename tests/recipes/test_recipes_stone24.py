@@ -73,10 +73,11 @@ def test_stone24_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, key in enumerate(KEYS):
         music(songs / f"{number}.wav", key, 10.0)
     (songs / "manifest.csv").write_text("path\n0.wav\n1.wav\n2.wav\n")
-    rendered = tmp_path / "rendered.csv"
+    bands = tmp_path / "bands"
+    shutil.copytree(songs, bands)
+    rendered = bands / "rendered.csv"
     rendered.write_text(
-        "path,key,split\nsongs/0.wav,C major,train\nsongs/1.wav,E minor,valid\n"
-        "songs/2.wav,G major,test\n"
+        "path,key,split\n0.wav,C major,train\n1.wav,E minor,valid\n2.wav,G major,test\n"
     )
     folder = tmp_path / "run"
     shares = {"recordings": 1, "charts": 1, "keyless": 1}
@@ -97,7 +98,7 @@ def test_stone24_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "MIT",
         module.SEGMENT_TEMPERATURE,
     )
-    assert info.training["groups"] == {"charts": 1, "keyless": 6, "recordings": 2}
+    assert info.training["groups"] == {"charts": 1, "keyless": 6, "recordings": 1}
     assert info.front_end.average == 4
     assert info.min_clarity > 0
     assert (folder / "stone24.onnx").is_file()
