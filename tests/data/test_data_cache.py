@@ -176,7 +176,7 @@ def test_killed_build_leaves_no_process_and_goes_on(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(root), "BUILD_OF": str(tmp_path)},
     )
     index = front_end_folder(tmp_path / "c", SHORT) / "index.jsonl"
-    for _ in range(600):
+    for _ in range(12_000):
         if index.exists() and index.read_bytes().count(b"\n") >= 2:
             break
         time.sleep(0.05)
@@ -184,7 +184,7 @@ def test_killed_build_leaves_no_process_and_goes_on(tmp_path: Path) -> None:
     process.wait()
     done = index.read_bytes().count(b"\n")
     assert done >= 2
-    for _ in range(100):
+    for _ in range(2_000):
         if not _processes_with(f"BUILD_OF={tmp_path}"):
             break
         time.sleep(0.05)
