@@ -1,19 +1,19 @@
-"""The documented inference command: the keys of all audio files of a folder.
+"""The published code's inference command: the keys of all audio files in a folder.
 
     python -m inference CHECKPOINT AUDIO_FOLDER -e mp3 [-o 0.5] [-a | --no-average] -tt ks|ks_mode
 
-Recordings are cut as the published inference does: consecutive 15 s segments, what remains
-after the last is dropped, a shorter recording is one segment. Writes
+Recordings are segmented as the published inference does: consecutive 15 s segments, without the
+remainder after the last; a shorter recording is one segment. Writes
 ``AUDIO_FOLDER/results/<checkpoint name>/results.npz``, which ``np.load`` opens without pickle:
 
 - ``files`` (n,): names relative to the folder, sorted; ``errors`` (n,): why a file could not
-  be read, else empty; ``class_table``: name of each class; ``checkpoint``.
-- averaging (the default): ``classes`` (n,), index of the most probable class of the mean over
-  the segments, -1 where there is none; ``keys`` (n,), its name, else empty; ``probabilities``
-  (n, classes), NaN where there are none.
-- ``--no-average``: ``outputs`` (m, classes), the probabilities of each segment of all files;
-  ``classes`` and ``keys`` (m,), of each segment; ``segment_files`` (m,), index of its file;
-  ``segment_starts`` (m,) in seconds.
+  be read, or empty; ``class_table``: name of each class; ``checkpoint``.
+- With averaging (the default): ``classes`` (n,), index of the most probable class of the mean
+  over the segments, or -1; ``keys`` (n,), its name, or empty; ``probabilities`` (n, classes),
+  or NaN.
+- With ``--no-average``: ``outputs`` (m, classes), the probabilities of each segment of all
+  files; ``classes`` and ``keys`` (m,) of each segment; ``segment_files`` (m,), index of its
+  file; ``segment_starts`` (m,) in seconds.
 
 Exit code: 0 when all files were read, 1 when some were not, 2 for bad usage.
 """
@@ -33,21 +33,23 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m inference",
-        description="Keys of all audio files of a folder, written to "
+        description="Estimate the keys of all audio files in a folder and write them to "
         "AUDIO_FOLDER/results/<checkpoint name>/results.npz.",
     )
     parser.add_argument("checkpoint", help="path or name of a model")
     parser.add_argument(
         "audio_folder", type=Path, help="folder of recordings, searched to any depth"
     )
-    parser.add_argument("-e", "--extension", required=True, help="of the files, such as mp3")
+    parser.add_argument(
+        "-e", "--extension", required=True, help="extension of the files, such as mp3"
+    )
     parser.add_argument(
         "-o", "--overlap", type=float, default=0.0,
-        help="share of a segment that the next repeats, at least 0 and below 1 (default 0)",
+        help="share of a segment that the next one repeats, from 0 to below 1 (default 0)",
     )  # fmt: skip
     parser.add_argument(
         "-a", "--average", action=argparse.BooleanOptionalAction, default=True,
-        help="average over each file's segments (default), or keep the segments apart",
+        help="average over each file's segments (default), or keep each segment's output",
     )  # fmt: skip
     parser.add_argument(
         "-tt", "--train_type", "--train-type", dest="train_type", choices=tuple(OUTPUTS),
@@ -66,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     from stonekey.audio import find_audio_files
     from stonekey.estimate.estimator import KeyEstimator
-    from stonekey.model.checkpoint import CheckpointError, write_atomically
+    from stonekey.files import write_atomically
+    from stonekey.model.checkpoint import CheckpointError
     from stonekey.model.registry import find_model
     from stonekey.output.records import FileResult
     from stonekey.text import reason
@@ -76,10 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         path = find_model(options.checkpoint)
         estimator = KeyEstimator(path, overlap=options.overlap, published_segments=True)
     except (CheckpointError, ValueError, OSError) as error:
-        return _say(str(error), 2)
+        return _fail(str(error), 2)
     outputs, expected = len(estimator.class_table), OUTPUTS[options.train_type]
     if outputs != expected:
-        return _say(
+        return _fail(
             f"{options.checkpoint} has {outputs} outputs, but -tt {options.train_type} means "
             f"{expected}; use -tt {'ks' if outputs == 12 else 'ks_mode'}",
             2,
@@ -91,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lambda place, error: unlisted.append(FileResult(place, None, reason(error))),
     )
     if not files and not unlisted:
-        return _say(f"no .{options.extension.lstrip('.')} files in {folder}", 1)
+        return _fail(f"no .{options.extension.lstrip('.')} files in {folder}", 1)
     results = list(unlisted)
     for file in files:
         try:
@@ -100,22 +103,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             results.append(FileResult(file, None, reason(error)))
     for result in results:
         if result.error is not None:
-            _say(f"{result.file}: {result.error}", 1)
+            _fail(f"{result.file}: {result.error}")
     arrays = collect(results, folder, estimator, options.average)
     target = folder / "results" / path.stem / "results.npz"
     try:
         write_atomically(target, lambda temporary: _save(temporary, arrays))
     except OSError as error:
-        return _say(f"{target}: cannot be written: {error}", 1)
+        return _fail(f"{target}: cannot be written: {error}")
     print(f"{len(files)} files: {target}")
     return 1 if any(result.error is not None for result in results) else 0
 
 
 def collect(results: Sequence[Any], folder: Path, estimator: Any, average: bool) -> dict[str, Any]:
-    """The arrays to write, as the module describes them.
+    """The arrays to write, as in the module's docstring.
 
     Args:
-        results: `stonekey.output.records.FileResult` of each file.
+        results: a `stonekey.output.records.FileResult` per file.
         estimator: the `KeyEstimator` that made them.
     """
     import numpy as np
@@ -165,7 +168,8 @@ def _save(path: Path, arrays: dict[str, Any]) -> None:
         np.savez_compressed(stream, **arrays)
 
 
-def _say(message: str, code: int) -> int:
+def _fail(message: str, code: int = 1) -> int:
+    """Print an error; returns the exit code."""
     from stonekey.text import printable
 
     print(printable(message), file=sys.stderr)

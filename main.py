@@ -1,7 +1,4 @@
-"""``python -m main``: training, by the command that the published code documents.
-
-The same as ``stonekey train``, flags included.
-"""
+"""``python -m main``: the published code's training command; same as ``stonekey train``."""
 
 import sys
 

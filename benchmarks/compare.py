@@ -1,13 +1,14 @@
-"""Time and answers beside other tools: ``python benchmarks/compare.py [NAME=PYTHON ...] FILE ...``.
+"""Compare speed and answers with other tools.
 
-NAME is essentia, librosa or madmom and PYTHON the interpreter of an environment that has it, so
-that no two tools share one; without any, those that this interpreter has are tried. Every tool
-runs in a process of its own that loads once and then answers the same files; the tools take turns
-file by file, and what is printed is the median of their processor time, decoding included, on one
-thread.
+``python benchmarks/compare.py [NAME=PYTHON ...] FILE ...``
 
-librosa has no key estimator: it gives the chroma (``chroma_cqt``), and the Krumhansl-Kessler
-profiles do the rest here.
+NAME is essentia, librosa or madmom, and PYTHON the interpreter of an environment that has it, so
+that each tool can have an environment of its own. Without any, it uses those that this interpreter
+can import. Each tool loads once, in its own process; then the tools take turns on the same files.
+Prints the median processor time on one thread, including decoding.
+
+librosa has no key estimator, so its chroma (``chroma_cqt``) is correlated with the
+Krumhansl-Kessler profiles here.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def madmom() -> Callable[[str], str]:
 
 
 def serve(tool: str, model: str) -> None:
-    """Answer the file names on standard input, one JSON line each."""
+    """Answer each file name on standard input with a JSON line: processor time and key."""
     makers = {
         "stonekey": lambda: stonekey(model, False),
         "stonekey-fast": lambda: stonekey(model, True),
@@ -89,7 +90,7 @@ def serve(tool: str, model: str) -> None:
 
 
 class Tool:
-    """A process that answers files."""
+    """A tool's process."""
 
     def __init__(self, name: str, python: str, model: str) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE",
@@ -116,7 +117,7 @@ class Tool:
         return seconds, key
 
     def close(self) -> None:
-        """Let the process end."""
+        """End the process."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()

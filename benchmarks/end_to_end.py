@@ -1,12 +1,12 @@
-"""Time from a file to its key, by part: ``python benchmarks/end_to_end.py [--file F]``.
+"""Time each part of the way from a file to its key: ``python benchmarks/end_to_end.py [--file F]``.
 
 Without ``--file``, a 210 s piece is synthesised and encoded by ffmpeg (44.1 kHz stereo; mp3, m4a,
-flac, ogg). Prints, for each file and on one thread, the milliseconds of bare decoding (libsndfile,
-FFmpeg for m4a), decoding with mixing and resampling, the front end and the network per 15 s
-segment, the whole, and ``--fast``; then start-up and peak memory.
+flac, ogg). For each file, on one thread, prints the milliseconds of bare decoding (libsndfile,
+or FFmpeg for m4a), decoding with mixing and resampling, the front end and the network per 15 s
+segment, the whole, and ``--fast``; then start-up time and peak memory.
 
-The parts take turns in the same run, and what is printed is the median of their processor time:
-on a shared machine the clock on the wall tells of the other programs.
+The parts take turns in one run. Prints medians of processor time, since wall-clock time on a
+shared machine also measures other programs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from stonekey import KeyEstimator
 from stonekey.audio import stream_audio
 from stonekey.audio.mixing import Mixer
 from stonekey.audio.pyav_source import PyavSource
-from stonekey.estimate.backends import onnx_bytes
+from stonekey.graph.export import onnx_bytes
 from stonekey.keys import Key
 from stonekey.model.registry import find_model
 from stonekey.synthesis import piece
@@ -67,7 +67,7 @@ def decode(path: Path) -> None:
 
 
 def medians(parts: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Milliseconds of processor time, the parts taking turns, after one call to warm up."""
+    """Median milliseconds of processor time; the parts take turns, after one call to warm up."""
     times: dict[str, list[float]] = {name: [] for name in parts}
     for turn in range(rounds + 1):
         for name, part in parts.items():
@@ -146,7 +146,7 @@ print(int(peak) / 1024, time.process_time(), file=sys.stderr)
 
 
 def command_line(*arguments: str) -> tuple[float, float, float]:
-    """Of one command: seconds on the wall, of processor time, and peak memory in MB."""
+    """Wall-clock seconds, processor seconds and peak memory in MB of one command."""
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", CHILD, *arguments], capture_output=True, text=True, check=True
@@ -160,11 +160,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--file", type=Path, help="recording to use (synthesised ones)")
+    parser.add_argument("--file", type=Path, help="recording to use (default: synthesised ones)")
     parser.add_argument("--model", default="template", help="name or path of a model (template)")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each part (7)")
-    parser.add_argument("--hours", type=float, default=0.0, help="also a WAV of this length (0)")
-    parser.add_argument("--folder", type=int, default=0, help="also so many 60 s mp3s (0)")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds (7)")
+    parser.add_argument(
+        "--hours", type=float, default=0.0, help="also time a WAV of this length (0)"
+    )
+    parser.add_argument("--folder", type=int, default=0, help="also time so many 60 s mp3s (0)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

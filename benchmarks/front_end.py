@@ -1,7 +1,7 @@
-"""Time of the VQT against nnAudio's: ``python benchmarks/front_end.py [--threads N]``.
+"""Time the VQT against nnAudio's: ``python benchmarks/front_end.py [--threads N]``.
 
-The two take turns in the same run, so that a busy machine slows both; medians are compared.
-Needs the extras torch and dev.
+The two take turns in one run, so that a busy machine slows both; compares medians. Needs the
+extras torch and dev.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--threads", type=int, default=1, help="torch threads (1)")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each (7)")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds (7)")
     parser.add_argument("--check", action="store_true", help="exit with 1 above the limits")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

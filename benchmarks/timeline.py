@@ -1,18 +1,22 @@
-"""Whether the one change of key in a synthesised piece is found, and none where there is none.
+"""Test that a timeline finds the one change of key in a piece, and none where there is none.
 
 ``python benchmarks/timeline.py [--model M] [--cases N] [--seed S] [--hop H] [--window W]``
 
-Every case is two parts of 20 to 60 s, each a varied piece or plain cadences, in two different
-keys of the 24 (a 12-signature model: two signatures), played one after the other without a gap;
-and a piece of the same total length in the first key. Parts are as random as the synthesis is.
+Each case has two pieces. The first joins two parts of 20 to 60 s, each random music or plain
+cadences, in two different keys (for a 12-signature model, two signatures), without a gap. The
+second has the same length, all in the first key.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from stonekey.estimate.timeline import Timeline
 
 WITHIN = 5.0  # seconds
 RATE = 22050
@@ -28,6 +32,11 @@ def part(rng: np.random.Generator, key: object, seconds: float) -> np.ndarray:
     if rng.random() < 0.5:
         return piece(key, seconds, seed=seed)
     return cadence(key, seconds=seconds, timbre=timbre, seed=seed)
+
+
+def changes(seen: Timeline) -> str:
+    found = (f"{m.time:.0f} s {m.before} to {m.after}" for m in seen.modulations)
+    return ", ".join(found) or "no change"
 
 
 def main() -> None:
@@ -65,16 +74,14 @@ def main() -> None:
             alone += len(distances) == 1
             errors.append(min(distances))
         else:
-            told = ", ".join(f"{m.time:.0f} s {m.before} to {m.after}" for m in seen.modulations)
-            misses.append(f"case {case}: {one} to {two} at {at:.0f} s: {told or 'no change'}")
+            misses.append(f"case {case}: {one} to {two} at {at:.0f} s: {changes(seen)}")
         right = (one.signature, two.signature) if signatures else (one, two)
         named += [span.label for span in seen.spans] == list(right)
         still = part(rng, one, len(first) / RATE + len(second) / RATE)
         seen = key_timeline(still, RATE, estimator=estimator)
         quiet += not seen.modulations
         if seen.modulations:
-            told = ", ".join(f"{m.time:.0f} s {m.before} to {m.after}" for m in seen.modulations)
-            misses.append(f"case {case}: {one} throughout: {told}")
+            misses.append(f"case {case}: {one} throughout: {changes(seen)}")
     print(
         f"{options.model}, {options.cases} cases, seed {options.seed}, hop {options.hop:g} s, "
         f"window {estimator.segment_seconds:g} s"

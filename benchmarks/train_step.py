@@ -1,8 +1,8 @@
-"""Time of a 24-class training step of batch 16: ours against the straightforward module.
+"""Time a 24-class training step of batch 16 against that of a plain implementation.
 
-The step: 48 crops of 84 x 646, forward, losses, backward, AdamW. The straightforward one is
-written line by line from the architecture, eager, float32, with a forward pass for each view.
-Both are timed in turn in one run; also the loader, which the step must not wait for.
+The step: 48 crops of 84 x 646, forward, losses, backward, AdamW. The plain one follows the
+architecture line by line: eager, float32, one forward pass per view. The two take turns in one
+run. Also times the loader, for which the step must not wait.
 
     python benchmarks/train_step.py --threads 2 --rounds 5
 """
@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-# Threads that spin while they wait slow each other down on a machine that does other work.
+# On a shared machine, threads that spin while waiting slow each other down.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
@@ -43,7 +43,7 @@ from stonekey.training.views import Crops, random_crops
 BATCH = 16
 CHANNELS = (2, 3, 40, 40, 30, 10, 3)
 KERNELS = (7, 7, 7, 7, 7, 5, 5)
-# Wanted at least: plain step / our step, and our step / the loader's batch.
+# Lowest ratios accepted: plain step / our step, and our step / the loader's batch.
 STEP_RATIO, LOADER_RATIO = 2.0, 5.0
 
 
@@ -124,7 +124,7 @@ def our_step() -> Callable[[TrainingBatch, Crops], None]:
 
 
 def time_steps(rounds: int) -> dict[str, list[float]]:
-    """Seconds of each kind of step, timed in turn so that a busy machine slows both."""
+    """Seconds of each kind of step; they take turns so that a busy machine slows both."""
     steps = {"plain": plain_step(), "ours": our_step()}
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.rand(BATCH, 1, 99, 646, generator=generator) for _ in range(2))
@@ -135,7 +135,7 @@ def time_steps(rounds: int) -> dict[str, list[float]]:
             crops = random_crops(BATCH, generator)
             start = time.perf_counter()
             step(batch, crops)
-            if number:  # the first of each allocates
+            if number:  # the first call allocates memory
                 times[name].append(time.perf_counter() - start)
         if number:
             shown = ", ".join(f"{name} {1e3 * t[-1]:.0f} ms" for name, t in times.items())
@@ -144,7 +144,7 @@ def time_steps(rounds: int) -> dict[str, list[float]]:
 
 
 def time_loader(batches: int) -> float:
-    """Median seconds in which the loader makes a batch of 2 x 16 segments out of the cache."""
+    """Median seconds that the loader takes to make a batch of 2 x 16 segments from the cache."""
     with tempfile.TemporaryDirectory() as name:
         paths = []
         for number in range(8):
@@ -166,8 +166,10 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--threads", type=int, default=2, help="torch threads (2)")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each (5)")
-    parser.add_argument("--check", action="store_true", help="exit with 1 below the wanted ratios")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds (5)")
+    parser.add_argument(
+        "--check", action="store_true", help="exit with 1 below the accepted ratios"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)

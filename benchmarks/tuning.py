@@ -1,15 +1,15 @@
-"""Whether detuned music gets the answer of music in tune, with and without ``--tune auto``.
+"""Test that detuned music gets the same key as music in tune, with and without ``--tune auto``.
 
 ``python benchmarks/tuning.py [--model M] [--pieces N] [--manifest labels.csv]``
 
-Synthesised pieces, and the recordings of a manifest (columns path and key) where one is given,
-are detuned by -50 to +50 cents, a recording by playing it at another speed. The answer at each
-step is compared with the answer at 0 cents without correction.
+Detunes synthesised pieces, and the recordings of a manifest (columns path and key) if given, by
+-50 to +50 cents; a recording by changing its speed. Compares each answer with the one at 0 cents
+without correction.
 
-Music detuned by half a semitone is as far from one key as from its neighbour. Where the tuning
-heard has gone round the circle of 100 cents, the answer belongs to the neighbouring semitone: the
-table counts answers equal to those at 0 cents ("same") and answers equal once moved by the
-semitones that the tuning heard says ("or neighbour").
+Music detuned by half a semitone is as close to its neighbouring key as to its own. Where the
+detected tuning has wrapped around the circle of 100 cents, the answer belongs to the neighbouring
+semitone. The rows "off" and "auto" count answers equal to those at 0 cents; "or neighbour" counts
+answers equal after a transposition by the semitones that the detected tuning implies.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from stonekey.keys import Key
 
 STEPS = tuple(range(-50, 51, 10))
 RATE = 44100
-# Detunes by so many cents: (samples, rate in Hz).
+# Maps cents to the detuned music: (samples, rate in Hz).
 Detuned = Callable[[float], tuple[np.ndarray, float]]
 
 
@@ -100,7 +100,7 @@ def table(model: str, music: Iterator[tuple[Key, Detuned]], title: str, every: i
     print(
         f"score at 0 cents: off {means['off']:.2f}, "
         f"auto {means['auto']:.2f}; {corrected} of {len(references)} tracks corrected there; "
-        f"median error of the tuning heard {np.median(errors):.2f} cents, "
+        f"median error of the detected tuning {np.median(errors):.2f} cents, "
         f"95 % within {np.quantile(errors, 0.95):.1f}"
     )
 

@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import fail, told_errors
-from stonekey.cli.evaluate import check_extra, check_folder, check_tracks, progress_watch, show
-from stonekey.evaluation.predictions import Settings
+from stonekey.cli.common import exit_on_error, fail
+from stonekey.cli.evaluate import check_figures, check_folder, check_tracks, progress_watch, show
+from stonekey.estimate.settings import EstimatorSettings
 from stonekey.evaluation.report import Report
 from stonekey.evaluation.run import Data, evaluate, is_predictions, load_data, named
-from stonekey.model.registry import cache_folder
+from stonekey.files import cache_folder
 
 Dataset = Annotated[
     str | None, typer.Option(help="Published data set: fmakv2 is the paper's, with new labels.")
@@ -58,19 +58,19 @@ class Options:
         if (self.dataset is None) == (self.manifest is None):
             fail("give either --dataset fmakv2 --root DIR or --manifest FILE")
         check_folder(self.output, self.force)
-        check_extra()
+        check_figures()
         return load_data(self.dataset, self.root, self.manifest, note=self.note)
 
 
 def score(options: Options, systems: Sequence[str]) -> Report:
     """Score models and files of predictions (``NAME=...``), and print the tables."""
-    with told_errors():
+    with exit_on_error():
         data = options.data()
         check_tracks(data.manifest, not all(is_predictions(named(text)[1]) for text in systems))
         report = evaluate(
             data,
             systems,
-            Settings(published_segments=options.published_segments, device=options.device),
+            EstimatorSettings(published_segments=options.published_segments, device=options.device),
             cache=options.cache or cache_folder() / "predictions",
             watch=progress_watch(None),
         )

@@ -27,8 +27,8 @@ from pathlib import Path
 import numpy as np
 
 from stonekey.evaluation import score_keys, score_signatures
+from stonekey.files import write_atomically
 from stonekey.keys import Key
-from stonekey.model.checkpoint import write_atomically
 
 SECONDS = 20.0
 # Keeps the seeds of the held-out pieces apart from those of the training set.

@@ -7,7 +7,7 @@ file names, so every run on every machine holds out the same.
 from __future__ import annotations
 
 import csv
-import os
+import json
 import random
 import zlib
 from collections.abc import Iterable, Sequence
@@ -16,11 +16,12 @@ from pathlib import Path
 
 from stonekey.cli.progress import counted
 from stonekey.data.keyless import write_keyless
-from stonekey.data.manifest import KEYLESS, Track, read_manifest
+from stonekey.data.manifest import Track, read_manifest
 from stonekey.data.render.run import RenderSettings, render
 from stonekey.data.render.scores import ScoreEntry, composed_songs, list_scores
 from stonekey.data.render.sound import find_soundfonts
-from stonekey.model.checkpoint import write_atomically
+from stonekey.files import core_count, write_atomically
+from stonekey.keys import NO_KEY, Key
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 SECONDS = 30.0
@@ -32,7 +33,8 @@ PLAIN = 700
 COLOURED = 400
 BORROWING = 0.4
 KNOWN = 100
-KEYLESS_CLIPS = 300
+KEYLESS_CLIPS = 480
+SHORTEST = 0.6  # seconds, of every other clip
 LIMIT_CLIPS, LIMIT_SEED = 100, 500_000
 VALID_PERCENT = 5
 
@@ -52,7 +54,7 @@ def play(entries: list[ScoreEntry], folder: Path) -> list[Track]:
     """Render scores into a folder, or find them there."""
     settings = RenderSettings(tuple(find_soundfonts()), seconds=SECONDS)
     with counted(f"rendering {folder.name}") as watch:
-        report = render(entries, folder, settings, os.cpu_count() or 1, watch)
+        report = render(entries, folder, settings, core_count(), watch)
     for name, reason in report.failed:
         print(f"{name}: {reason}")
     return list(read_manifest(report.manifest).present)
@@ -81,39 +83,45 @@ def of_known_key(folder: Path) -> list[Track]:
     return play(entries, folder / "one_key")
 
 
+def held_out(track: Track) -> str:
+    """The split of a track, by its file's name alone."""
+    assert track.path is not None
+    chosen = zlib.crc32(track.path.name.encode()) % 100 < VALID_PERCENT
+    return "valid" if chosen else "train"
+
+
 def unlabelled(tracks: Iterable[Track]) -> list[Track]:
     """The same music without its keys; what is set apart for tests is left out."""
-
-    def split(track: Track) -> str:
-        assert track.path is not None
-        held_out = zlib.crc32(track.path.name.encode()) % 100 < VALID_PERCENT
-        return "valid" if held_out else "train"
-
-    return [replace(t, key=None, split=split(t)) for t in tracks if t.split != "test"]
+    return [replace(t, key=None, split=held_out(t)) for t in tracks if t.split != "test"]
 
 
 def without_key(folder: Path) -> list[Track]:
-    """Noise, drums, speech, applause and clicks, labelled as having no key."""
-    paths = write_keyless(folder, KEYLESS_CLIPS, 12.0, 0, find_soundfonts())
+    """Noise, drums, speech, applause, clicks and bass notes, labelled as having no key."""
+    paths = write_keyless(folder, KEYLESS_CLIPS, 12.0, 0, find_soundfonts(), SHORTEST)
     return [Track(path.name, path, split="train", keyless=True) for path in paths]
 
 
 def keyless_unheard(folder: Path) -> list[Path]:
     """Other such clips, that training does not hear: for the limit of "no key"."""
-    return write_keyless(folder / "keyless_limit", LIMIT_CLIPS, 12.0, LIMIT_SEED, find_soundfonts())
+    folder = folder / "keyless_limit"
+    return write_keyless(folder, LIMIT_CLIPS, 12.0, LIMIT_SEED, find_soundfonts(), SHORTEST)
 
 
 def write_manifest(path: Path, tracks: Sequence[Track]) -> Path:
-    """Write tracks as path, key and split."""
+    """Write tracks as path, key, split, group and probabilities."""
 
     def write(temporary: Path) -> None:
         with temporary.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream)
-            writer.writerow(("path", "key", "split"))
+            writer.writerow(("path", "key", "split", "group", "probabilities"))
             for track in tracks:
                 assert track.path is not None
-                key = KEYLESS if track.keyless else str(track.key or "")
-                writer.writerow((track.path.resolve(), key, track.split or ""))
+                key = NO_KEY if track.keyless else str(track.key or "")
+                unsure = track.probabilities and json.dumps(
+                    {str(Key.from_index(i)): round(p, 5) for i, p in enumerate(track.probabilities)}
+                )
+                row = (track.path.resolve(), key, track.split or "", track.group, unsure or "")
+                writer.writerow(row)
 
     write_atomically(path, write)
     return path

@@ -44,7 +44,7 @@ EPOCHS = 14
 SECOND_EPOCHS = 14
 # Of segments before their mean: with it the answers to 125 of the recordings, unlabelled, moved
 # along best when these were played higher or lower.
-SOFTNESS = 4.0
+SEGMENT_TEMPERATURE = 4.0
 
 
 def run(options: Options) -> None:
@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Not the best by the loss on music, which knows nothing of the second aim.
     last = load_checkpoint(second.models / f"epoch_{SECOND_EPOCHS}.safetensors")
     model = folder / f"{arguments.name}.safetensors"
-    softer = replace(last, info=replace(last.info, softness=SOFTNESS))
+    softer = replace(last, info=replace(last.info, segment_temperature=SEGMENT_TEMPERATURE))
     save_checkpoint(calibrated(softer, supervised=False), model)
     held_out = [t.path for t in tracks if t.path is not None and t.split == "valid"]
     finished = with_confidence(model, of_known_key(folder), keyless_unheard(folder), held_out)

@@ -25,7 +25,8 @@ from stone12 import STEPS, run
 from stonekey.data.manifest import Track, read_manifest
 from stonekey.estimate.estimator import KeyEstimator
 from stonekey.evaluation import score_signatures
-from stonekey.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_atomically
+from stonekey.files import write_atomically
+from stonekey.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from stonekey.model.class_table import Calibration, CalibrationError
 from stonekey.training.options import Options
 from stonekey.training.scores import calibration_of

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -31,13 +34,25 @@ def call(*arguments: str | Path) -> int:
     return code
 
 
-def run(*arguments: str | Path | bytes, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str | Path | bytes) -> subprocess.CompletedProcess[str]:
+    """``stonekey ARGUMENTS`` in this process, with what it writes to pipes."""
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2)]
+    with redirect_stdout(streams[0]), redirect_stderr(streams[1]):
+        code = call(*map(os.fsdecode, arguments))
+    said = []
+    for stream in streams:
+        stream.flush()
+        said.append(stream.buffer.getvalue().decode("utf-8"))  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(arguments, code, *said)
+
+
+def run_alone(*arguments: str | Path | bytes) -> subprocess.CompletedProcess[str]:
     """``stonekey ARGUMENTS`` in its own process, from the repository root."""
-    return run_module("stonekey", arguments, timeout)
+    return run_module("stonekey", arguments)
 
 
 def run_module(
-    module: str, arguments: Sequence[str | Path | bytes], timeout: float = 60
+    module: str, arguments: Sequence[str | Path | bytes], timeout: float = 600
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],

@@ -14,7 +14,7 @@ SECONDS = 4.0
 
 
 def table(path: Path, rows: Iterable[Sequence[object]]) -> Path:
-    """A CSV file of cells without commas."""
+    """Write a CSV file; cells must not contain commas."""
     path.write_text("".join(",".join(map(str, row)) + "\n" for row in rows), encoding="utf-8")
     return path
 

@@ -39,4 +39,4 @@ def random_stone(norm: str = "joint", seed: int = 0, gamma: float = 1.0, **setti
 
 
 def random_checkpoint(norm: str = "joint", seed: int = 0, **info: Any) -> Checkpoint:
-    return Checkpoint.from_stone(random_stone(norm, seed), "random", **info)
+    return random_stone(norm, seed).to_checkpoint("random", **info)

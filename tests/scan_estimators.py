@@ -1,4 +1,4 @@
-"""Estimators for workers of a library scan that do what bad files do to decoders."""
+"""Estimators for library scans that fail in the ways that bad files make decoders fail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stonekey.estimate.result import KeyEstimate
 
 
 class Fragile:
-    """The real estimator, but for files of certain names."""
+    """The real estimator, except for files with certain names."""
 
     def __init__(self, model: str, **options: Any) -> None:
         self._real = KeyEstimator(model, **options)
@@ -30,7 +30,7 @@ class Fragile:
             os._exit(3)
         elif kind == "hang":
             time.sleep(1000)
-        elif kind == "stuck":  # without giving control back to Python
+        elif kind == "stuck":  # without returning to Python
             ctypes.PyDLL(None).sleep(1000)
         elif kind == "greedy":
             held = []
@@ -46,7 +46,7 @@ class Fragile:
             raise UnreadableError(path, "Too many open files") from cause
         elif kind == "starved":
             raise MemoryError
-        elif kind == "killed":  # as the system does when it is out of memory
+        elif kind == "killed":  # as the system does when memory runs out
             os.kill(os.getpid(), signal.SIGKILL)
         elif kind == "slow":
             time.sleep(0.3)

@@ -20,7 +20,7 @@ from stonekey.keys import Key
 from stonekey.synthesis import cadence
 
 RATE = 48000
-# name -> encoder; a name says what tags are in the file
+# name -> encoder; the name says which tags are in the file
 FILES = {
     "v23.mp3": "libmp3lame",
     "v24.mp3": "libmp3lame",
@@ -40,7 +40,7 @@ FILES = {
 
 
 def png() -> bytes:
-    """A picture of one grey pixel."""
+    """A picture with one grey pixel."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         crc = struct.pack(">I", zlib.crc32(kind + data))
@@ -54,10 +54,10 @@ def png() -> bytes:
 
 
 def encode(path: Path, codec: str, key: str, seconds: float) -> Path:
-    """Cadences in ``key``, in the format of the file's suffix, without tags of the encoder."""
+    """Write cadences in ``key`` in the format of the suffix, without the encoder's tags."""
     samples = cadence(Key.parse(key), seconds=seconds, sample_rate=RATE)
-    # FFmpeg's own Vorbis is not for use, and it puts tags of its own kind into WAV files,
-    # because of which FFmpeg up to 5 passes over ID3.
+    # FFmpeg's own Vorbis encoder is unusable, and FFmpeg adds its own kind of tags to WAV files,
+    # which make FFmpeg up to version 5 ignore ID3.
     if path.suffix in (".ogg", ".wav"):
         soundfile.write(path, np.stack([samples, samples], 1), RATE)
         return path
@@ -78,7 +78,7 @@ def encode(path: Path, codec: str, key: str, seconds: float) -> Path:
 
 
 def make(path: Path, key: str = "F# minor", seconds: float = 3.0) -> Path:
-    """One of `FILES` with all that a library may hold of other tags."""
+    """Make one of `FILES`, with all other tags that libraries commonly have."""
     encode(path, FILES[path.name], key, seconds)
     if not path.name.startswith("none"):
         add_tags(path)
@@ -112,7 +112,7 @@ def add_tags(path: Path) -> None:
             id3.TYER(encoding=0, text="1999") if "v24" not in path.name
             else id3.TDRC(encoding=0, text="1999-02-03"),
         ):  # fmt: skip
-            if frame.FrameID != "PRIV" or path.suffix != ".wav":  # for it FFmpeg 5 drops the rest
+            if frame.FrameID != "PRIV" or path.suffix != ".wav":  # FFmpeg 5 would drop the others
                 audio.tags.add(frame)
         version = 4 if "v24" in path.name else 3
         audio.tags.save(path, v2_version=version, v23_sep=None)
@@ -137,7 +137,7 @@ def other_tags(path: Path) -> dict[str, str]:
         if audio.tags.version >= (2, 3, 0):
             audio.load(path, translate=False)
         found = {name: repr(audio.tags[name]) for name in audio.tags}
-        if path.name != "v1.mp3":  # there it is made when the key is written
+        if path.name != "v1.mp3":  # where writing the key creates it
             found["version"] = repr(audio.tags.version)
     else:
         found = {name.lower(): repr(value) for name, value in (audio.tags or {}).items()}

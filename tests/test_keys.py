@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from stonekey.keys import NOTATIONS, Key, KeySignature, parse_class_table
+from stonekey.keys import (
+    KEY_FIELDS,
+    NOTATIONS,
+    Key,
+    KeySignature,
+    key_fields,
+    parse_class_table,
+    parse_label,
+)
 
 KEYS = [Key.from_index(i) for i in range(24)]
 SIGNATURES = [KeySignature(i) for i in range(12)]
@@ -266,6 +274,26 @@ def test_signature_text() -> None:
 def test_bad_signatures(text: str) -> None:
     with pytest.raises(ValueError, match="not "):
         KeySignature.parse(text)
+
+
+def test_labels_round_trip() -> None:
+    for label in (*KEYS, *SIGNATURES):
+        for notation in NOTATIONS:
+            assert parse_label(label.format(notation)) == label
+    with pytest.raises(ValueError, match="neither a key nor a key signature: 'C/'"):
+        parse_label("C/")
+
+
+def test_fields_of_a_key_and_of_a_signature() -> None:
+    assert key_fields(Key(3, "minor"), "short") == {
+        "key": "Ebm", "tonic": "Eb", "mode": "minor", "signature": "F# major / D# minor",
+        "camelot": "2A", "open_key": "7m",
+    }  # fmt: skip
+    assert key_fields(KeySignature(3)) == {
+        "key": "Eb major / C minor", "tonic": None, "mode": None,
+        "signature": "Eb major / C minor", "camelot": "5B / 5A", "open_key": "10d / 10m",
+    }  # fmt: skip
+    assert key_fields(None) == dict.fromkeys(KEY_FIELDS)
 
 
 def test_class_tables_round_trip() -> None:

@@ -1,4 +1,4 @@
-"""Synthesised music: it is in the key asked for, repeatable, and moves as a whole."""
+"""Synthesised music is in its key, repeatable, and transposes exactly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 
 
 def pitches(audio: np.ndarray, sample_rate: int = RATE) -> np.ndarray:
-    """Energy near each of the MIDI pitches 24 to 95, from one spectrum of the whole."""
+    """Energy near each of the MIDI pitches 24 to 95 over the whole piece."""
     spectrum = np.abs(np.fft.rfft(audio)) ** 2
     frequencies = np.fft.rfftfreq(len(audio), 1 / sample_rate)
     midi = np.round(69 + 12 * np.log2(np.maximum(frequencies, 1e-3) / 440)).astype(int)
@@ -51,7 +51,7 @@ def test_all_keys_differ_by_rotation(key: Key) -> None:
 
 @pytest.mark.parametrize("music", [cadence, piece])
 def test_a_semitone_up_is_the_same_music(music) -> None:  # type: ignore[no-untyped-def]
-    """What each pitch has at one key, the next pitch has a semitone up."""
+    """A semitone up, the energy of each pitch moves to the next one."""
     low = pitches(music(Key(2, "minor"), seconds=12, seed=3))
     high = pitches(music(Key(3, "minor"), seconds=12, seed=3))
     moved = pitches(music(Key(2, "minor"), seconds=12, seed=3, transposed=1))
@@ -62,7 +62,7 @@ def test_a_semitone_up_is_the_same_music(music) -> None:  # type: ignore[no-unty
 
 
 def test_transposed_goes_past_the_turn_of_register() -> None:
-    """F# to G falls nearly an octave as a key, and rises a semitone as a transposition."""
+    """As keys, F# to G falls by nearly an octave; transposed, it rises by a semitone."""
     key = Key(6, "major")
     low, up = (pitches(cadence(key, seconds=8, transposed=n)) for n in (0, 1))
     down = pitches(cadence(key.transpose(1), seconds=8))
@@ -73,7 +73,7 @@ def test_transposed_goes_past_the_turn_of_register() -> None:
 
 @pytest.mark.parametrize("cents", [-30.0, 20.0])
 def test_cents_detune(cents: float) -> None:
-    """The mean frequency of what sounds within a semitone of A moves by that much."""
+    """The mean frequency near A moves by as many cents."""
 
     def tuning(**settings: float) -> float:
         audio = cadence(Key(9, "major"), seconds=16, timbre="organ", **settings)  # type: ignore[arg-type]
@@ -136,7 +136,7 @@ def test_phrases_borrow_from_other_modes(mode: str) -> None:
         heard = {n.pitch % 12 for n in notes}
         foreign.append(heard - set(SCALES[mode]))
         assert min(notes, key=lambda n: (n.at, n.pitch)).pitch % 12 == 0
-    assert sum(map(bool, foreign)) > 50  # not where the thirds that would tell are left out
+    assert sum(map(bool, foreign)) > 50  # not if the thirds that show it are left out
     assert len(set.union(*foreign)) >= 3
     plain = [write_phrases(key, np.random.default_rng(s), 0.0, 2.0) for s in range(60)]
     leading = {9, 11} if mode == "minor" else set()

@@ -1,4 +1,4 @@
-"""Text from outside, shown and written."""
+"""Untrusted text is shown and written safely."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from cli_tools import ROOT
 from data_music import SHORT, write_tracks
 from lightning_fabric import Fabric
 
-from stonekey.data.batch import TrainingBatch
+from stonekey.data.batch import TrainingBatch, key_targets
 from stonekey.data.cache import build_cache
 from stonekey.training.config import Config, load_config
 from stonekey.training.loop import Plan, Trainer
@@ -62,7 +62,8 @@ def random_batch(size: int = 2, supervised: bool = False, seed: int = 0) -> Trai
     shape = (size, 1, 99, 130)
     a = torch.rand(shape, generator=generator)
     if supervised:
-        return TrainingBatch(a, labels=torch.randint(24, (size,), generator=generator))
+        labels = torch.randint(24, (size,), generator=generator)
+        return TrainingBatch(a, labels=key_targets(labels))
     return TrainingBatch(a, torch.rand(shape, generator=generator))
 
 

@@ -1,6 +1,6 @@
-"""The beets plugin ``stonekey``: fills the field ``initial_key``.
+"""The beets plugin ``stonekey``, which fills the field ``initial_key``.
 
-A file of the namespace package ``beetsplug``, in which beets looks for plugins.
+beets looks for plugins in the namespace package ``beetsplug``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from beets import ui, util
 from beets.plugins import BeetsPlugin
 from beets.ui import UserError  # type: ignore[attr-defined]
 
+from stonekey.model.registry import DEFAULT_MODEL
+
 if TYPE_CHECKING:
     from beets.importer import ImportSession, ImportTask
     from beets.library import Item, Library
@@ -21,19 +23,19 @@ if TYPE_CHECKING:
     from stonekey.estimate.estimator import KeyEstimator
 
 
-# Beets has one spelling for initial_key (D#m, never Ebm or 2A); these go to fields of their own.
+# beets spells initial_key in one way only (D#m, never Ebm or 2A); these get their own fields.
 NOTATIONS = ("none", "camelot", "openkey")
 
 
 class StonekeyPlugin(BeetsPlugin):
-    """Finds keys on import, and when ``beet stonekey [QUERY]`` is given."""
+    """Finds keys on import and with ``beet stonekey [QUERY]``."""
 
     def __init__(self) -> None:
         super().__init__()
         self.config.add(
             {
                 "auto": True,
-                "model": "template",
+                "model": DEFAULT_MODEL,
                 "overwrite": False,
                 "write": True,
                 "min_confidence": 0.0,
@@ -45,13 +47,13 @@ class StonekeyPlugin(BeetsPlugin):
             self.import_stages = [self.imported]
 
     def commands(self) -> list[ui.Subcommand]:
-        """The command that beets gets."""
+        """The plugin's command, for beets."""
         command = ui.Subcommand("stonekey", help="find the key of the music (initial_key)")
         command.parser.add_option(
-            "-f", "--force", action="store_true", help="also where there is a key already"
+            "-f", "--force", action="store_true", help="replace existing keys"
         )
         command.parser.add_option(
-            "-p", "--pretend", action="store_true", help="only show what would be stored"
+            "-p", "--pretend", action="store_true", help="show keys without storing them"
         )
         command.func = self.command
         return [command]
@@ -63,16 +65,16 @@ class StonekeyPlugin(BeetsPlugin):
         self.find_keys(lib.items(args), write, overwrite, bool(opts.pretend))
 
     def imported(self, session: ImportSession, task: ImportTask) -> None:
-        """On import; beets itself writes the tags of what is imported, as it is configured."""
+        """Find the keys of imported files; beets itself writes their tags if configured to."""
         try:
             self.find_keys(task.imported_items(), False, self.config["overwrite"].get(bool))
-        except UserError as error:  # a model that cannot be had must not end an import
+        except UserError as error:  # a model that cannot be loaded must not end an import
             self._log.error("{}", error)
 
     def find_keys(
         self, items: Iterable[Item], write: bool, overwrite: bool, pretend: bool = False
     ) -> None:
-        """Fill ``initial_key``; a file that cannot be read is logged and the rest goes on."""
+        """Fill ``initial_key``; log files that cannot be read and go on with the rest."""
         least = self.config["min_confidence"].as_number()
         notation = self.config["notation"].as_choice(NOTATIONS)
         for item in items:
@@ -102,10 +104,10 @@ class StonekeyPlugin(BeetsPlugin):
                 item.store()
 
     def _estimator(self) -> KeyEstimator:
-        """The estimator, loaded when the first file needs it.
+        """The estimator, loaded for the first file.
 
         Raises:
-            UserError: the model cannot be had, or tells key signatures only.
+            UserError: the model cannot be loaded, or only finds key signatures.
         """
         if self._loaded is None:
             from stonekey.estimate.estimator import KeyEstimator
@@ -117,6 +119,6 @@ class StonekeyPlugin(BeetsPlugin):
             except (CheckpointError, OSError) as error:
                 raise UserError(f"stonekey: {error}") from error
             if len(estimator.class_table) != 24:
-                raise UserError(f"stonekey: {model} tells key signatures, not keys")
+                raise UserError(f"stonekey: {model} finds key signatures, not keys")
             self._loaded = estimator
         return self._loaded

@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stonekey import _moved
-from stonekey.version import __version__
+
+__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from stonekey.audio import AudioError

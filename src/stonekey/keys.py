@@ -11,13 +11,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from stonekey.options import one_of
+
 Mode = Literal["major", "minor"]
+
+# Written in place of a key where there is none.
+NO_KEY = "no key"
+# Texts, in lower case, that say that there is no key, and texts that say nothing about it.
+KEYLESS = frozenset({NO_KEY, "x", "o", "off key"})
+UNLABELLED = frozenset({"", "-", "?", "none", "unknown", "n/a"})
 
 NOTATIONS = ("musical", "sharps", "flats", "short", "camelot", "openkey")
 
 _SHARPS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 _FLATS = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
-# The spelling with fewer accidentals in the signature; of the two with six, the commoner.
+# The spelling with fewer accidentals in its signature; with six of either, the commoner one.
 _CONVENTIONAL = {
     "major": ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"),
     "minor": ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "G#", "A", "Bb", "B"),
@@ -30,6 +38,7 @@ _MODES: dict[str, Mode] = {
     "moll": "minor",
 }  # fmt: skip
 
+# ASCII: otherwise a dotless i or a long s would match, ignoring case.
 _FLAGS = re.IGNORECASE | re.ASCII
 _WHEEL = re.compile(r"(1[0-2]|0?[1-9])\s*([ABDM])", _FLAGS)
 _MUSICAL = re.compile(
@@ -43,16 +52,14 @@ _COUNTED = re.compile(r"([0-7])\s*(sharps?|flats?|[#♯♭])", _FLAGS)
 
 
 def _plain(text: str) -> str:
-    """Text with one spelling of sharps and flats, and no space around it."""
+    """Text with ASCII sharps and flats and single spaces, none at either end."""
     for sign, plain in (("♯", "#"), ("♭", "b"), ("𝄪", "##"), ("𝄫", "bb")):
         text = text.replace(sign, plain)
-    # Other letters may fold to ASCII ones (a dotless i, a long s): only ASCII is read, but for
-    # any kind of space.
     return " ".join(text.split())
 
 
 def _around(semitones: int) -> int:
-    """Fifths, -5 to 6, of a distance in semitones."""
+    """A distance in semitones as steps on the circle of fifths, -5 to 6."""
     return (7 * semitones + 5) % 12 - 5
 
 
@@ -71,14 +78,14 @@ class Key:
     def parse(cls, text: str) -> Key:
         """Read a key in any common spelling.
 
-        Letters with sharps and flats in ASCII, Unicode or words, then the mode: ``C# minor``,
-        ``Db:maj``, ``B♭m``, ``e-flat min``, ``Cb``, ``E# major``. Without a mode an upper-case
-        letter is major and a lower-case one minor (``A``, ``a``); ``M`` is major, ``m`` minor.
-        Also Camelot (``12A``), Open Key (``5m``), and German names when the mode is German
-        (``fis-Moll``; there ``B-Dur`` is B flat and ``H-Dur`` B).
+        A letter, sharps or flats in ASCII, Unicode or words, then the mode: ``C# minor``,
+        ``Db:maj``, ``B♭m``, ``e-flat min``, ``Cb``, ``E# major``. Without a mode, an upper-case
+        letter means major and a lower-case one minor (``A``, ``a``); ``M`` is major, ``m`` minor.
+        Camelot (``12A``) and Open Key (``5m``) work too, and so do German names when the mode is
+        German (``fis-Moll``; then ``B-Dur`` is B flat and ``H-Dur`` is B).
 
         Raises:
-            ValueError: when the text is not a key.
+            ValueError: the text is not a key.
         """
         plain = _plain(text)
         if wheel := _WHEEL.fullmatch(plain):
@@ -110,9 +117,13 @@ class Key:
 
     @classmethod
     def from_index(cls, index: int) -> Key:
-        """Inverse of `index`; ValueError outside 0 to 23."""
+        """The key with this `index`.
+
+        Raises:
+            ValueError: outside 0 to 23.
+        """
         if index not in range(24):
-            raise ValueError(f"a key's index is 0 to 23, got {index}")
+            raise ValueError(f"a key index must be 0 to 23, got {index}")
         return cls(index % 12, "major" if index < 12 else "minor")
 
     @property
@@ -129,8 +140,9 @@ class Key:
                 ``openkey`` (7m).
 
         Raises:
-            ValueError: for another notation.
+            ValueError: an unknown notation.
         """
+        one_of("notation", notation, NOTATIONS)
         if notation == "camelot":
             return f"{(self.signature.fifths + 7) % 12 + 1}{'B' if self.mode == 'major' else 'A'}"
         if notation == "openkey":
@@ -138,8 +150,6 @@ class Key:
         if notation == "short":
             return _CONVENTIONAL[self.mode][self.tonic] + ("m" if self.mode == "minor" else "")
         names = {"musical": _CONVENTIONAL[self.mode], "sharps": _SHARPS, "flats": _FLATS}
-        if notation not in names:
-            raise ValueError(f"notation must be one of {', '.join(NOTATIONS)}, got {notation!r}")
         return f"{names[notation][self.tonic]} {self.mode}"
 
     def __str__(self) -> str:
@@ -196,7 +206,7 @@ class KeySignature:
         """Read a signature: ``Eb major / C minor``, either key alone, or ``3 flats``.
 
         Raises:
-            ValueError: when the text is none of these, or names two keys not relative.
+            ValueError: the text is none of these, or its two keys are not relative.
         """
         if counted := _COUNTED.fullmatch(text.strip()):
             sign = 1 if counted[2][0].lower() in "s#♯" else -1
@@ -223,7 +233,7 @@ class KeySignature:
 
     @property
     def signature(self) -> KeySignature:
-        """Itself, so that a key and a signature can be asked alike."""
+        """Itself, so that callers can treat keys and signatures alike."""
         return self
 
     def transpose(self, semitones: int) -> KeySignature:
@@ -237,7 +247,7 @@ class KeySignature:
     def format(self, notation: str = "musical") -> str:
         """Both keys, major first, as `Key.format` writes them: ``Eb major / C minor``.
 
-        With six sharps both are spelled with sharps: ``F# major / D# minor``.
+        Six sharps keep one spelling for both: ``F# major / D# minor``, not ``Eb minor``.
         """
         both = f"{self.major.format(notation)} / {self.minor.format(notation)}"
         if self.tonic == 6 and notation in ("musical", "short"):
@@ -251,11 +261,48 @@ class KeySignature:
 ClassLabel = Key | KeySignature
 
 
-def parse_class_table(labels: Iterable[str]) -> tuple[ClassLabel, ...]:
-    """Labels of a model's outputs in order: 12 signatures or 24 keys, each once.
+KEY_FIELDS = ("key", "tonic", "mode", "signature", "camelot", "open_key")
+
+
+def key_fields(label: ClassLabel | None, notation: str = "musical") -> dict[str, str | None]:
+    """A key as the fields of JSON and CSV output, `KEY_FIELDS` in order.
+
+    All are None for no key; ``tonic`` and ``mode`` are None for a key signature. Only ``key``
+    follows ``notation``.
+    """
+    if label is None:
+        return dict.fromkeys(KEY_FIELDS)
+    tonic, mode = str(label).split() if isinstance(label, Key) else (None, None)
+    return {
+        "key": label.format(notation),
+        "tonic": tonic,
+        "mode": mode,
+        "signature": str(label.signature),
+        "camelot": label.format("camelot"),
+        "open_key": label.format("openkey"),
+    }
+
+
+def parse_label(text: str) -> ClassLabel:
+    """Read a key or else a key signature, in any spelling that either `parse` knows.
 
     Raises:
-        ValueError: when they are not.
+        ValueError: the text is neither.
+    """
+    try:
+        return Key.parse(text)
+    except ValueError:
+        try:
+            return KeySignature.parse(text)
+        except ValueError:
+            raise ValueError(f"neither a key nor a key signature: {text!r}") from None
+
+
+def parse_class_table(labels: Iterable[str]) -> tuple[ClassLabel, ...]:
+    """Read what each output of a model stands for: 12 signatures or 24 keys, in order.
+
+    Raises:
+        ValueError: a wrong number of labels, one that cannot be read, or one given twice.
     """
     texts = list(labels)
     table: tuple[ClassLabel, ...]
@@ -266,5 +313,5 @@ def parse_class_table(labels: Iterable[str]) -> tuple[ClassLabel, ...]:
     else:
         raise ValueError(f"a class table has 12 or 24 entries, got {len(texts)}")
     if len(set(table)) != len(table):
-        raise ValueError("a class table names each key once")
+        raise ValueError("a class table must name each key once")
     return table

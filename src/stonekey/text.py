@@ -1,7 +1,7 @@
-"""Names and messages as text that can be shown, and JSON and CSV that stay what they are.
+"""Text that is safe to show: names, messages, JSON and CSV.
 
-What comes from outside (names of files, tags, models) may hold terminal escapes, line ends,
-formulas and bytes of no encoding. Whatever the package shows or writes goes through here.
+Names of files, tags and models come from outside and may contain terminal escapes, line breaks,
+spreadsheet formulas and invalid bytes. Everything that stonekey prints or writes goes through here.
 """
 
 from __future__ import annotations
@@ -13,29 +13,30 @@ import unicodedata
 from typing import Any
 
 _ODD = re.compile("[^ -~]")
-# Joiners, which some scripts and many emoji need; alone they show nothing.
+# Invisible joiners, which some scripts and many emoji need.
 _JOINERS = "\u200c\u200d"
-# A spreadsheet takes a cell that begins so for a formula.
+# Spreadsheets read a cell that starts with one of these as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def display_name(path: str | os.PathLike[str]) -> str:
-    """A path as text that can always be encoded: bytes that are no UTF-8 become U+FFFD."""
+    """A path as text that can always be encoded: bytes that are not UTF-8 become U+FFFD."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Text with what acts on a terminal or a line (escapes, tabs, line ends) written out.
+    """Text with control characters (terminal escapes, tabs, line breaks) escaped.
 
     Args:
+        text: any text.
         keep: characters to leave as they are.
     """
 
-    def written_out(found: re.Match[str]) -> str:
+    def escaped(found: re.Match[str]) -> str:
         c = found[0]
         return c if _shows(c) or c in keep else c.encode("unicode_escape").decode("ascii")
 
-    return _ODD.sub(written_out, text)
+    return _ODD.sub(escaped, text)
 
 
 def _shows(c: str) -> bool:
@@ -43,20 +44,18 @@ def _shows(c: str) -> bool:
 
 
 def shown(path: str | os.PathLike[str]) -> str:
-    r"""A path as printable text: bytes that are no UTF-8 become ``\xNN``."""
+    r"""A path as printable text: bytes that are not UTF-8 become ``\xNN``."""
     return printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
 
 
 def one_line(text: str) -> str:
-    """Words for a cell or a message: printable, white space of any kind made single spaces."""
+    """Printable text for a cell or a message, with any white space turned into single spaces."""
     return printable(" ".join(text.split()))
 
 
 def reason(error: BaseException) -> str:
-    """Why a file gave no result: one printable line without the file's name."""
-    from stonekey.audio.errors import AudioError
-
-    if isinstance(error, AudioError):
+    """Why a file failed, as one printable line without the file's name."""
+    if hasattr(error, "path") and hasattr(error, "reason"):  # an AudioError
         return one_line(error.reason)
     if isinstance(error, MemoryError):
         return "not enough memory"
@@ -69,10 +68,10 @@ def reason(error: BaseException) -> str:
 def json_text(
     value: Any, *, indent: int | None = None, ascii: bool = False, sort_keys: bool = False
 ) -> str:
-    """JSON that every reader takes and a terminal survives; arguments as of `json.dumps`.
+    """Standard JSON that is safe to print; the arguments are those of `json.dumps`.
 
     Raises:
-        ValueError: for NaN and infinity, which JSON does not have.
+        ValueError: NaN or infinity, which JSON does not have.
     """
     text = json.dumps(
         value, ensure_ascii=ascii, indent=indent, allow_nan=False, sort_keys=sort_keys
@@ -85,18 +84,20 @@ def _json_character(c: str) -> str:
 
 
 def csv_cells(row: dict[str, Any], paths: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A row of a CSV for people, in which no cell is a formula for a spreadsheet.
+    """A CSV row in which spreadsheets see no formula.
 
-    Text that begins like one gets an apostrophe in front; a path, the same file still, ``./``.
+    Text that looks like one gets an apostrophe in front; a path gets ``./``, which does not change
+    its meaning.
 
     Args:
+        row: cells by column.
         paths: columns that hold paths.
     """
     return {name: csv_cell(value, name in paths) for name, value in row.items()}
 
 
 def csv_cell(value: Any, path: bool = False) -> Any:
-    """One cell of such a row."""
+    """One cell of a `csv_cells` row."""
     if isinstance(value, str) and value.startswith(_FORMULA):
         return ("./" if path else "'") + value
     return value

@@ -192,6 +192,7 @@ print(total / 22050, peak, stream.backend)
     ("name", "options", "backend"),
     [("long.mp3", "-c:a libmp3lame", "soundfile"), ("long.m4a", "-c:a aac", "pyav")],
 )
+@pytest.mark.slow
 def test_three_hours_in_little_memory(
     tmp_path: Path, name: str, options: str, backend: str
 ) -> None:

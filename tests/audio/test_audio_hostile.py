@@ -27,7 +27,7 @@ from stonekey.audio import (
 )
 from stonekey.audio.deadline import time_limit
 from stonekey.audio.resampling import BlockResampler
-from stonekey.tags.formats import TagError
+from stonekey.tags.base import TagError
 from stonekey.tags.writing import sound_hash
 
 GIGABYTE = 1 << 30

@@ -250,7 +250,7 @@ def test_bad_usage(library: Path, tmp_path: Path, capsys: Capture) -> None:
 
     assert "give playlists, files" in message(2)
     assert "--order must be" in message(2, "-l", library, "--order", "random")
-    assert "no format goes with" in message(2, "-l", library, "-o", tmp_path / "x.pdf")
+    assert "unknown suffix" in message(2, "-l", library, "-o", tmp_path / "x.pdf")
     (tmp_path / "empty").mkdir()
     assert "no tracks" in message(1, tmp_path / "empty")
 

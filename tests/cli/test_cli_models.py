@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 from cli_tools import call, music, run
 
+from stonekey.files import cache_folder
 from stonekey.keys import Key
-from stonekey.model.checkpoint import Checkpoint, ModelInfo, load_checkpoint, save_checkpoint
+from stonekey.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from stonekey.model.info import ModelInfo
 from stonekey.model.registry import DEFAULT_MODEL, model_names
 from stonekey.model.settings import Architecture, FrontEnd
 
 
-def test_models_lists_all_without_fetching(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("STONEKEY_HOME", str(tmp_path))
+def test_models_lists_all_without_fetching(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("models", "--format", "json") == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == model_names()
@@ -30,7 +29,7 @@ def test_models_lists_all_without_fetching(
         assert row["source"].startswith("https://") is published
         assert row["licence"]
         assert row["description"]
-    assert not list(tmp_path.iterdir())
+    assert not cache_folder().exists()
     assert call("models") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("\t")[0].removesuffix(" (default)") for line in lines] == model_names()

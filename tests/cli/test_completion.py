@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cli_tools import ROOT, call
 
-from stonekey.cli import COMMANDS
+from stonekey.cli.commands import COMMANDS
 from stonekey.model.registry import model_names
 
 Ask = Callable[[str, str], list[str]]
@@ -44,7 +44,7 @@ def in_bash(program: Path, *lines: tuple[str, ...]) -> list[list[str]]:
     assert BASH is not None
     done = subprocess.run(
         [BASH, "--norc", "-c", "\n".join(script)],
-        capture_output=True, text=True, timeout=60, env=environment(program),
+        capture_output=True, text=True, timeout=600, env=environment(program),
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     found = [line.split() for line in done.stdout.splitlines()]
@@ -145,7 +145,7 @@ def test_completing_loads_one_command_and_nothing_heavy() -> None:
     )
     more = {"_STONEKEY_COMPLETE": "complete_bash", "COMP_CWORD": "2"}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60,
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=600,
         env={**os.environ, **more, "COMP_WORDS": "stonekey\nmix\n--lib"},
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("--library\n", "[]\n")

@@ -19,13 +19,19 @@ def spectrum(samples: np.ndarray) -> np.ndarray:
     return log_transform(samples, VQT(SHORT)).astype(np.float32)
 
 
+def seeds(name: str) -> tuple[int, int, int]:
+    """Twice one and another; of ``repeat``, which does nothing most of the time, two that do."""
+    draws = [s for s in range(99) if np.random.default_rng(s).random() < augment.REPEAT_CHANCE]
+    return (draws[0], draws[0], draws[1]) if name == "repeat" else (0, 0, 1)
+
+
 @pytest.mark.parametrize("name", sorted(augment.WAVEFORM))
 def test_seeded_and_of_the_same_type(name: str) -> None:
     samples = tones(4)
     before = samples.copy()
     function = augment.WAVEFORM[name]
     first, again, other = (
-        function(samples, RATE, np.random.default_rng(seed)) for seed in (0, 0, 1)
+        function(samples, RATE, np.random.default_rng(seed)) for seed in seeds(name)
     )
     np.testing.assert_array_equal(first, again)
     assert first.shape != other.shape or not np.array_equal(first, other)
@@ -40,7 +46,7 @@ def test_cached_form_is_seeded_and_of_the_same_type(name: str) -> None:
     x = spectrum(tones(4))
     before = x.copy()
     function = augment.LOG_VQT[name]
-    first, again, other = (function(x, np.random.default_rng(seed)) for seed in (0, 0, 1))
+    first, again, other = (function(x, np.random.default_rng(s)) for s in seeds(name))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
     assert first.dtype == np.float32
@@ -55,7 +61,7 @@ def test_both_forms_do_the_same(name: str) -> None:
     on_cache = augment.LOG_VQT[name](spectrum(samples), np.random.default_rng(2))
     loud = on_cache > on_cache.max() - 0.3
     difference = (on_audio - on_cache)[loud]
-    # A filter acts within a bin's width too; 6 dB are 0.0375.
+    # A filter acts within a bin's width too; 12 dB are 0.075.
     assert np.abs(difference).mean() < 0.003
     assert np.abs(on_cache - spectrum(samples)).max() > 0.005
 
@@ -118,6 +124,21 @@ def test_names() -> None:
     assert augment.check_names(["gain", "detune", "noise"]) == ("detune", "noise", "gain")
     with pytest.raises(ValueError, match=r"unknown augmentation eq \(there are detune, equaliser"):
         augment.check_names(["eq"])
+
+
+def test_repeats_fill_a_segment_now_and_then() -> None:
+    x = np.arange(100, dtype=np.float32)
+    rng = np.random.default_rng(0)
+    lengths = []
+    for _ in range(2000):
+        out = augment.repeat(x, RATE, rng)
+        length = int((np.diff(out) < 0).argmax()) + 1 if out[-1] < 99 else 100
+        assert np.array_equal(out, x[np.arange(100) % length])
+        lengths.append(length)
+    short = np.array(lengths)[np.array(lengths) < 100]
+    assert 0.06 < len(short) / 2000 < 0.1
+    assert short.min() >= 15
+    assert short.max() <= 65
 
 
 def test_gain_is_lost_in_the_networks_norm() -> None:

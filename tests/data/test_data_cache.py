@@ -56,16 +56,17 @@ def test_segment_equals_the_direct_computation_away_from_its_borders(tmp_path: P
 
 
 def test_pieces_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In noise as loud as the tones no bin is so quiet that rounding in float32 shows."""
     vqt = VQT(SHORT)
+    noise = np.random.default_rng(0).standard_normal(round(31.3 * SHORT.sample_rate))
     samples = tones(31.3)
+    samples = (samples + 0.3 * noise).astype(np.float32)
     whole = transform.log_transform(samples, vqt)
     monkeypatch.setattr(transform, "PIECE_SECONDS", 7)
     pieces = transform.log_transform(samples, vqt)
-    assert whole.shape == (SHORT.frames(len(samples)), 99)
-    # Cells near the floor of 1e-10 hold rounding noise only: compare what a segment can show.
-    top = whole.max() - 1
-    difference = np.abs(np.maximum(whole, top) - np.maximum(pieces, top))
-    assert difference.max() <= 1e-3
+    assert whole.shape == pieces.shape == (SHORT.frames(len(samples)), 99)
+    # Neighbours in half precision, of numbers below 1 in size, are 2**-11 apart.
+    assert np.abs(whole.astype(float) - pieces).max() <= 2**-11
 
 
 def test_volume_of_the_file_does_not_matter(tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ def test_killed_build_leaves_no_process_and_goes_on(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(root), "BUILD_OF": str(tmp_path)},
     )
     index = front_end_folder(tmp_path / "c", SHORT) / "index.jsonl"
-    for _ in range(600):
+    for _ in range(12_000):
         if index.exists() and index.read_bytes().count(b"\n") >= 2:
             break
         time.sleep(0.05)
@@ -183,7 +184,7 @@ def test_killed_build_leaves_no_process_and_goes_on(tmp_path: Path) -> None:
     process.wait()
     done = index.read_bytes().count(b"\n")
     assert done >= 2
-    for _ in range(100):
+    for _ in range(2_000):
         if not _processes_with(f"BUILD_OF={tmp_path}"):
             break
         time.sleep(0.05)

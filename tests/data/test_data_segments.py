@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from stonekey.data.segments import (
+    BalancedStream,
     TrackStream,
     draw_one,
     draw_two,
@@ -134,3 +135,17 @@ def test_bad_shares_are_refused() -> None:
         TrackStream(0)
     with pytest.raises(ValueError, match="5 tracks but 4 groups"):
         TrackStream(5, groups=[0] * 4)
+
+
+def test_a_balanced_stream_keeps_to_shares_and_strata() -> None:
+    groups = {"many": [[0, 1, 2, 3, 4], [5]], "few": [[6, 7]], "none": [[8]]}
+    stream = BalancedStream(groups, {"many": 3, "few": 1}, seed=4)
+    draws = [draw.index for draw in islice(stream.share(), 4000)]
+    counts = np.bincount(draws, minlength=9) / 4000
+    assert counts[:5].sum() == pytest.approx(0.375, abs=0.03)
+    assert counts[5] == pytest.approx(0.375, abs=0.03)
+    assert counts[6:].tolist() == pytest.approx([0.125, 0.125, 0], abs=0.03)
+    halves = [[d.index for d in islice(stream.share(0, r, 2), 50)] for r in (0, 1)]
+    assert [x for pair in zip(*halves, strict=True) for x in pair] == draws[:100]
+    with pytest.raises(ValueError, match="must not be negative, nor all 0"):
+        BalancedStream(groups, {"many": 0.0})

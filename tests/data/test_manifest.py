@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,9 +83,31 @@ def test_jsonl_keeps_types_of_metadata(folder: Path) -> None:
     assert manifest.tracks[1].split == "dev"
 
 
+def test_labels_that_are_not_sure(folder: Path) -> None:
+    rows = [
+        {"path": "a.wav", "probabilities": {"C major": 0.76, "Am": 0.25}, "group": "songs"},
+        {"path": "b.wav", "key": "no key"},
+    ]
+    tracks = read_manifest(write(folder, "\n".join(map(json.dumps, rows)), "t.jsonl")).tracks
+    assert tracks[0].probabilities is not None
+    assert tracks[0].probabilities[0] == pytest.approx(0.76 / 1.01)
+    assert tracks[0].probabilities[21] == pytest.approx(0.25 / 1.01)
+    assert sum(tracks[0].probabilities) == pytest.approx(1)
+    assert (tracks[0].key, tracks[0].group) == (None, "songs")
+    assert (tracks[1].probabilities, tracks[1].group) == (None, "")
+    cell = json.dumps(rows[0]["probabilities"]).replace('"', '""')
+    text = f'path,probabilities,group\na.wav,"{cell}",songs\n'
+    assert read_manifest(write(folder, text, "t.csv")).tracks[0] == replace(tracks[0], line=2)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
+        ("m.csv", 'path,probabilities\na.wav,"{""C"": 0.5}"\n', "a.wav: .* add up to 0.5"),
+        ("m.csv", "path,probabilities\na.wav,0.5\n", "a.wav: .* expected an object"),
+        ("m.csv", 'path,probabilities\na.wav,"{""H"": 1}"\n', "a.wav: .*H"),
+        ("m.csv", 'path,probabilities\na.wav,"{""C"": -1}"\n', "C: must be 0 to 1, got -1"),
+        ("m.csv", "path,probabilities\na.wav,{\n", "a.wav: probabilities"),
         ("m.csv", "path,key\na.wav,C major\nb.wav,Z dur\n", r"m\.csv, line 3: b\.wav: .*Z dur"),
         ("m.csv", 'path,key\n"a\nb.wav",C\nb.wav,Q\n', r"m\.csv, line 4"),
         ("m.csv", "path,key\n,C major\n", r"m\.csv, line 2: no path"),
@@ -151,3 +174,14 @@ def test_reads_the_manifests_of_the_shared_recordings(
     assert len(manifest.usable) == usable
     assert not manifest.missing
     assert set(manifest.tracks[0].metadata) == {"seconds", "source", "licence"}
+
+
+@pytest.mark.parametrize(
+    ("cell", "keyless"),
+    [("", False), ("unknown", False), ("N/A", False), ("-", False), ("no key", True), ("X", True)],
+)
+def test_unlabelled_is_not_keyless(tmp_path: Path, cell: str, keyless: bool) -> None:
+    path = tmp_path / "keys.csv"
+    path.write_text(f"path,key\na.wav,{cell}\n")
+    (track,) = read_manifest(path).tracks
+    assert (track.key, track.keyless) == (None, keyless)

@@ -228,7 +228,7 @@ def test_command(scores: Path, soundfonts: tuple[Path, ...], tmp_path: Path) -> 
     given = ["--seconds", "5", "--soundfont", str(soundfonts[0]), "--jobs", "2"]
     done = subprocess.run([*command, *given], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "4 rendered, 0 there before" in done.stdout
+    assert "4 rendered, 0 already there" in done.stdout
     assert "rendering: 4/4" in done.stderr
     missing = subprocess.run([*command, "--soundfont", "none.sf2"], capture_output=True, text=True)
     assert missing.returncode == 2

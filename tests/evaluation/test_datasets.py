@@ -141,7 +141,7 @@ def test_edm_excerpts_with_several_keys_or_none_are_listed(
     assert {track.id: (track.problem or "").split(": ", 1)[1] for track in manifest.unlabelled} == {
         "1000700": "not one major or minor key: 'C minor | Eb major'",
         "10089": "no key: 'X'",
-        "20": "no key: 'Unknown'",
+        "20": "unlabelled: 'Unknown'",
         "21": "not one major or minor key: 'E other'",
     }
     assert not manifest.missing
@@ -171,7 +171,7 @@ def test_gtzan_labels_count_from_a(tmp_path: Path) -> None:
     assert [track.metadata["genre"] for track in manifest.usable] == ["blues", "jazz"]
     problems = [(track.problem or "").split("line 1: ")[1] for track in manifest.unlabelled]
     assert problems == [
-        "no key: 'unknown'",
+        "unlabelled: 'unknown'",
         "not one major or minor key: 'label 24'",
         "not one major or minor key: 'label'",
     ]
@@ -180,7 +180,7 @@ def test_gtzan_labels_count_from_a(tmp_path: Path) -> None:
 def test_data_sets_without_a_mirdata_loader_say_so(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="mirdata has no loader"):
         load_dataset("fmakv2", tmp_path, through="mirdata")
-    with pytest.raises(ValueError, match="'files' or 'mirdata'"):
+    with pytest.raises(ValueError, match="one of files, mirdata"):
         load_dataset("fmakv2", tmp_path, through="magic")
 
 

@@ -217,17 +217,18 @@ def test_command_counts_and_lists_what_it_cannot_score(
             ("gone.wav", "E minor"), ("good.wav", "C major")]  # fmt: skip
     manifest = table(tmp_path / "m.csv", rows)
     folder = tmp_path / "report"
-    assert run("--manifest", manifest, "--cache", tmp_path / "c", "-o", folder) == 1
+    cache = tmp_path / "c"
+    assert run("--manifest", manifest, "-m", "template", "--cache", cache, "-o", folder) == 1
     out, err = capsys.readouterr()
     assert "template: bad.wav: not readable" in err
-    assert "not scored: 1 without audio, 1 without a key, 1 mentioned again (of 4" in err
+    assert "not scored: 1 without audio, 1 unlabelled, 1 listed twice (of 4" in err
     assert "N 2 of 4 tracks" in out
     report = json.loads((folder / "report.json").read_text("utf-8"))
     assert report["systems"][0]["keys"]["no_answer"] == 1
     assert list(report["systems"][0]["failures"]) == ["bad.wav"]
     assert report["data"]["missing_ids"] == ["gone.wav"]
     text = (folder / "report.md").read_text("utf-8")
-    for line in ("without audio: `gone.wav`", "without a key: `bare.wav`", "repeated: `good.wav`"):
+    for line in ("without audio: `gone.wav`", "unlabelled: `bare.wav`", "listed twice: `good.wav`"):
         assert line in text
     with (folder / "tracks.csv").open(encoding="utf-8", newline="") as file:
         status = {row["id"]: row["status"] for row in csv.DictReader(file)}
@@ -254,10 +255,10 @@ def test_an_empty_set_is_told_before_any_model_is_loaded(
         (["--dataset", "fma", "--root", "."], "no data set 'fma'"),
         (["--manifest", "nowhere.csv"], "nowhere.csv: cannot be read"),
         (["--manifest", "LABELS", "-m", "nothing"], "nothing: no such model"),
-        (["--manifest", "LABELS", "-m", "p.csv"], "no model: give it as --predictions"),
-        (["--manifest", "LABELS", "-p", "p.onnx"], "predictions are a .csv"),
+        (["--manifest", "LABELS", "-m", "p.csv"], "not a model: pass it to --predictions"),
+        (["--manifest", "LABELS", "-p", "p.onnx"], "predictions must be a .csv"),
         (["--manifest", "LABELS", "-p", "nowhere.csv"], "nowhere.csv: cannot be read"),
-        (["--manifest", "LABELS", "--overlap", "1"], "--overlap"),
+        (["--manifest", "LABELS", "--overlap", "1"], "overlap must be"),
         (["--manifest", "LABELS", "--split", "test"], "no track in split 'test'"),
         (["--manifest", "BROKEN"], r"broken.csv, line 2: 0.wav"),
     ],

@@ -24,7 +24,7 @@ def key(text: str) -> Key:
 
 
 def pixels(figure: Any) -> np.ndarray:
-    """What is drawn (height, width, 3), 0 black to 255 white."""
+    """The figure as pixels (height, width, 3), 0 black to 255 white."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

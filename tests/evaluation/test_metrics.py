@@ -25,8 +25,6 @@ from stonekey.evaluation import (
 )
 from stonekey.keys import Key, KeySignature
 
-mir_eval_key = pytest.importorskip("mir_eval.key", reason="needs the extra eval")
-
 # reference, estimate, category, weight with fifths both ways, weight with ascending fifths only
 TABLE = [
     ("C major", "C major", "same", 1.0, 1.0),
@@ -74,6 +72,7 @@ def test_key_scores_add_up() -> None:
 
 
 def test_agrees_with_mir_eval_on_random_pairs() -> None:
+    mir_eval_key = pytest.importorskip("mir_eval.key", reason="needs mir_eval")
     references, estimates = random_keys(3000, 1), random_keys(3000, 2)
     options = (
         {"allow_descending_fifths": False}
@@ -98,7 +97,7 @@ def test_agrees_with_mir_eval_on_random_pairs() -> None:
     [(1599, 981, 38.1), (3587, 1225, 76.5), (3883, 920, 79.1), (4090, 741, 81.3)],
 )
 def test_published_counts_give_their_ksea(correct: int, fifth: int, percent: float) -> None:
-    """Table of the STONE paper on FMAK; the fifths are split over both directions."""
+    """Results of the STONE paper on FMAK, with its fifths divided between both directions."""
     n = 5489
     reference = KeySignature.parse("Eb major / C minor")
     estimates = [reference] * correct
@@ -172,7 +171,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
 
 
 def test_paired_comparison_sees_what_separate_intervals_cannot() -> None:
-    """One system is right wherever the other is, and on 15 more of 300 tracks."""
+    """One system is right on all tracks that the other is, and on 15 more, out of 300."""
     first = np.zeros(300)
     first[:200] = 1
     second = first.copy()
@@ -191,7 +190,7 @@ def test_paired_comparison_sees_what_separate_intervals_cannot() -> None:
 
 
 def test_paired_p_value_matches_the_exact_sign_test() -> None:
-    """Of 8 differences of one size 7 are positive: P(|sum| >= 6) = 18/256."""
+    """7 of 8 equal differences are positive: P(|sum| >= 6) = 18/256."""
     first = np.array([0.5] * 7 + [0.2] + [1.0] * 4)
     second = np.array([0.2] * 7 + [0.5] + [1.0] * 4)
     result = compare_systems(first, second, resamples=100_000)

@@ -12,12 +12,9 @@ from evaluation_data import KEYS, SECONDS, recordings, table
 
 from stonekey.cli import main
 from stonekey.data.manifest import ManifestError, Track, read_manifest
+from stonekey.estimate.settings import EstimatorSettings
 from stonekey.evaluation.other_tools import read_predictions
-from stonekey.evaluation.predictions import (
-    Answer,
-    Settings,
-    predict_tracks,
-)
+from stonekey.evaluation.predictions import Answer, predict_tracks
 from stonekey.keys import Key, KeySignature
 
 
@@ -32,7 +29,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Seen:
-    """Notes which tracks a model is run on; may be told to stop early."""
+    """Records which tracks a model runs on; can stop early."""
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.ids: list[str] = []
@@ -79,7 +76,7 @@ def test_what_changes_an_answer_is_not_taken_from_the_cache(tmp_path: Path) -> N
 
     def asked(model: str = "template", **settings: Any) -> list[str]:
         seen = Seen()
-        predict_tracks(model, tracks, Settings(**settings), cache=kept, watch=seen)
+        predict_tracks(model, tracks, EstimatorSettings(**settings), cache=kept, watch=seen)
         return seen.ids
 
     assert len(asked()) == 2

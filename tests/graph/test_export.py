@@ -14,16 +14,12 @@ torch = pytest.importorskip("torch")
 
 from random_models import random_checkpoint  # noqa: E402
 
-from stonekey.estimate.backends import OnnxBackend, TorchBackend, load_backend, onnx_bytes  # noqa: E402
-from stonekey.graph.export import export_onnx  # noqa: E402
+from stonekey.estimate.backends import OnnxBackend, TorchBackend, load_backend  # noqa: E402
+from stonekey.graph.export import export_onnx, onnx_bytes  # noqa: E402
 from stonekey.graph.template import write_models  # noqa: E402
 from stonekey.keys import Key  # noqa: E402
-from stonekey.model.checkpoint import (  # noqa: E402
-    Checkpoint,
-    CheckpointError,
-    ModelInfo,
-    save_checkpoint,
-)
+from stonekey.model.checkpoint import CheckpointError, save_checkpoint  # noqa: E402
+from stonekey.model.info import ModelInfo  # noqa: E402
 from stonekey.model.settings import Architecture, FrontEnd  # noqa: E402
 from stonekey.network.stone import Stone  # noqa: E402
 from stonekey.synthesis import cadence  # noqa: E402
@@ -76,14 +72,20 @@ def test_other_settings(tmp_path: Path) -> None:
     """Rate, hop, bins, widths and temperature all reach the graph."""
     torch.manual_seed(0)
     front_end = FrontEnd(
-        sample_rate=16000, hop=256, n_bins=92, fmin=30.0, crop_bins=60, segment_seconds=8.0
+        sample_rate=16000,
+        hop=256,
+        n_bins=92,
+        fmin=30.0,
+        crop_bins=60,
+        segment_seconds=8.0,
+        average=3,
     )
     architecture = Architecture(
         outputs=12, norm="frame", channels=(4, 8, 2), kernels=(3, 5, 3), temperature=0.3
     )
     stone = Stone(front_end, architecture).eval()
     path = tmp_path / "model.safetensors"
-    save_checkpoint(Checkpoint.from_stone(stone, "other"), path)
+    save_checkpoint(stone.to_checkpoint("other"), path)
     ours, theirs = backends(path, tmp_path)
     audio = waveform(2, 40_001, 0)
     assert np.abs(ours.run(audio) - theirs.run(audio)).max() < 1e-5
@@ -203,7 +205,7 @@ def test_torch_needs_a_checkpoint(tmp_path: Path) -> None:
     exported = export_onnx(checkpoint, tmp_path / "model.onnx")
     assert TorchBackend(exported).info.name == "random"
     checkpoint.unlink()
-    with pytest.raises(CheckpointError, match="ONNX Runtime only"):
+    with pytest.raises(CheckpointError, match="only on ONNX Runtime"):
         TorchBackend(exported)
 
 

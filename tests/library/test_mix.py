@@ -1,4 +1,4 @@
-"""Keys that go together, and ``stonekey mix``, which finds tracks in them."""
+"""Harmonic mixing, and ``stonekey mix``."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def write_library(path: Path, results: list[Result]) -> Path:
 
 @pytest.fixture
 def library(tmp_path: Path) -> Path:
-    """One track in each key, one in two keys more surely, one without a key."""
+    """A track in each key, surer ones in two of them, and one without a key."""
     results = [track(f"{key.format('camelot')}.mp3", key, 0.5 + key.index / 100) for key in KEYS]
     results += [track("sure 9A.mp3", Key.parse("9A"), 0.99), track("silence.mp3", None, 0.0)]
     return write_library(tmp_path / "keys.csv", results)
@@ -112,7 +112,7 @@ def test_signatures_know_the_moves_that_they_can() -> None:
     assert found == {
         0: "same", 1: "fifth-up", -1: "fifth-down", 2: "tone-up", -5: "semitone-up",
     }  # fmt: skip
-    # A key among signatures: the mode cannot be told.
+    # A key among signatures: its mode does not count.
     assert move_between(Key.parse("Am"), c) == "same"
     assert harmonic_distance(Key.parse("Am"), c) == 0
     assert move_between(Key.parse("Em"), c) == "fifth-down"
@@ -165,7 +165,7 @@ def test_mix_order_goes_to_the_nearest_that_is_left() -> None:
     assert mix_order([None, None]) == [0, 1]
     steps = [harmonic_distance(KEYS[a], KEYS[b])
              for a, b in zip(mix_order(KEYS), mix_order(KEYS)[1:], strict=False)]  # fmt: skip
-    assert max(steps) <= 1  # with every key there, no leap is needed
+    assert max(steps) <= 1  # with a track in every key, there is no leap
 
 
 @pytest.mark.parametrize("spelling", ["A minor", "8A", "1m", "a", "A-Moll", "Am"])
@@ -205,7 +205,7 @@ def test_a_recording_and_all_formats(
     assert (found["key"], found["file"]) == ("E major", str(song))
     assert 0 < found["confidence"] <= 1
     assert "E major, confidence" in printed.err
-    # The track that is playing is not proposed.
+    # The track that is playing is left out.
     assert [one["path"] for one in found["tracks"]] == ["/music/x", "/music/12B.mp3"]
     assert found["tracks"][0] == {
         "path": "/music/x", "key": "E major", "camelot": "12B", "move": "same", "distance": 0.0,
@@ -251,12 +251,12 @@ def test_errors(library: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert "Traceback" not in error
         return error
 
-    assert "no file, and no key" in message(2, "Hm", "-l", library)
+    assert "neither a file nor a key" in message(2, "Hm", "-l", library)
     assert "no such file" in message(2, "Am", "-l", tmp_path / "none.csv")
     assert "no move 'up'" in message(2, "Am", "-l", library, "--moves", "up")
     assert "--notation must be" in message(2, "Am", "-l", library, "-n", "x")
     assert "--format must be" in message(2, "Am", "-l", library, "-f", "xml")
-    assert "no format goes with" in message(2, "Am", "-l", library, "-o", tmp_path / "x.pdf")
+    assert "unknown suffix" in message(2, "Am", "-l", library, "-o", tmp_path / "x.pdf")
     broken = tmp_path / "broken.mp3"
     broken.write_bytes(b"no music")
     assert str(broken) in message(1, broken, "-l", library)

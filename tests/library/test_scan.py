@@ -1,4 +1,4 @@
-"""``stonekey scan``: outputs, going on, links, names, failures."""
+"""``stonekey scan``: outputs, resuming, links, names, failures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SOURCE = ROOT / "docs" / "library.md"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three pieces, one that is none, and a text."""
+    """Three pieces, a broken one, and a text file."""
     folder = tmp_path_factory.mktemp("made")
     (folder / "sub/deep").mkdir(parents=True)
     for name, key in KEYS.items():
@@ -37,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def album(made: Path, tmp_path: Path) -> Path:
-    """A copy of these to play with."""
+    """A copy of these that a test may change."""
     return Path(shutil.copytree(made, tmp_path / "album"))
 
 
@@ -163,7 +163,7 @@ def test_notation_and_confidence_change_without_an_analysis_where_they_can(
     others = [result for name, result in found.items() if name != best and not result.error]
     assert len(others) == 2
     assert all(r.key is r.camelot is r.tonic is r.signature is None for r in others)
-    # A key that was not written is not known any more.
+    # A key that was not written has to be found again.
     assert summary(capsys, album, "-o", output)["analysed"] == 2
     assert {r.key for r in rows(output).values()} == {None, *KEYS.values()}
 
@@ -172,7 +172,7 @@ def test_links_are_followed_once(
     album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (album / "bad.mp3").unlink()
-    (album / "0-link.wav").symlink_to(album / "b.wav")  # sorted before what it leads to
+    (album / "0-link.wav").symlink_to(album / "b.wav")  # sorts before its target
     (album / "loop").symlink_to(album)
     (album / "sub/up").symlink_to("..")
     outside = tmp_path / "outside"
@@ -201,7 +201,7 @@ def test_a_folder_that_cannot_be_listed_is_reported(
     failed = {entry["path"]: entry["error"] for entry in told["failed"]}
     assert told["code"] == 1
     assert "Too many levels of symbolic links" in failed.pop(str(album / "circle"))
-    if os.geteuid() != 0:  # whom nothing is closed to
+    if os.geteuid() != 0:  # root may list any folder
         assert "Permission denied" in failed.pop(str(album / "sub"))
     assert failed == {}
 
@@ -240,7 +240,7 @@ def test_a_full_disk_is_told_and_overcome(album: Path, tmp_path: Path, suffix: s
 
     full = subprocess.run(
         [sys.executable, "-m", "stonekey", "scan", album, "-o", output],
-        cwd=ROOT, capture_output=True, encoding="utf-8", preexec_fn=small_files, timeout=60,
+        cwd=ROOT, capture_output=True, encoding="utf-8", preexec_fn=small_files, timeout=600,
     )  # fmt: skip
     assert full.returncode == 1
     assert f"stonekey: {output}: cannot be written: " in full.stderr
@@ -259,7 +259,7 @@ def test_bad_usage(album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
     (tmp_path / "notes.csv").write_text("title,year\n")
     assert "must end in one of" in message(album, "-o", tmp_path / "keys.xls")
-    assert "not of an output of stonekey scan" in message(album, "-o", tmp_path / "notes.csv")
+    assert "not an output of stonekey scan" in message(album, "-o", tmp_path / "notes.csv")
     assert "no such file or folder" in message(album / "musik", "-o", tmp_path / "keys.csv")
     assert "did you mean template?" in message(album, "-o", tmp_path / "k.csv", "-m", "templat")
     assert "--notation must be" in message(album, "-o", tmp_path / "k.csv", "-n", "solfa")
@@ -273,7 +273,7 @@ def test_an_empty_library_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_commands_of_the_page_work(album: Path, tmp_path: Path) -> None:
-    """Every command line of docs/library.md, with a small folder for each that it names."""
+    """Every command in docs/library.md, with small folders of the names that it uses."""
     pytest.importorskip("pyarrow")
     for folder in ("Music", "dj"):
         shutil.copytree(album, tmp_path / folder)
@@ -286,7 +286,7 @@ def test_commands_of_the_page_work(album: Path, tmp_path: Path) -> None:
         arguments = [word.replace("~", str(tmp_path)) for word in shlex.split(command)]
         done = subprocess.run(
             [sys.executable, "-m", "stonekey", *arguments[1:]],
-            cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60,
+            cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=600,
             env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         )  # fmt: skip
         assert done.returncode == 0, (command, done.stderr)
@@ -295,7 +295,7 @@ def test_commands_of_the_page_work(album: Path, tmp_path: Path) -> None:
     code = python[1].replace("~", str(tmp_path))
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60,
+        cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=600,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

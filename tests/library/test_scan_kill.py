@@ -1,4 +1,4 @@
-"""Library scan: killed at any time, interrupted, two at once, many files."""
+"""Library scans that are killed, interrupted, run twice at once, or have many files."""
 
 from __future__ import annotations
 
@@ -19,15 +19,19 @@ from cli_tools import ROOT, music, run
 from stonekey.library import Result, StoreError, read_results
 from stonekey.synthesis import Key, cadence, write_wav
 
-# `STONEKEY_SCAN_FILES=2000` for the run of the size that the issue asks for.
+# `STONEKEY_SCAN_FILES=2000` runs it at a realistic size.
 MANY = int(os.environ.get("STONEKEY_SCAN_FILES", "160"))
 BROKEN_EVERY = 20
 FILES = 60
-SUFFIXES = ["csv", "jsonl", "sqlite", "parquet"]
+SUFFIXES = [
+    "csv",
+    "sqlite",
+    *(pytest.param(suffix, marks=pytest.mark.slow) for suffix in ("jsonl", "parquet")),
+]
 
 
 def make_library(folder: Path, count: int) -> list[str]:
-    """``count`` clips in all keys, every twentieth broken; names of the broken."""
+    """Make ``count`` clips in all keys, every twentieth broken; returns the names of those."""
     folder.mkdir()
     clips = [cadence(Key.from_index(index), seconds=1.0) for index in range(24)]
     broken = []
@@ -37,7 +41,7 @@ def make_library(folder: Path, count: int) -> list[str]:
         write_wav(path, clips[number % 24])
         if number % BROKEN_EVERY == BROKEN_EVERY - 1:
             broken.append(path.name)
-            # Empty, no sound at all, or a name that tells a lie.
+            # Empty, not audio, or with the wrong suffix.
             kind = len(broken) % 3
             path.write_bytes(
                 [b"", b"RIFF\xff\xff\xff\xffWAVEfmt ", b"<html>not found</html>"][kind]
@@ -61,7 +65,7 @@ def undisturbed(music_folder: Path) -> set[Result]:
 
 
 def start(folder: Path, output: Path, *options: str) -> subprocess.Popen[str]:
-    """The command with one worker, which never gets beyond the last file, ``hang.wav``."""
+    """Start the command with one worker, which hangs on the last file, ``hang.wav``."""
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r})\n"
         "from stonekey.cli import main\n"
@@ -83,7 +87,7 @@ def written(output: Path) -> int:
 
 
 def wait_for(what: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 600
     while not what():
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -100,7 +104,7 @@ def test_killed_at_random_times_it_goes_on(
     had = 0
     for attempt in range(3):
         process = start(music_folder, output)
-        if attempt == 0:  # at any time, be it before the first result
+        if attempt == 0:  # at any time, even before the first result
             time.sleep(rng.uniform(0, 0.8))
         else:
             enough = min(had + rng.randint(1, 20), FILES - 1)
@@ -144,7 +148,7 @@ def test_a_killed_run_leaves_no_worker_behind(music_folder: Path, tmp_path: Path
 def test_a_killed_change_of_model_loses_nothing(
     music_folder: Path, undisturbed: set[Result], tmp_path: Path
 ) -> None:
-    """The old rows stay until the new ones are there."""
+    """The old rows stay until new ones replace them."""
     shutil.copy(music_folder.parent / "undisturbed.jsonl", tmp_path / "keys.jsonl")
     output = tmp_path / "keys.jsonl"
     process = start(music_folder, output, "--model", "template12")
@@ -167,9 +171,9 @@ def test_ctrl_c_keeps_what_is_done(
     process = start(music_folder, output)
     wait_for(lambda: written(output) > 0)
     process.send_signal(signal.SIGINT)
-    out, errors = process.communicate(timeout=30)
+    out, errors = process.communicate(timeout=600)
     assert process.returncode == 130
-    assert "interrupted; the same command goes on from here" in errors
+    assert "interrupted; run the same command again to resume" in errors
     assert "Traceback" not in errors
     had = written(output)
     assert f"{FILES} files: {had} analysed" in out
@@ -183,7 +187,7 @@ def test_two_runs_on_one_output(
     music_folder: Path, undisturbed: set[Result], tmp_path: Path
 ) -> None:
     output = tmp_path / "keys.csv"
-    (tmp_path / "link.csv").symlink_to(output)  # another name for the same
+    (tmp_path / "link.csv").symlink_to(output)  # another name for the same file
     first = start(music_folder, output)
     wait_for(lambda: written(output) > 0)
     second = run("scan", music_folder, "-o", tmp_path / "link.csv")
@@ -199,9 +203,9 @@ def test_two_runs_on_one_output(
 
 def test_many_files_some_of_them_broken(tmp_path: Path) -> None:
     broken = make_library(tmp_path / "music", MANY)
-    # A second of sound is often too little for the default model to be sure.
+    # One second is often too short for the default model to be sure.
     output = tmp_path / "keys.sqlite"
-    done = run("scan", tmp_path / "music", "-o", output, "--json", "-m", "template", timeout=1200)
+    done = run("scan", tmp_path / "music", "-o", output, "--json", "-m", "template")
     assert done.returncode == 1
     told = json.loads(done.stdout)
     print(f"{MANY} files in {told['seconds']:.1f} s")

@@ -1,4 +1,4 @@
-"""Outputs of a library scan: round trips, torn ends, files of somebody else."""
+"""Outputs of a library scan: round trips, truncated files, foreign files."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from stonekey.files import LockedError, locked
 from stonekey.keys import Key, KeySignature
-from stonekey.library.lock import LockedError, locked
+from stonekey.library.base import StoreError
+from stonekey.library.lines import LineStore
 from stonekey.library.parquet import journal_path
 from stonekey.library.result import FIELDS, Result, path_text, text_path
-from stonekey.library.store import SUFFIXES, LineStore, StoreError, open_store, read_results
+from stonekey.library.store import SUFFIXES, open_store, read_results
 
 
 def results() -> list[Result]:
-    """One of each sort."""
+    """One result of each kind."""
     sung = Result(
         Path("/music/a, \"b\".mp3"), 5, 1.7e9 + 1 / 3, "template", "ab12",
         confidence=0.75, duration=61.5, tuning=-3.5, warnings=("cut short", "loud"),
@@ -131,7 +133,7 @@ def test_a_database_of_somebody_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_table_edited_in_a_spreadsheet_is_read(tmp_path: Path) -> None:
-    """It may begin with a byte order mark, end lines its own way and have lost columns."""
+    """It may have a byte order mark, other line ends and fewer columns."""
     path = tmp_path / "keys.csv"
     path.write_bytes("\ufeffpath,key,camelot,mine\r\n/a.mp3,C minor,5A,x\r\n".encode())
     assert read_results(path) == [Result(Path("/a.mp3"), key="C minor", camelot="5A")]
@@ -139,8 +141,10 @@ def test_a_table_edited_in_a_spreadsheet_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("kind", ["labels", "more columns", "another last line"])
-def test_a_run_refuses_what_is_not_wholly_ours(tmp_path: Path, suffix: str, kind: str) -> None:
-    """Though the results in it may be read."""
+def test_a_run_refuses_a_file_that_is_not_entirely_its_own(
+    tmp_path: Path, suffix: str, kind: str
+) -> None:
+    """Even if the results in it can be read."""
     path = tmp_path / f"labels{suffix}"
     record = {"path": "/a.mp3", "key": "C minor"}
     if kind != "labels":
@@ -162,7 +166,7 @@ def test_a_run_refuses_what_is_not_wholly_ours(tmp_path: Path, suffix: str, kind
         from pyarrow import parquet
 
         parquet.write_table(pyarrow.Table.from_pylist([record]), path)
-        LineStore(journal_path(path)).rewrite(results())  # of an earlier run onto this name
+        LineStore(journal_path(path)).rewrite(results())  # from an earlier run with this output
     else:
         columns = ", ".join(record)
         with contextlib.closing(sqlite3.connect(path)) as database, database:
@@ -170,8 +174,8 @@ def test_a_run_refuses_what_is_not_wholly_ours(tmp_path: Path, suffix: str, kind
             if kind == "another last line":
                 database.execute("CREATE TABLE notes (text)")
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=r"not (of )?an output"):
-        open_store(path).read(ours=True)
+    with pytest.raises(StoreError, match=r"not an output"):
+        open_store(path).read(strict=True)
     assert path.read_bytes() == before
 
 
@@ -181,7 +185,7 @@ def test_a_run_refuses_what_is_not_wholly_ours(tmp_path: Path, suffix: str, kind
 def test_values_of_another_kind_are_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
     path = tmp_path / "keys.jsonl"
     path.write_text(json.dumps(results()[0].as_dict() | wrong) + "\n")
-    with pytest.raises(StoreError, match="line 1: not of an output"):
+    with pytest.raises(StoreError, match="line 1: not an output"):
         read_results(path)
 
 

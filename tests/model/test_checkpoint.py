@@ -23,16 +23,12 @@ torch = pytest.importorskip("torch")
 
 from random_models import random_checkpoint  # noqa: E402
 
-from stonekey.model.checkpoint import (  # noqa: E402
-    Checkpoint,
-    CheckpointError,
-    ModelInfo,
-    load_checkpoint,
-    save_checkpoint,
-    write_atomically,
-)
+from stonekey.files import write_atomically  # noqa: E402
+from stonekey.model.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint  # noqa: E402
+from stonekey.model.info import ModelInfo  # noqa: E402
 from stonekey.model.settings import FrontEnd  # noqa: E402
 from stonekey.model.torchfile import read_torch_file  # noqa: E402
+from stonekey.network.stone import Stone  # noqa: E402
 
 PUBLISHED = ("semitone_ks", "semisupervised_ks_mode", "skey")
 
@@ -59,17 +55,19 @@ def test_round_trip(tmp_path: Path, norm: str) -> None:
     assert loaded.info.training == record
     waveform = torch.randn(1, 70_000, generator=torch.Generator().manual_seed(0)) * 0.1
     with torch.inference_mode():
-        assert torch.equal(saved.to_stone()(waveform), loaded.to_stone()(waveform))
-    assert not loaded.to_stone().training
+        assert torch.equal(
+            Stone.from_checkpoint(saved)(waveform), Stone.from_checkpoint(loaded)(waveform)
+        )
+    assert not Stone.from_checkpoint(loaded).training
 
 
 def test_round_trip_without_a_class_table(tmp_path: Path) -> None:
     labelled = random_checkpoint("frame")
     table = labelled.info.class_table
     assert table is not None
-    stone = labelled.to_stone()
+    stone = Stone.from_checkpoint(labelled)
     stone.class_table = None
-    save_checkpoint(Checkpoint.from_stone(stone, "new"), tmp_path / "new.safetensors")
+    save_checkpoint(stone.to_checkpoint("new"), tmp_path / "new.safetensors")
     loaded = load_checkpoint(tmp_path / "new.safetensors")
     assert loaded.info.class_table is None
     assert loaded.info.omega is None
@@ -98,6 +96,19 @@ def test_metadata_of_another_format_is_refused() -> None:
         ModelInfo.from_metadata({**info.to_metadata(), "format": "stonekey-99"})
     with pytest.raises(ValueError, match="tuning"):
         ModelInfo.from_metadata({**info.to_metadata(), "front_end": '{"tuning": 3}'})
+
+
+def test_a_setting_that_is_gone_may_say_what_still_holds() -> None:
+    info = random_checkpoint().info
+    assert info.architecture is not None
+    for value in (False, True):
+        settings = {**info.architecture.as_dict(), "mode_head": value}
+        metadata = {**info.to_metadata(), "architecture": json.dumps(settings)}
+        if value:
+            with pytest.raises(ValueError, match="mode_head"):
+                ModelInfo.from_metadata(metadata)
+        else:
+            assert ModelInfo.from_metadata(metadata) == info
 
 
 @pytest.mark.parity
@@ -363,7 +374,7 @@ def test_flipped_bytes_are_refused_by_name_or_harmless(shared: Path, tmp_path: P
     path = tmp_path / "flipped.pt"
     rng = np.random.default_rng(0)
     refused: list[str] = []
-    for _ in range(150):
+    for _ in range(60):
         damaged = bytearray(pickled)
         damaged[int(rng.integers(len(damaged)))] ^= int(rng.integers(1, 256))
         write_torch_zip(path, bytes(damaged), storages)
@@ -371,7 +382,7 @@ def test_flipped_bytes_are_refused_by_name_or_harmless(shared: Path, tmp_path: P
             load_checkpoint(path)
         except CheckpointError as error:
             refused.append(str(error))
-    assert len(refused) > 20
+    assert len(refused) > 8
     assert all("flipped.pt" in message for message in refused)
 
 

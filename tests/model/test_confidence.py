@@ -11,7 +11,6 @@ import pytest
 from stonekey.estimate.backends import load_backend
 from stonekey.estimate.estimator import KeyEstimator
 from stonekey.keys import Key
-from stonekey.model.checkpoint import ModelInfo
 from stonekey.model.confidence import (
     clarity,
     fit_limit,
@@ -19,6 +18,7 @@ from stonekey.model.confidence import (
     mean_of_segments,
     tempered,
 )
+from stonekey.model.info import ModelInfo
 from stonekey.model.registry import find_model
 from stonekey.synthesis import cadence
 
@@ -34,20 +34,11 @@ def test_temperature_divides_logits() -> None:
 
 
 def test_mean_of_segments() -> None:
-    rng = np.random.default_rng(2)
-    twelve = [p / p.sum() for p in rng.random((5, 12))]
-    signatures = [Key(i, "major").signature for i in range(12)]
-    assert np.allclose(mean_of_segments(twelve, signatures), np.mean(twelve, axis=0))
-    soft = mean_of_segments(twelve, signatures, 4.0)
-    assert np.allclose(soft, np.mean([tempered(p, 4.0) for p in twelve], axis=0))
-    # 24 keys: the signatures as above, and of each the same share in major as before.
-    keys = [Key(i, "major") for i in range(12)] + [Key((i + 9) % 12, "minor") for i in range(12)]
-    share = rng.random(12)
-    parts = [np.concatenate([p * share, p * (1 - share)]) for p in twelve]
-    split = mean_of_segments(parts, keys, 4.0)
-    assert np.allclose(split[:12] + split[12:], soft)
-    assert np.allclose(split[:12], soft * share)
-    sure = mean_of_segments([np.eye(12)[3]], signatures, 4.0)
+    segments = [p / p.sum() for p in np.random.default_rng(2).random((5, 24))]
+    assert np.allclose(mean_of_segments(segments), np.mean(segments, axis=0))
+    soft = mean_of_segments(segments, 4.0)
+    assert np.allclose(soft, np.mean([tempered(p, 4.0) for p in segments], axis=0))
+    sure = mean_of_segments([np.eye(12)[3]], 4.0)
     assert np.isfinite(sure).all()
     assert sure.argmax() == 3
 
@@ -79,11 +70,13 @@ def test_limit_is_above_noise_and_spares_music() -> None:
 
 def test_the_limit_travels_with_the_model_and_can_be_set() -> None:
     info = load_backend("template").info
-    changed = replace(info, min_clarity=0.25, temperature=0.5, softness=3.0)
+    changed = replace(info, min_clarity=0.25, confidence_temperature=0.5, segment_temperature=3.0)
     assert ModelInfo.from_metadata(changed.to_metadata()) == changed
     old = info.to_metadata()
-    del old["min_clarity"], old["temperature"], old["softness"]
+    del old["min_clarity"], old["confidence_temperature"], old["segment_temperature"]
     assert ModelInfo.from_metadata(old) == info
+    named = {**old, "min_clarity": "0.25", "temperature": "0.5", "softness": "3.0"}
+    assert ModelInfo.from_metadata(named) == changed  # as earlier versions wrote them
     audio = cadence(Key(2, "major"))
     plain = KeyEstimator("template")(audio, 22050)
     assert str(plain) == "D major"

@@ -18,7 +18,8 @@ from stonekey.estimate.backends import OnnxBackend
 from stonekey.estimate.estimator import KeyEstimator
 from stonekey.graph.builder import OPERATORS
 from stonekey.graph.model import checkpoint_to_onnx
-from stonekey.model.checkpoint import CheckpointError, ModelInfo, load_checkpoint
+from stonekey.model.checkpoint import CheckpointError, load_checkpoint
+from stonekey.model.info import ModelInfo
 from stonekey.model.registry import EMBEDDED
 from stonekey.model.settings import Architecture, FrontEnd
 from stonekey.model.tensors import tensor_shapes
@@ -48,9 +49,9 @@ def front_end(**changes: Any) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"temperature": "0"}, "temperature"),
-        ({"temperature": "NaN"}, "temperature"),
-        ({"softness": "Infinity"}, "softness"),
+        ({"confidence_temperature": "0"}, "temperature"),
+        ({"confidence_temperature": "NaN"}, "temperature"),
+        ({"segment_temperature": "Infinity"}, "segment_temperature"),
         ({"min_clarity": "5"}, "min_clarity"),
         ({"min_clarity": '"0.5"'}, "min_clarity"),
         ({"omega": "[]"}, "omega"),
@@ -127,7 +128,7 @@ def test_the_list_of_tensors_is_the_network_s() -> None:
     from stonekey.network.stone import Stone
 
     small: dict[str, Any] = {"channels": (4,), "kernels": (3,)}
-    for given in ({}, {"outputs": 12, "norm": "frame"}, {"mode_head": True}, small):
+    for given in ({}, {"outputs": 12, "norm": "frame"}, small):
         arch = Architecture(**given)
         state = Stone(FrontEnd(), arch, None).chromanet.state_dict()
         state.pop("batch_norm.num_batches_tracked", None)
@@ -222,7 +223,7 @@ def _many(model: onnx.ModelProto) -> None:
         (_metadata("class_table", "null"), "probabilities"),
         (_metadata("class_table", json.dumps([f"{i}A" for i in range(1, 13)] * 2)), "once"),
         (_metadata("licence", "x" * 90_000_000), "metadata"),
-        (_metadata("temperature", "NaN"), "temperature"),
+        (_metadata("confidence_temperature", "NaN"), "temperature"),
     ],
 )  # fmt: skip
 def test_graphs_that_are_not_ours(

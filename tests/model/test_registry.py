@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from stonekey.files import cache_folder, sha256
 from stonekey.model import registry
-from stonekey.model.checkpoint import CheckpointError, load_checkpoint, sha256
+from stonekey.model.checkpoint import CheckpointError, load_checkpoint
 from stonekey.model.published import PUBLISHED, PublishedModel
 from stonekey.model.registry import ModelNotFoundError, fetch, find_model, model_names
 
@@ -162,10 +163,10 @@ def test_stonekey_home(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert find_model("test/model") == tmp_path / "home" / "m.pt"
     monkeypatch.setenv("STONEKEY_HOME", "~/models")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert registry.cache_folder() == tmp_path / "models"
+    assert cache_folder() == tmp_path / "models"
     monkeypatch.delenv("STONEKEY_HOME")
-    assert registry.cache_folder().name == "stonekey"
-    assert registry.cache_folder() != tmp_path / "home"
+    assert cache_folder().name == "stonekey"
+    assert cache_folder() != tmp_path / "home"
 
 
 def test_published_model_by_name(

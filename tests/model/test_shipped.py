@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ KEYS = [Key.from_index(i) for i in range(24)]
 NAMES = ("stone12", "stone24")
 # KSEA and, of 24 keys, MIREX score on the dev set, from the cards, less what another processor or
 # library may change (one or two tracks).
-AT_LEAST = {"stone12": (0.94, None), "stone24": (0.94, 0.90)}
+AT_LEAST = {"stone12": (0.94, None), "stone24": (0.95, 0.94)}
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -45,13 +46,15 @@ def test_files(name: str) -> None:
     for file in (path, path.with_suffix(".safetensors")):
         assert file.stat().st_size < 1_000_000
     assert (info.name, info.licence) == (name, "MIT")
-    assert info.training["seed"] == 1
-    assert "ChromaNet.norm = 'joint'" in info.training["config"]
+    assert info.training["recipe"] == f"recipes/{name}.py"
+    assert info.architecture is not None
+    assert info.architecture.norm == "joint"
     card = path.with_suffix(".md").read_text()
     assert f"recipes/{name}.py" in card
     assert "N 84" in card
     credits = (path.parent / "CREDITS.csv").read_text().splitlines()
-    assert len(credits) == 680  # a header and 679 recordings
+    splits = Counter(line.split(",")[0] for line in credits[1:])
+    assert splits == {"train": 679, "train2": 282, "charts": 1}
 
 
 def test_the_default_is_shipped() -> None:
@@ -73,21 +76,15 @@ def test_transposition_rotates_the_answer(estimator: KeyEstimator, mode: str) ->
         assert moved.label == expected(estimator, key.transpose(shift))
 
 
-def test_onnx_and_torch_agree(name: str, estimator: KeyEstimator) -> None:
-    pytest.importorskip("torch")
-    audio = piece(Key(4, "minor"), 12.0, seed=3)
-    other = KeyEstimator(name, backend="torch", threads=1)(audio, 22050).probabilities
-    ours = estimator(audio, 22050).probabilities
-    assert max(abs(ours[k] - other[k]) for k in ours) < 1e-5
-
-
-@pytest.mark.parametrize("kind", ["noise", "drums", "applause", "clicks"])
+@pytest.mark.parametrize("kind", ["noise", "drums", "applause", "clicks", "bass"])
 def test_sounds_without_a_key(kind: str) -> None:
     estimator = KeyEstimator("stone24", threads=1)
-    answers = [estimator(keyless(kind, 8.0, 700_000 + i), 22050).label for i in range(5)]
-    assert answers.count(None) >= 4
+    for seconds in (1.0, 8.0):
+        answers = [estimator(keyless(kind, seconds, 700_000 + i), 22050).label for i in range(5)]
+        assert answers.count(None) >= 4
 
 
+@pytest.mark.slow
 def test_scores_on_recordings(name: str, estimator: KeyEstimator, shared: Path) -> None:
     tracks = read_manifest(shared / "audio" / "dev" / "manifest.csv").usable
     keys = [t.key for t in tracks if t.key is not None]
@@ -101,6 +98,7 @@ def test_scores_on_recordings(name: str, estimator: KeyEstimator, shared: Path) 
         assert np.mean([a.label is None for a in answers]) <= 0.03
 
 
+@pytest.mark.slow
 def test_the_best_epoch_that_can_be_calibrated_is_taken(tmp_path: Path) -> None:
     pytest.importorskip("lightning_fabric")
     from random_models import random_stone
@@ -114,7 +112,7 @@ def test_the_best_epoch_that_can_be_calibrated_is_taken(tmp_path: Path) -> None:
         info = replace(checkpoint.info, training={"validation": {"total": loss}})
         save_checkpoint(replace(checkpoint, info=info), tmp_path / f"{name}.safetensors")
 
-    untrained = Checkpoint.from_stone(random_stone("joint", outputs=12), "untrained")
+    untrained = random_stone("joint", outputs=12).to_checkpoint("untrained")
     untrained = replace(untrained, info=replace(untrained.info, class_table=None))
     save(untrained, "best", 0.1)
     save(untrained, "epoch_1", 0.1)

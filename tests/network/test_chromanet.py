@@ -253,8 +253,9 @@ def test_every_parameter_gets_a_gradient() -> None:
         for name, parameter in network.named_parameters():
             assert parameter.grad is not None, name
             assert torch.isfinite(parameter.grad).all(), name
-            # Softmax and batch norm take a constant away, so this one cannot matter.
-            assert parameter.grad.abs().max() > 0 or name == "classifier.bias", name
+            # Softmax and batch norm take a constant away, so these cannot matter.
+            constant = name in ("classifier.bias", "convnext_blocks.6.pwconv2.bias")
+            assert parameter.grad.abs().max() > 0 or constant, name
 
 
 def test_temperature_sharpens() -> None:

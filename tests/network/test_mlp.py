@@ -67,8 +67,8 @@ def test_is_by_parts_only_where_a_gradient_is_wanted() -> None:
         assert function is not None
         return str([function, function.next_functions])
 
-    assert "ByParts" not in recorded(x)
-    assert "ByParts" in recorded(x.requires_grad_())
+    assert "InParts" not in recorded(x)
+    assert "InParts" in recorded(x.requires_grad_())
 
 
 def test_under_autocast_and_for_empty_batches() -> None:

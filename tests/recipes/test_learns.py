@@ -18,6 +18,7 @@ from learns import learn
 from stonekey.model.checkpoint import load_checkpoint
 
 
+@pytest.mark.slow
 def test_signatures_are_learnt_without_labels(tmp_path: Path) -> None:
     """On held-out pieces; uniform answers lose 1.5, the best answer deaf to the music 1.29."""
     models = learn("stone12", tmp_path, pieces=96, held_out=24, epochs=2, steps=40, batch_size=8)

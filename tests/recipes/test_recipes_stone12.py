@@ -16,9 +16,9 @@ from cli_tools import ROOT, music
 pytest.importorskip("lightning_fabric", reason="needs the train extra")
 pytest.importorskip("pretty_midi", reason="needs the render extra")
 
-from stonekey.data.manifest import KEYLESS, Track
+from stonekey.data.manifest import Track
 from stonekey.estimate.estimator import KeyEstimator
-from stonekey.keys import Key
+from stonekey.keys import NO_KEY, Key
 from stonekey.model.checkpoint import load_checkpoint
 from stonekey.synthesis import cadence
 
@@ -55,6 +55,7 @@ def recipe(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_stone12_ships(recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = recipe("stone12", monkeypatch)
     monkeypatch.setattr(module, "SECOND_EPOCHS", 1)
@@ -66,19 +67,20 @@ def test_stone12_ships(recordings: Path, tmp_path: Path, monkeypatch: pytest.Mon
     for name in ("stone12.csv", "stone12_second.csv"):
         with (folder / name).open(newline="") as stream:
             rows = list(csv.DictReader(stream))
-        assert {row["key"] for row in rows} <= {"", KEYLESS}
+        assert {row["key"] for row in rows} <= {"", NO_KEY}
         assert {row["split"] for row in rows} == {"train", "valid"}
-    assert sum(row["key"] == KEYLESS for row in rows) == 5
+    assert sum(row["key"] == NO_KEY for row in rows) == 5
     assert len(rows) == len(KEYS) + 3 + 2 + 5
     info = load_checkpoint(folder / "stone12.safetensors").info
     assert (info.name, info.licence) == ("stone12", "MIT")
     assert info.training["recipe"] == "recipes/stone12.py"
-    assert info.temperature != 1
+    assert info.confidence_temperature != 1
     assert info.min_clarity > 0
     estimate = KeyEstimator(folder / "stone12.onnx")(cadence(Key(9, "minor")), 22050)
     assert estimate.signature == Key(0, "major").signature
 
 
+@pytest.mark.slow
 def test_runs_are_scored_and_not_made_twice(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

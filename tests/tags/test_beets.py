@@ -29,14 +29,14 @@ from beetsplug.stonekey import StonekeyPlugin
 
 @pytest.fixture(scope="module", autouse=True)
 def defaults() -> None:
-    """The configuration of whoever runs the tests has no say."""
+    """Ignore the beets configuration of the user who runs the tests."""
     beets.config.clear()
     beets.config.read(user=False)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two pieces in known keys, silence, and a file that breaks off."""
+    """Two pieces in known keys, silence, and a truncated file."""
     folder = tmp_path_factory.mktemp("made")
     music(folder / "lake.wav", "Eb minor", 15)
     music(folder / "meadow.wav", "G major", 15)
@@ -156,7 +156,7 @@ def test_beet_import_and_beet_stonekey(made: Path, tmp_path: Path) -> None:
     def beet(*arguments: str) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "beets", *arguments],
-            env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120,
+            env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=600,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -50,13 +50,13 @@ def test_the_files_bind_every_published_parameter(train_type: str, mode: str) ->
     wanted = Architecture(outputs=outputs, norm=norm)  # type: ignore[arg-type]
     assert config.architecture == same.architecture == wanted
     assert config.data == same.data
-    assert (config.data.batch_size, config.data.train_mode) == (128, mode)
+    assert (config.data.batch_size, config.data.dataset_type_train) == (128, mode)
     assert config.optimizer.n_epochs_cosine == 999
 
 
 def test_published_spelling_of_the_self_supervised_mode() -> None:
     config = load_config(None, "ks", ['data.dataset_type_train = "unsupervised"'])
-    assert config.data.train_mode == "selfsupervised"
+    assert config.data.dataset_type_train == "selfsupervised"
 
 
 def test_sample_rate_and_bins_change_the_front_end() -> None:
@@ -134,6 +134,12 @@ def test_files_may_include_others(tmp_path: Path) -> None:
         ("optimizer.clip = 'x'", "optimizer.clip"),
         ("loss.objective = 'other'", "loss.objective"),
         ("loss.objective = 'skey'", "ks_mode"),
+        ("loss.labels = 'mse'", "loss.labels"),
+        ("loss.smoothing = 1.0", "loss.smoothing"),
+        ("optimizer.average = 1.0", "optimizer.average"),
+        ("data.shares = {'songs': 0}", "data.shares"),
+        ("data.shares = ['songs']", "data.shares"),
+        ("VQT.average = 0", "average"),
         ("loss.half = 1", "loss.half"),
         ("VQT.harmonics = [1, 2]", "VQT.harmonics"),
         ("VQT.n_bins = 80", "80"),

@@ -140,7 +140,7 @@ def children(process: int) -> list[int]:
 
 def test_a_run_on_two_processes_has_one_writer(music: Path, tmp_path: Path) -> None:
     process = start_two(music, tmp_path, "-e", "2", "-ts", "2")
-    said, errors = process.communicate(timeout=240)
+    said, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
     assert said.count("epoch 2/2") == 1
     assert errors.count("step 4/4") == 1
@@ -153,11 +153,20 @@ def test_a_run_on_two_processes_has_one_writer(music: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to find the other process")
-@pytest.mark.parametrize("how", ["rank 1 killed", "rank 0 killed", "Ctrl-C", "Ctrl-C in a wait"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "rank 1 killed",
+        *(
+            pytest.param(how, marks=pytest.mark.slow)
+            for how in ("rank 0 killed", "Ctrl-C", "Ctrl-C in a wait")
+        ),
+    ],
+)
 def test_a_run_ends_when_a_process_dies(how: str, music: Path, tmp_path: Path) -> None:
     with start_two(music, tmp_path, "-e", "1000", "-ts", "3") as process:
         try:
-            wait_for(process.stderr, "step 30/")
+            wait_for(process.stderr, "step 6/")
             (other,) = children(process.pid)
             if how == "Ctrl-C in a wait":
                 os.kill(other, signal.SIGSTOP)
@@ -168,15 +177,15 @@ def test_a_run_ends_when_a_process_dies(how: str, music: Path, tmp_path: Path) -
             else:
                 os.kill(other if "1" in how else process.pid, signal.SIGKILL)
             if how == "Ctrl-C in a wait":
-                process.wait(timeout=60)
+                process.wait(timeout=600)
                 os.kill(other, signal.SIGKILL)  # it has the pipes open
-            _, errors = process.communicate(timeout=60)
+            _, errors = process.communicate(timeout=600)
             assert process.returncode != 0
             if "Ctrl-C" in how:
                 assert process.returncode == 130
-                assert "the same command goes on" in errors
+                assert "run the same command again to resume" in errors
                 assert "Traceback" not in errors
-            until = time.monotonic() + 30
+            until = time.monotonic() + 600
             while Path(f"/proc/{other}").exists() and time.monotonic() < until:
                 time.sleep(0.1)
             assert not Path(f"/proc/{other}").exists()

@@ -22,7 +22,7 @@ from toy_music import (  # noqa: E402
 )
 
 from stonekey.model.checkpoint import CheckpointError, load_checkpoint, save_checkpoint  # noqa: E402
-from stonekey.training.loop import MAX_RESTORES, MAX_SKIPPED, DivergedError  # noqa: E402
+from stonekey.training.loop import MAX_RESTORES, MAX_SKIPPED, DivergedError, Trainer  # noqa: E402
 from stonekey.training.state import load_state, save_state  # noqa: E402
 
 
@@ -188,8 +188,8 @@ def test_early_stopping_stops(tmp_path: Path) -> None:
 
 
 def test_resuming_in_the_loop_is_exact(tmp_path: Path) -> None:
-    """Weights, optimiser, schedule, draws and the loader's place; also the record of the best."""
-    config = tiny_config("ks_mode", "ChromaNet.drop_path = 0.3")
+    """Weights, their mean, optimiser, schedule, draws, place of the loader, record of the best."""
+    config = tiny_config("ks_mode", "ChromaNet.drop_path = 0.3", "optimizer.average = 0.9")
     alone = tiny_trainer(tmp_path / "a", config, epochs=4)
     alone.fit()
     tiny_trainer(tmp_path / "b", config, epochs=2).fit()
@@ -209,6 +209,31 @@ def test_resuming_in_the_loop_is_exact(tmp_path: Path) -> None:
     a, c = load_state(tmp_path / "a"), load_state(tmp_path / "c")
     assert equal(a, c)
     assert not equal(a, load_state(tmp_path / "b"))
+
+
+def test_the_mean_of_the_weights_is_what_is_validated_and_kept(tmp_path: Path) -> None:
+    plain = tiny_trainer(tmp_path / "a", tiny_config("ks_mode"), epochs=1)
+    averaging = tiny_config("ks_mode", "optimizer.average = 0.999")
+    averaged = tiny_trainer(tmp_path / "b", averaging, epochs=1)
+    trained: list[torch.Tensor] = []
+
+    def weight(trainer: Trainer, name: str = "stone") -> torch.Tensor:
+        stone = getattr(trainer, name)
+        return stone.chromanet.convnext_blocks[0].pwconv1.weight.detach().clone()
+
+    expected = weight(averaged)
+    for step in range(3):
+        for trainer in (plain, averaged):
+            trainer.train_step(next(trainer.batches))
+            trainer.progress.step += 1
+        trained.append(weight(averaged))
+        hold = (step + 1) / (step + 10)
+        expected = hold * expected + (1 - hold) * trained[-1]
+        assert torch.equal(trained[-1], weight(plain))
+    torch.testing.assert_close(weight(averaged, "kept"), expected)
+    assert plain.validate() != averaged.validate()
+    kept = averaged.checkpoint().tensors["convnext_blocks.0.pwconv1.weight"]
+    torch.testing.assert_close(torch.from_numpy(kept), expected)
 
 
 def equal(a: object, b: object) -> bool:
@@ -289,8 +314,6 @@ def test_a_full_disk_leaves_the_old_checkpoints(tmp_path: Path) -> None:
 
 def test_half_precision_trains(tmp_path: Path) -> None:
     from lightning_fabric import Fabric
-
-    from stonekey.training.loop import Trainer
 
     base = tiny_trainer(tmp_path, tiny_config("ks_mode"), epochs=1)
     fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from toy_music import (  # noqa: E402
     tiny_trainer,
 )
 
-from stonekey.data.batch import TrainingBatch  # noqa: E402
+from stonekey.data.batch import TrainingBatch, key_targets  # noqa: E402
 from stonekey.keys import Key, KeySignature  # noqa: E402
 from stonekey.model.settings import FrontEnd  # noqa: E402
 from stonekey.training.config import LossConfig  # noqa: E402
@@ -27,12 +28,12 @@ from stonekey.training.losses import key_loss, stone_losses  # noqa: E402
 from stonekey.training.objective import (  # noqa: E402
     Objective,
     natural_table,
-    output_of_key,
+    outputs_of_keys,
     profile_on_circle,
 )
 from stonekey.training.views import Crops, make_views  # noqa: E402
 
-PLAIN = LossConfig("stone", 1.0, 1.5, 15.0, True)
+PLAIN = LossConfig()
 
 
 class Labels(Batches):
@@ -110,7 +111,7 @@ def test_weights_of_the_terms() -> None:
         return torch.softmax(x[:, 0, :24, 0] * 5, dim=1)
 
     for kind, balance in (("stone", 0.0), ("skey", 4.0)):
-        loss = LossConfig(kind, 2.0, 3.0, 4.0, True)  # type: ignore[arg-type]
+        loss = LossConfig(kind, 2.0, 3.0, 4.0)  # type: ignore[arg-type]
         terms = Objective(loss, 7, FrontEnd(), 24)(network, batch, crops)
         total = 2 * terms["key"] + 3 * terms["mode"]
         if balance:
@@ -134,7 +135,7 @@ def test_a_network_that_answers_the_label_has_no_key_loss(key: str, outputs: int
             y[i, 12 * row + (column - d) % 12] = 1.0
         return y
 
-    batch = TrainingBatch(torch.rand(4, 1, 99, 140), labels=torch.full((4,), wanted.index))
+    batch = TrainingBatch(torch.rand(4, 1, 99, 140), labels=key_targets([wanted] * 4))
     objective = Objective(PLAIN, 7, FrontEnd(), outputs)
     terms = objective(network, batch, Crops(torch.zeros_like(shift), shift))
     assert terms["key"].item() == pytest.approx(0, abs=1e-6)
@@ -151,10 +152,10 @@ def test_natural_table() -> None:
     assert str(both[12]) == "F# minor"  # relative keys side by side
     assert all(a.signature == b.signature for a, b in zip(both[:12], both[12:], strict=True))  # type: ignore[union-attr]
     assert str(natural_table(FrontEnd(fmin=32.703195662574826), 12)[0]).startswith("C major")
-    places = output_of_key(both)
-    assert sorted(places.tolist()) == list(range(24))
-    assert places[Key.parse("F# minor").index] == 12
-    assert output_of_key(twelve)[Key.parse("F# minor").index] == 0
+    places = outputs_of_keys(both)
+    assert places.sum(dim=0).tolist() == places.sum(dim=1).tolist() == [1] * 24
+    assert places[Key.parse("F# minor").index, 12] == 1
+    assert outputs_of_keys(twelve)[Key.parse("F# minor").index, 0] == 1
 
 
 def test_profile_is_in_the_order_of_fifths() -> None:
@@ -169,7 +170,7 @@ def test_the_factor_one_half_can_be_left_out() -> None:
     def network(x: torch.Tensor) -> torch.Tensor:
         return torch.softmax(x[:, 0, :12, 0] * 5, dim=1)
 
-    full = Objective(LossConfig("stone", 1.0, 1.5, 15.0, False), 1, FrontEnd(), 12)
+    full = Objective(LossConfig(half=False), 1, FrontEnd(), 12)
     half = Objective(PLAIN, 1, FrontEnd(), 12)
     ratio = full(network, batch, crops)["key"] / half(network, batch, crops)["key"]
     assert ratio.item() == pytest.approx(2, rel=1e-5)
@@ -183,7 +184,7 @@ def test_music_without_a_key_is_to_give_flat_outputs() -> None:
     batch = random_batch(4, True, 1)
     assert batch.labels is not None
     labels = batch.labels.clone()
-    labels[1] = -1
+    labels[1] = 1 / 24
     generator = torch.Generator().manual_seed(1)
     weight = torch.randn(84, 24, generator=generator)
 
@@ -206,5 +207,35 @@ def test_music_without_a_key_is_to_give_flat_outputs() -> None:
     assert float(terms["flat"]) == pytest.approx(float(flat) / 4, rel=1e-4)
     expected = terms["key"] + 1.5 * terms["mode"] + terms["flat"]
     assert float(terms["total"]) == pytest.approx(float(expected), rel=1e-5)
-    none = objective(network, TrainingBatch(batch.a, labels=torch.full((4,), -1)), crops)
+    none = objective(network, TrainingBatch(batch.a, labels=key_targets([-1] * 4)), crops)
     assert float(none["total"]) == pytest.approx(float(none["flat"]))
+
+
+@pytest.mark.parametrize("outputs", [12, 24])
+def test_cross_entropy_compares_with_the_label_as_it_sounds_in_the_crop(outputs: int) -> None:
+    loss = replace(PLAIN, labels="cross_entropy")
+    objective = Objective(loss, 7, FrontEnd(), outputs)
+    labels = torch.zeros(4, 24)
+    labels[:, Key.parse("C major").index], labels[:, Key.parse("C minor").index] = 0.75, 0.25
+    batch = TrainingBatch(torch.rand(4, 1, 99, 140), labels=labels)
+    shift = torch.tensor([0, 3, 12, 15])
+    table = natural_table(FrontEnd(), outputs)
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        y = torch.zeros(4, outputs)
+        for row, d in enumerate(shift.tolist()):
+            assert torch.equal(x[row], batch.a[row, :, d : d + 84])
+            for name, share in (("C major", 0.75), ("C minor", 0.25)):
+                key = Key.parse(name).transpose(-d)
+                y[row, table.index(key.signature if outputs == 12 else key)] += share
+        return y
+
+    crops = Crops(torch.zeros_like(shift), shift)
+    assert objective(network, batch, crops)["total"].item() == pytest.approx(0, abs=1e-6)
+    turned = objective(lambda x: network(x).roll(1, dims=1), batch, crops)
+    assert turned["total"].item() > 1
+    smooth = Objective(replace(loss, smoothing=0.1), 7, FrontEnd(), outputs)
+    assert smooth(network, batch, crops)["total"].item() > 0.1
+    flat = TrainingBatch(batch.a, labels=key_targets([-1] * 4))
+    uniform = torch.full((4, outputs), 1 / outputs)
+    assert smooth(lambda x: uniform, flat, crops)["total"].item() == pytest.approx(0, abs=1e-6)

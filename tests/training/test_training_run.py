@@ -58,7 +58,7 @@ def test_the_documented_command(music: Path, tmp_path: Path) -> None:
         "-lr", "0.002", "-g", "config/ks.gin", "--data", music.parent / "music", *SMALL,
         "--cache", music.parent / "cache", "--seed", "5",
     )  # fmt: skip
-    said, progress = process.communicate(timeout=240)
+    said, progress = process.communicate(timeout=600)
     assert process.returncode == 0, progress
     assert "Traceback" not in progress
     assert "data.batch_size = 2" in said  # the configuration, as it holds

@@ -30,8 +30,8 @@ def test_every_pair_of_crops_is_equally_likely() -> None:
 
 def test_supervised_shift_is_uniform() -> None:
     crops = views.random_crops(16_000, torch.Generator().manual_seed(2))
-    x, labels = torch.zeros(16_000, 1, 99, 1), torch.zeros(16_000, dtype=torch.long)
-    shift = views.supervised_views(x, labels, 12, crops).shift
+    x, labels = torch.zeros(16_000, 1, 99, 1), torch.zeros(16_000, 12)
+    shift = views.supervised_views(x, labels, crops).shift
     assert chi_squared(torch.bincount(shift, minlength=16)) < 37.7
 
 
@@ -70,11 +70,10 @@ def test_view_c_sounds_lower_by_the_shift() -> None:
 
 
 def test_supervised_views() -> None:
-    x, labels = spectrum(6), torch.tensor([0, 23, 12, 11, 5, 5])
+    x, labels = spectrum(6), torch.eye(24)[[0, 23, 12, 11, 5, 5]]
     crops = views.random_crops(6, torch.Generator().manual_seed(5))
-    made = views.supervised_views(x, labels, 24, crops)
-    assert made.a.dtype == torch.float32
-    assert torch.equal(made.a, torch.eye(24)[labels])
+    made = views.supervised_views(x, labels, crops)
+    assert torch.equal(made.a, labels)
     assert torch.equal(made.b, x[:, :, :84])
     assert torch.equal(made.shift, crops.second)
     for i, d in enumerate(made.shift.tolist()):
@@ -120,12 +119,22 @@ def test_errors() -> None:
     with pytest.raises(ValueError, match="log-VQT"):
         views.crop(torch.ones(2, 99, 4), crops.first)
     with pytest.raises(ValueError, match="labels"):
-        views.supervised_views(spectrum(2), torch.zeros(3, dtype=torch.long), 24, crops)
+        views.supervised_views(spectrum(2), torch.zeros(3, 24), crops)
 
 
 def test_views_stay_on_the_device_of_the_spectrum() -> None:
     """The meta device refuses to mix with the CPU, as a GPU does; crops are drawn on the CPU."""
-    x, labels = spectrum(4).to("meta"), torch.zeros(4, dtype=torch.long)
+    x, labels = spectrum(4).to("meta"), torch.zeros(4, 24)
     crops = views.random_crops(4, torch.Generator().manual_seed(0))
-    for made in (views.make_views(x, x, crops), views.supervised_views(x, labels, 24, crops)):
+    for made in (views.make_views(x, x, crops), views.supervised_views(x, labels, crops)):
         assert {t.device.type for t in (made.a, made.b, made.c, made.shift)} == {"meta"}
+
+
+def test_labels_of_music_that_sounds_lower() -> None:
+    labels = torch.rand(3, 24)
+    lower = views.lowered(labels, torch.tensor([0, 2, 15]))
+    assert torch.equal(lower[0], labels[0])
+    for row, shift in ((1, 2), (2, 3)):
+        for first in (0, 12):
+            part = labels[row, first : first + 12]
+            assert torch.equal(lower[row, first : first + 12], part.roll(-shift))

@@ -192,7 +192,7 @@ def write_playlist(path: str | os.PathLike[str], entries: Iterable[Entry]) -> No
     Raises:
         OSError: when it cannot be written.
     """
-    from stonekey.model.checkpoint import write_atomically
+    from stonekey.files import write_atomically
 
     contents = playlist_bytes(Path(path), entries)
     write_atomically(Path(path), lambda temporary: temporary.write_bytes(contents))

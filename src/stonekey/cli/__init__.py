@@ -1,7 +1,7 @@
 """The command ``stonekey``.
 
-Each command is a module of its own, loaded only when it is asked for; what it needs beyond
-the argument parser is imported inside its functions.
+Each command is a module, loaded only when that command runs. Imports beyond the argument
+parser sit inside its functions, so that a command starts fast.
 """
 
 from __future__ import annotations
@@ -15,36 +15,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stonekey import __version__
+from stonekey.cli.commands import COMMANDS, COMPLETION_VARIABLE, DEFAULT_COMMAND, GROUP_OPTIONS
 from stonekey.text import printable
-from stonekey.version import __version__
 
 if TYPE_CHECKING:
     import typer
 
-# Name of a command -> its module, which holds a function of the command's name.
-COMMANDS = {
-    "predict": "stonekey.cli.predict",
-    "models": "stonekey.cli.models",
-    "scan": "stonekey.cli.scan",
-    "tag": "stonekey.cli.tag",
-    "export": "stonekey.cli.export",
-    "calibrate": "stonekey.cli.calibrate",
-    "demo": "stonekey.cli.demo",
-    "train": "stonekey.cli.train",
-    "data": "stonekey.cli.data",
-    "evaluate": "stonekey.cli.evaluate",
-    "timeline": "stonekey.cli.timeline",
-    "plot": "stonekey.cli.plot",
-    "mix": "stonekey.cli.mix",
-    "playlist": "stonekey.cli.playlist",
-    "completion": "stonekey.cli.completion",
-}
-DEFAULT_COMMAND = "predict"
-GROUP_OPTIONS = ("--help", "-h", "--version")
-# Set by the scripts of "stonekey completion" when a shell asks what could follow.
-COMPLETION_VARIABLE = "_STONEKEY_COMPLETE"
-
-_HELP = """The musical key of recordings.
+_HELP = """Estimate the musical key of recordings.
 
 "stonekey FILE|FOLDER ..." is short for "stonekey predict FILE|FOLDER ...".
 
@@ -61,10 +39,10 @@ Examples:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit.
 
-    Exit codes: 0 all is well, 1 some or all files failed, 2 bad usage, 130 interrupted.
+    Exit codes: 0 success, 1 some or all files failed, 2 bad usage, 130 interrupted.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    for stream in (sys.stdout, sys.stderr):  # a file's name may hold any bytes
+    for stream in (sys.stdout, sys.stderr):  # file names may hold any bytes
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -72,9 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"stonekey {__version__}")
             sys.exit(0)
         if COMPLETION_VARIABLE in os.environ:
-            from stonekey.cli.completion import asked_commands
+            from stonekey.cli.completion import needed_commands
 
-            make_app(asked_commands(os.environ), completing=True)(args=[], prog_name="stonekey")
+            make_app(needed_commands(os.environ), completing=True)(args=[], prog_name="stonekey")
         given = with_command(given)
         names = [given[0]] if given and given[0] in COMMANDS else list(COMMANDS)
         make_app(names)(args=given, prog_name="stonekey")
@@ -84,36 +62,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def with_command(given: list[str]) -> list[str]:
-    """The arguments with ``predict`` put in front where no command is named.
+    """The arguments, with ``predict`` in front when they name no command.
 
-    A word that is neither a command nor a path exits with a message; a missing file whose
-    name has a suffix is left to ``predict``, which reports it like any other bad file.
+    Exits with a message when the first word is neither a command nor a path. A missing file
+    with a suffix goes to ``predict``, which reports it like any other bad file.
     """
     if not given or given[0] in COMMANDS or given[0] in GROUP_OPTIONS:
         return given
     word = given[0]
-    if not word.startswith("-") and not os.path.lexists(word) and not _like_a_path(word):
+    if not word.startswith("-") and not os.path.lexists(word) and not _looks_like_path(word):
         near = difflib.get_close_matches(word, COMMANDS, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"commands: {', '.join(COMMANDS)}"
-        told = f"stonekey: '{printable(word)}' is no command, file or folder; {hint}"
-        print(told, file=sys.stderr)
+        message = f"stonekey: '{printable(word)}' is not a command, file or folder; {hint}"
+        print(message, file=sys.stderr)
         sys.exit(2)
     return [DEFAULT_COMMAND, *given]
 
 
-def _like_a_path(word: str) -> bool:
-    return bool(Path(word).suffix) or any(sign and sign in word for sign in (os.sep, os.altsep))
+def _looks_like_path(word: str) -> bool:
+    return bool(Path(word).suffix) or any(sep and sep in word for sep in (os.sep, os.altsep))
 
 
 def make_app(names: Sequence[str], completing: bool = False) -> typer.Typer:
-    """The application with these commands, to run one or to complete a line."""
+    """The Typer application with these commands; ``completing`` for shell completion."""
     import typer
 
     app = typer.Typer(
         add_completion=completing,
         pretty_exceptions_enable=False,
         no_args_is_help=True,
-        rich_markup_mode=None,
+        rich_markup_mode="markdown",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
 
@@ -126,10 +104,13 @@ def make_app(names: Sequence[str], completing: bool = False) -> typer.Typer:
             raise typer.Exit
 
     for name in names:
-        command = getattr(import_module(COMMANDS[name]), name)
+        command = getattr(import_module(f"stonekey.cli.{name}"), name)
+        panel = COMMANDS[name]
         if isinstance(command, typer.Typer):  # a group, such as "stonekey data"
-            app.add_typer(command, name=name)
+            app.add_typer(command, name=name, rich_help_panel=panel)
         else:
-            helped = name in ("predict", "scan", "calibrate", "export", "mix", "completion")
-            app.command(name, no_args_is_help=helped)(command)
+            needs_arguments = name in (
+                "predict", "scan", "calibrate", "export", "mix", "completion"
+            )  # fmt: skip
+            app.command(name, no_args_is_help=needs_arguments, rich_help_panel=panel)(command)
     return app

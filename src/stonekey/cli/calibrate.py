@@ -1,4 +1,4 @@
-"""``stonekey calibrate``: find out which output of a model is which key."""
+"""``stonekey calibrate``: find which output of a model is which key."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stonekey.cli.common import AsJson, Force, complete_model, fail, say, tell, told_errors
+from stonekey.cli.common import AsJson, Force, complete_model, echo, exit_on_error, fail, log
 from stonekey.cli.output import check_output
 from stonekey.text import display_name, json_text
 
@@ -28,26 +28,30 @@ def calibrate(
     ],
     recordings: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="RECORDING", help="Recordings in known keys.", readable=False),
+        typer.Argument(metavar="RECORDING", help="Recordings whose keys you know.", readable=False),
     ] = None,
     key: Annotated[
         list[str] | None,
-        typer.Option("--key", "-k", help="Key of a recording, in their order; once for each."),
+        typer.Option(
+            "--key", "-k", help="Key of a recording; give one for each, in the same order."
+        ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write the labelled model, a .safetensors file."),
+        typer.Option(
+            "--output", "-o", help="Write the calibrated model to this .safetensors file."
+        ),
     ] = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find out which output of a model is which key.
+    """Find which output of a model is which key.
 
-    Listens to cadences synthesised in all 24 keys, or to recordings in known keys. A
-    24-output model needs recordings in a major and in a minor key; the cadences speak for a
-    mode that none of the recordings is in.
+    Runs the model on cadences synthesised in all 24 keys, or on your recordings. A 24-output
+    model needs recordings in both major and minor; cadences fill in for a missing mode.
 
-    Exit code 1, with what was heard, for a model whose outputs fit no table.
+    Exit code: 0 when a class table fits, 1 when none does (the outputs are printed) or a
+    recording cannot be read, 2 for bad usage.
 
     For example:
 
@@ -57,11 +61,11 @@ def calibrate(
     """
     files, names = recordings or [], key or []
     if len(files) != len(names):
-        fail(f"{len(files)} recordings but {len(names)} --key: give one for each, in order")
+        fail(f"{len(files)} recordings but {len(names)} --key: give one key for each recording")
     if output is not None and output.suffix != ".safetensors":
-        fail(f"{output}: the output's suffix must be .safetensors")
+        fail(f"{output}: the output file must end in .safetensors")
     check_output(output, force)
-    with told_errors():
+    with exit_on_error():
         from stonekey.estimate.backends import load_backend
         from stonekey.keys import Key
         from stonekey.model.class_table import CalibrationError
@@ -70,13 +74,13 @@ def calibrate(
         keys = [Key.parse(name) for name in names]
         path = find_model(checkpoint)
         if output is not None and path.suffix == ".onnx":
-            fail(f"{path}: an ONNX file cannot be relabelled; calibrate its checkpoint")
+            fail(f"{path}: an ONNX file cannot be rewritten; calibrate its checkpoint")
         backend = load_backend(path)
         try:
             found = _calibrate(backend, list(zip(keys, files, strict=True)))
         except CalibrationError as error:
-            say(f"stonekey: {checkpoint}: cannot be calibrated: {error}")
-            say(_heard(error.confusion))
+            log(f"stonekey: {checkpoint}: cannot be calibrated: {error}")
+            log(_most_probable(error.confusion))
             raise typer.Exit(1) from None
         if not as_json:
             _print(found, backend.info.class_table)
@@ -85,9 +89,9 @@ def calibrate(
 
             save_checkpoint(load_checkpoint(path).with_class_table(found.class_table), output)
             if not as_json:
-                tell(f"written: {output}")
+                echo(f"written: {output}")
         if as_json:
-            tell(json_text(_record(found, backend.info.class_table, output)))
+            echo(json_text(_record(found, backend.info.class_table, output)))
 
 
 def _calibrate(backend: Backend, recordings: list[tuple[Key, Path]]) -> Calibration:
@@ -109,7 +113,7 @@ def _calibrate(backend: Backend, recordings: list[tuple[Key, Path]]) -> Calibrat
 
 
 def _mean_output(backend: Backend, path: Path) -> np.ndarray:
-    """Mean probabilities of a recording's segments; its outputs need no names yet."""
+    """Mean probabilities (outputs,) over a recording's full-length, non-silent segments."""
     import numpy as np
 
     from stonekey.audio import TooShortError, stream_audio
@@ -118,12 +122,15 @@ def _mean_output(backend: Backend, path: Path) -> np.ndarray:
     front_end = backend.info.front_end
     rate = front_end.sample_rate
     with stream_audio(path, rate, timeout=None) as stream:
-        pieces = cut(peak_normalised(stream, PEAK_BLOCK_SECONDS * rate), front_end.segment_samples)
-        whole = [x for _, x in pieces if len(x) == front_end.segment_samples and x.any()]
-    if not whole:
+        blocks = peak_normalised(stream, PEAK_BLOCK_SECONDS * rate)
+        segments = [
+            x for _, x in cut(blocks, front_end.segment_samples)
+            if len(x) == front_end.segment_samples and x.any()
+        ]  # fmt: skip
+    if not segments:
         seconds = front_end.segment_seconds
         raise TooShortError(path, f"calibration needs {seconds:g} s of sound")
-    outputs = [backend.run(x[None])[0] for x in whole]
+    outputs = [backend.run(x[None])[0] for x in segments]
     return np.asarray(np.mean(outputs, axis=0, dtype=np.float64))
 
 
@@ -131,12 +138,12 @@ def _print(found: Calibration, known: tuple | None) -> None:
     table = found.class_table
     for row in range(0, len(table), 12):
         outputs = f"{row}-{row + 11}"
-        tell(f"{outputs:>6}: {', '.join(str(label) for label in table[row : row + 12])}")
+        echo(f"{outputs:>6}: {', '.join(str(label) for label in table[row : row + 12])}")
     heard = int(found.confusion.any(axis=1).sum())
-    tell(f"explains {found.agreement:.0%} of the {heard} keys heard")
+    echo(f"explains {found.agreement:.0%} of the {heard} keys heard")
     if known is not None:
         same = "the same as" if known == table else "NOT the same as"
-        tell(f"{same} the table stored with the model")
+        echo(f"{same} the table stored with the model")
 
 
 def _record(found: Calibration, known: tuple | None, output: Path | None) -> dict[str, Any]:
@@ -149,8 +156,8 @@ def _record(found: Calibration, known: tuple | None, output: Path | None) -> dic
     }
 
 
-def _heard(confusion: np.ndarray) -> str:
-    """The most probable output for each key heard, a major and a minor key a line."""
+def _most_probable(confusion: np.ndarray) -> str:
+    """The most probable output for each key heard; a major and a minor key on each line."""
     from stonekey.keys import Key
 
     cells = [

@@ -1,11 +1,11 @@
-"""What the commands share: options, errors told in one line, Ctrl-C."""
+"""What the commands share: options, one-line errors, Ctrl-C."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -18,7 +18,7 @@ from stonekey.text import printable
 
 
 def complete_model(incomplete: str) -> list[str]:
-    """Names of models that begin so, for shell completion."""
+    """Model names that start with this text, for shell completion."""
     from stonekey.model.registry import model_names
 
     return [name for name in model_names() if name.startswith(incomplete)]
@@ -29,86 +29,96 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help='Name (see "stonekey models") or path of a model.',
+        help='Model: a name (see "stonekey models") or a path.',
+        metavar="MODEL",
         autocompletion=complete_model,
     ),
 ]
-Overlap = Annotated[
-    float, typer.Option(help="Share of a segment that the next repeats, 0 to below 1.")
-]
-PublishedSegments = Annotated[
-    bool,
-    typer.Option(
-        "--published-segments",
-        help="Cut as the published inference does: drop what follows the last whole segment.",
-    ),
-]
-# A file that may not be read is told like any other that gives no sound, not as bad usage.
+
+
+def notation_option(remark: str = "") -> Any:
+    """The option --notation; ``remark`` is added to its help."""
+    return typer.Option(
+        "--notation", "-n", help=f"How keys are written: {', '.join(NOTATIONS)}{remark}.",
+        callback=lambda value: one_of("--notation", value, NOTATIONS),
+    )  # fmt: skip
+
+
+def one_of(option: str, given: str, choices: Iterable[str]) -> str:
+    """The choice given; exits with bad usage when it is not one of ``choices``."""
+    if given not in choices:
+        fail(f"{option} must be one of {', '.join(choices)}, got '{given}'")
+    return given
+
+
+def _words(given: list[str] | None) -> list[str] | None:
+    """Values of an option that may be repeated or separated by commas; None if there are none."""
+    return [w.strip() for text in given or () for w in text.split(",") if w.strip()] or None
+
+
+Notation = Annotated[str, notation_option()]
+# A file that may not be read is reported like any other that gives no sound, not as bad usage.
 Recording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording.", readable=False)]
 Recordings = typer.Argument(
-    metavar="FILE|FOLDER|PLAYLIST", help="Recordings; folders are searched.", readable=False
+    metavar="FILE|FOLDER|PLAYLIST",
+    help="Recordings, playlists and folders, which are searched.",
+    readable=False,
 )
-Timeout = Annotated[
-    float | None,
-    typer.Option(
-        help="Seconds that a file may take; by default 120, and 30 more for each megabyte.",
-        metavar="SECONDS",
-    ),
-]
-Device = Annotated[str, typer.Option(help="cpu, or a torch device such as cuda.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads for the network.", metavar="N")]
-Tune = Annotated[
-    str,
-    typer.Option(
-        help="auto: correct the pitch of music not tuned to A = 440 Hz (not with "
-        "--published-segments); off; or the cents by which it is too high."
-    ),
-]
-Notation = Annotated[str, typer.Option("--notation", "-n", help=f"{', '.join(NOTATIONS)}.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.")]
 Extension = Annotated[
     list[str] | None,
-    typer.Option("--extension", "-e", help="In folders take only these, such as mp3."),
+    typer.Option(
+        "--extension",
+        "-e",
+        metavar="EXT",
+        callback=_words,
+        help="In folders, read only files with this extension, such as mp3; may be repeated.",
+    ),
 ]
-Hop = Annotated[float, typer.Option(help="Seconds from window to window, 1 to 15.", metavar="S")]
+Hop = Annotated[
+    float, typer.Option(help="Seconds from one window to the next, 1 to 15.", metavar="S")
+]
 Window = Annotated[
     float | None,
-    typer.Option(help="Seconds that each window is long, 3 to 15; 8 by default.", metavar="S"),
+    typer.Option(help="Length of a window in seconds, 3 to 15; 8 by default.", metavar="S"),
 ]
 ShowProgress = Annotated[
     bool | None,
     typer.Option(
         "--progress/--no-progress",
-        help="Progress bar on standard error; by default on a terminal.",
+        help="Show a progress bar on standard error; by default only on a terminal.",
     ),
 ]
 WriteConfidence = Annotated[
-    float, typer.Option(help="Write no key of a lower confidence, 0 to 1.", metavar="X")
+    float, typer.Option(help="Write only keys of at least this confidence, 0 to 1.", metavar="X")
 ]
-Backend = Annotated[str, typer.Option(help="auto, onnx or torch.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as a JSON object.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
 
 
-def say(message: str) -> None:
-    """Print lines to standard error; escapes in the names that they hold are written out."""
+def log(message: str) -> None:
+    """Print to standard error, with terminal escapes made visible."""
     print(printable(message, keep="\n"), file=sys.stderr, flush=True)
 
 
-def tell(text: str) -> None:
-    """Print lines to standard output, likewise."""
+def echo(text: str) -> None:
+    """Print to standard output, with terminal escapes made visible."""
     print(printable(text, keep="\n\t"), flush=True)
 
 
 def fail(message: str, code: int = 2) -> NoReturn:
     """Print an error and exit: 1 when the input failed, 2 for bad usage."""
-    say(f"stonekey: {message}")
+    log(f"stonekey: {message}")
     raise typer.Exit(code)
 
 
 @contextmanager
-def told_errors(code: int = 2) -> Iterator[None]:
-    """Turn errors that the user can do something about into one line and an exit code."""
+def exit_on_error(code: int = 2) -> Iterator[None]:
+    """Print the errors that a user can act on as one line, and exit.
+
+    Args:
+        code: exit code; audio that cannot be read always exits with 1, Ctrl-C with 130.
+    """
     from stonekey.audio import AudioError
     from stonekey.model.checkpoint import CheckpointError
 
@@ -124,11 +134,20 @@ def told_errors(code: int = 2) -> Iterator[None]:
         fail("interrupted", 130)
 
 
-class Interrupt:
-    """Ctrl-C that stops the work but not the writing of what is done.
+@contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """Exit with the extra to install when an import in the block fails."""
+    try:
+        yield
+    except ImportError as error:
+        fail(f'this needs {error.name}: pip install "stonekey[{extra}]"')
 
-    While ``working`` is set Ctrl-C raises KeyboardInterrupt; otherwise, and for the first
-    time, it only sets ``requested``.
+
+class Interrupt:
+    """Ctrl-C that stops the analysis but never cuts off the writing of results.
+
+    While ``working`` is set, Ctrl-C raises KeyboardInterrupt. Otherwise the first Ctrl-C only
+    sets ``requested``, and the second raises.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""``stonekey completion``: scripts that let shells complete commands, options and models."""
+"""``stonekey completion``: shell completion of commands, options and model names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stonekey.cli import COMMANDS, COMPLETION_VARIABLE, DEFAULT_COMMAND
+from stonekey.cli.commands import COMMANDS, COMPLETION_VARIABLE, DEFAULT_COMMAND
 from stonekey.cli.common import fail
 
 SHELLS = ("bash", "zsh", "fish")
@@ -16,9 +16,9 @@ _FIRST = re.compile(r"(\S+\s+)(\S*)(\s?)(.*)", re.DOTALL)
 
 
 def completion(
-    shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish", help="Kind of shell.")],
+    shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish", help="Your shell.")],
 ) -> None:
-    """Print a script that lets your shell complete commands, options and names of models.
+    """Print a script that makes your shell complete commands, options and model names.
 
     For example:
 
@@ -37,11 +37,12 @@ def completion(
     )
 
 
-def asked_commands(environment: MutableMapping[str, str]) -> list[str]:
-    """The commands that are needed to complete the line that a shell has put there.
+def needed_commands(environment: MutableMapping[str, str]) -> list[str]:
+    """The commands that must be loaded to complete the line in the shell's environment.
 
-    Where no command is named ``predict`` is put into the line, as when it is run; bash's "="
-    between an option and its value is taken out, since the parser expects two words.
+    Edits the line in place: inserts ``predict`` where no command is named, as when the line
+    runs, and removes bash's "=" between an option and its value, which the parser expects as
+    two words.
     """
     bash = "COMP_WORDS" in environment
     if bash:
@@ -56,7 +57,7 @@ def asked_commands(environment: MutableMapping[str, str]) -> list[str]:
     program, first, space, rest = line.groups()
     if space and first in COMMANDS:
         return [first]
-    if not space and not first.startswith("-"):  # still being typed: any command, or a file
+    if not space and not first.startswith("-"):  # still being typed: a command or a file
         return list(COMMANDS)
     environment[name] = f"{program}{DEFAULT_COMMAND} {first}{space}{rest}"
     if bash:

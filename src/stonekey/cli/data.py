@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import fail, say, tell, told_errors
+from stonekey.cli.common import echo, exit_on_error, fail, log, needs_extra
+from stonekey.files import core_count
 
 data = typer.Typer(
-    help="Prepare data sets for training.", no_args_is_help=True, rich_markup_mode=None
+    help="Prepare data sets for training.", no_args_is_help=True, rich_markup_mode="markdown"
 )
 
 
 @data.command("shard")
 def shard(
-    source: Annotated[Path, typer.Argument(help="Folder of music, or manifest.")],
+    source: Annotated[Path, typer.Argument(help="Folder of music, or a manifest.")],
     output: Annotated[Path, typer.Argument(help="Folder for the shards.")],
-    size: Annotated[int, typer.Option(min=1, help="Megabytes in a shard, about.")] = 1000,
-    name: Annotated[str, typer.Option(help="Beginning of the shards' names.")] = "shard",
-    seed: Annotated[int, typer.Option(help="Of the order in which tracks are stored.")] = 0,
+    size: Annotated[int, typer.Option(min=1, help="Approximate megabytes per shard.")] = 1000,
+    name: Annotated[str, typer.Option(help="Prefix of the shards' file names.")] = "shard",
+    seed: Annotated[int, typer.Option(help="Seed of the order of the tracks.")] = 0,
 ) -> None:
-    """Write recordings, as they are, to tar files in the layout of WebDataset.
+    """Pack recordings, unchanged, into tar files in WebDataset's layout.
 
-    For sets that outgrow a disk, or a file system that does not like a million small files.
-    Each track is its file and a JSON of path, key and split.
+    For data sets too large for one disk or for a file system with many small files. Each
+    track is stored as its file and a JSON record of path, key and split.
 
     Examples:
 
@@ -34,13 +34,13 @@ def shard(
 
       stonekey data shard tracks.csv shards/ --size 500
     """
-    with told_errors():
+    with exit_on_error():
         from stonekey.data.manifest import read_manifest
         from stonekey.data.shards import ShardError, write_shards
 
         manifest = read_manifest(source)
         for track in manifest.missing:
-            say(f"{track.path}: missing")
+            log(f"{track.path}: missing")
         if not manifest.present:
             fail(f"{source}: no audio file found")
         try:
@@ -50,42 +50,39 @@ def shard(
         except ShardError as error:
             fail(str(error))
         for path, reason in report.failed:
-            say(f"{path}: {reason}")
-        tell(f"{report.tracks} tracks in {len(report.shards)} shards in {output}")
+            log(f"{path}: {reason}")
+        echo(f"{report.tracks} tracks in {len(report.shards)} shards in {output}")
         if report.failed or manifest.missing:
             raise typer.Exit(1)
 
 
 @data.command("cache")
 def cache(
-    source: Annotated[Path, typer.Argument(help="Folder of music, or manifest.")],
+    source: Annotated[Path, typer.Argument(help="Folder of music, or a manifest.")],
     output: Annotated[Path, typer.Argument(help="Folder of the cache.")],
     gin_file: Annotated[
-        str | None, typer.Option("--gin-file", "-g", help="Configuration of the front end.")
+        str | None, typer.Option("--gin-file", "-g", help="Gin file that configures the front end.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; default one for each core.")
+        int | None, typer.Option(min=1, help="Number of processes; by default one per core.")
     ] = None,
     pack: Annotated[
-        bool, typer.Option("--pack", help="Join the arrays in a few large files at the end.")
+        bool, typer.Option("--pack", help="Finally join the arrays into a few large files.")
     ] = False,
 ) -> None:
-    """Transform the tracks of a data set once, before training does it.
+    """Compute the log-VQT of a data set's tracks ahead of training.
 
-    Goes on where it was when it is stopped and started again. Give the folder to
-    stonekey train as --cache.
+    If interrupted, run it again to resume. Pass the folder to "stonekey train" as --cache.
 
     Examples:
 
       stonekey data cache ~/Music runs/cache
     """
-    try:
+    with needs_extra("train"):
         from stonekey.data.cache import CacheError, build_cache, pack_cache
         from stonekey.data.manifest import read_manifest
         from stonekey.training.config import load_config
-    except ImportError as error:
-        fail(f'this needs more packages ({error.name}): pip install "stonekey[train]"')
-    with told_errors():
+    with exit_on_error():
         front_end = load_config(gin_file, "ks").front_end
         manifest = read_manifest(source)
         try:
@@ -94,8 +91,8 @@ def cache(
         except CacheError as error:
             fail(str(error))
         for path, reason in report.failed:
-            say(f"{path}: {reason}")
-        tell(f"{report.summary()}{f', {moved} packed' if pack else ''}: {report.folder}")
+            log(f"{path}: {reason}")
+        echo(f"{report.summary()}{f', {moved} packed' if pack else ''}: {report.folder}")
         if report.failed:
             raise typer.Exit(1)
 
@@ -103,61 +100,94 @@ def cache(
 @data.command("render")
 def render(
     scores: Annotated[
-        Path, typer.Argument(help="Folder of MIDI and MusicXML files, or CSV (path, key).")
+        Path,
+        typer.Argument(
+            help="Folder of MIDI, MusicXML and chord charts; a CSV (path, key); or a chart file."
+        ),
     ],
     output: Annotated[Path, typer.Argument(help="Folder for the audio and its manifest.")],
     soundfont: Annotated[
         list[Path] | None,
-        typer.Option(help="May be repeated; default: all that are installed.", metavar="FILE"),
+        typer.Option(
+            help="Soundfont to use, may be repeated; by default all that are installed.",
+            metavar="FILE",
+        ),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=5, help="Length of a rendering, at most.")] = 50.0,
+    seconds: Annotated[float, typer.Option(min=5, help="Maximum length of a rendering.")] = 50.0,
     versions: Annotated[int, typer.Option(min=1, help="Renderings of each score.")] = 1,
     transpose: Annotated[
-        bool, typer.Option("--transpose/--keep-key", help="Move each to a key drawn at random.")
+        bool, typer.Option("--transpose/--keep-key", help="Transpose each to a random key.")
     ] = True,
-    seed: Annotated[int, typer.Option(min=0, help="Of every choice.")] = 0,
+    styles: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--style",
+            help="Style in which a band plays the charts, may be repeated; by default all but "
+            "the held-out styles.",
+            metavar="NAME",
+        ),
+    ] = None,
+    balanced: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Render N charts in total, spread evenly over styles and about evenly over modes.",
+            metavar="N",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random choices.")] = 0,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", min=1, help="Processes; default one a core.")
+        int | None,
+        typer.Option("--jobs", "-j", min=1, help="Number of processes; by default one per core."),
     ] = None,
 ) -> None:
-    """Render scores as audio to train on, each in an arrangement drawn at random.
+    """Render scores as audio to train on, each in a random arrangement.
 
-    Draws the excerpt, key, tempo, instruments, bass line, drums, room, equaliser, loudness,
-    tuning, soundfont and lossy codec. Where keys are known, the manifest has them as they
-    sound. It divides the songs into train, valid and test. Goes on where it was when it is
-    stopped and started again.
+    Randomises the excerpt, key, tempo, instruments, bass line, drums, room, equaliser,
+    loudness, tuning, soundfont and lossy codec. Writes a manifest with the sounding keys,
+    where they are known, and splits the songs into train, valid and test. If interrupted, run
+    it again to resume.
 
-    Needs the render extra, FluidSynth, and soundfonts; on Debian: apt-get install fluidsynth
-    fluid-soundfont-gm timgm6mb-soundfont musescore-general-soundfont-small
+    Bands play chord charts (.jsonl, .chart) in styles from ballad to metal. Most charts are in
+    major, so --balanced also composes loops and moves charts to the other mode.
+
+    Needs the render extra (pip install "stonekey[render]"), FluidSynth and soundfonts. On
+    Debian: apt-get install fluidsynth fluid-soundfont-gm timgm6mb-soundfont
+    musescore-general-soundfont-small
 
     Examples:
 
       stonekey data render scores/ rendered/
 
       stonekey data render keys.csv rendered/ --versions 2 --seconds 30
+
+      stonekey data render charts.jsonl rendered/ --balanced 2000 --seconds 25
     """
-    try:
+    with needs_extra("render"):
         import music21  # noqa: F401
         import pretty_midi  # noqa: F401
-    except ImportError as error:
-        fail(f'rendering needs more packages ({error.name}): pip install "stonekey[render]"')
-    with told_errors():
+    with exit_on_error():
         from stonekey.cli.progress import counted
+        from stonekey.data.render.balance import draw
         from stonekey.data.render.run import RenderSettings
         from stonekey.data.render.run import render as run
         from stonekey.data.render.scores import list_scores
         from stonekey.data.render.sound import RenderError, find_soundfonts
+        from stonekey.data.render.styles import TRAINED, check_styles
 
+        drawn = check_styles(styles or ())
         entries = list_scores(scores)
+        if balanced is not None:
+            entries = draw(entries, balanced, drawn or TRAINED, seed)
         try:
             fonts = find_soundfonts(soundfont or ())
         except RenderError as error:
             fail(str(error))
-        settings = RenderSettings(tuple(fonts), seconds, versions, transpose, seed)
+        settings = RenderSettings(tuple(fonts), seconds, versions, transpose, seed, drawn)
         with counted("rendering") as watch:
-            report = run(entries, output, settings, jobs or os.cpu_count() or 1, watch)
+            report = run(entries, output, settings, jobs or core_count(), watch)
         for name, reason in report.failed:
-            say(f"{name}: {reason}")
-        tell(f"{report.made} rendered, {report.kept} there before: {report.manifest}")
+            log(f"{name}: {reason}")
+        echo(f"{report.made} rendered, {report.kept} already there: {report.manifest}")
         if report.failed:
             raise typer.Exit(1)

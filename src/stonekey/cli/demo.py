@@ -1,4 +1,4 @@
-"""``stonekey demo``: make a short piece in a known key and estimate it."""
+"""``stonekey demo``: synthesise a short piece in a known key and estimate it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import AsJson, Force, Model, tell, told_errors
+from stonekey.cli.common import AsJson, Force, Model, echo, exit_on_error
 from stonekey.cli.output import check_output
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.text import display_name, json_text
@@ -16,11 +16,11 @@ from stonekey.text import display_name, json_text
 def demo(
     key: Annotated[str, typer.Option("--key", "-k", help="Key of the piece.")] = "F# minor",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Keep the piece as this WAV file.")
+        Path | None, typer.Option("--output", "-o", help="Save the piece as this WAV file.")
     ] = None,
     model: Model = DEFAULT_MODEL,
-    seconds: Annotated[float, typer.Option(min=1.0, max=600.0, help="Length.")] = 30.0,
-    seed: Annotated[int, typer.Option(min=0, help="Another number, another piece.")] = 0,
+    seconds: Annotated[float, typer.Option(min=1.0, max=600.0, help="Length of the piece.")] = 30.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed; each gives another piece.")] = 0,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -36,7 +36,7 @@ def demo(
       stonekey demo --key "Eb major" --output demo.wav
     """
     check_output(output, force, recording=True)
-    with told_errors():
+    with exit_on_error():
         import tempfile
 
         from stonekey.estimate.estimator import KeyEstimator
@@ -55,12 +55,12 @@ def demo(
         written = None if output is None else display_name(output)
         record = {"synthesised": str(wanted), "output": written, **estimate.as_dict()}
         record["vorbis"] = {name: again.as_dict()[name] for name in ("key", "confidence")}
-        tell(json_text(record))
+        echo(json_text(record))
         return
-    tell(f"synthesised: {wanted}")
-    tell(f"estimated:   {estimate} (confidence {estimate.confidence:.0%}, {estimate.model})")
-    tell(f"from Vorbis: {again} (confidence {again.confidence:.0%})")
+    echo(f"synthesised: {wanted}")
+    echo(f"estimated:   {estimate} (confidence {estimate.confidence:.0%}, {estimate.model})")
+    echo(f"from Vorbis: {again} (confidence {again.confidence:.0%})")
     if estimate.label not in (wanted, wanted.signature):
-        tell("These differ: a model can be wrong, and the baseline often is.")
+        echo("The two differ: models make mistakes, and the baseline often does.")
     if output is not None:
-        tell(f"written:     {output}")
+        echo(f"written:     {output}")

@@ -1,4 +1,4 @@
-"""``stonekey export``: a model as one ONNX file."""
+"""``stonekey export``: write a model as one ONNX file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import AsJson, Force, complete_model, fail, tell, told_errors
+from stonekey.cli.common import AsJson, Force, complete_model, echo, exit_on_error, fail
 from stonekey.cli.output import check_output
 from stonekey.text import display_name, json_text, shown
 
@@ -21,17 +21,18 @@ def export(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File to write; by default the model's name.onnx."),
+        typer.Option(
+            "--output", "-o", help="File to write; by default the model's name with .onnx."
+        ),
     ] = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a model as one ONNX file.
 
-    Waveform in, class probabilities out: input "waveform" (batch, samples), mono float32 at
-    the model's sample rate, best scaled to a peak of 1; output "probabilities" (batch,
-    classes). The front end is inside; sample rate, segment length and class table are in the
-    metadata.
+    The input "waveform" (batch, samples) is mono float32 at the model's sample rate, ideally
+    scaled to a peak of 1; the output "probabilities" is (batch, classes). The file includes
+    the front end; its metadata hold the sample rate, segment length and class table.
 
     For example:
 
@@ -41,14 +42,14 @@ def export(
     """
     path = output or Path(f"{Path(model).stem}.onnx")
     if path.suffix.lower() != ".onnx":
-        fail(f"{path}: the output's suffix must be .onnx")
+        fail(f"{path}: the output file must end in .onnx")
     check_output(path, force)
-    with told_errors():
+    with exit_on_error():
         from stonekey.graph.export import export_onnx
 
         written = export_onnx(model, path, force)
         size = written.stat().st_size
         if as_json:
-            tell(json_text({"output": display_name(written), "bytes": size}))
+            echo(json_text({"output": display_name(written), "bytes": size}))
         else:
-            tell(f"{shown(written)}: {size / 1024:.0f} KiB")
+            echo(f"{shown(written)}: {size / 1024:.0f} KiB")

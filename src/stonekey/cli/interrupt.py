@@ -1,4 +1,4 @@
-"""Ctrl-C that ends a run even where Python cannot see it."""
+"""Ctrl-C that ends a run even while Python cannot handle it."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-GRACE = 10.0  # seconds between Ctrl-C and the end of a process that does not end by itself
+GRACE = 10.0  # seconds a process has to end by itself after Ctrl-C
 
 
 @contextmanager
-def surely_interrupted(last_words: Callable[[], int], grace: float = GRACE) -> Iterator[None]:
-    """End the process some seconds after Ctrl-C if it is still in the block by then.
+def killed_after_interrupt(last_words: Callable[[], int], grace: float = GRACE) -> Iterator[None]:
+    """Kill the process ``grace`` seconds after Ctrl-C if it has not left the block by then.
 
-    Ctrl-C raises KeyboardInterrupt as ever, but only between two steps of the interpreter. A
-    process that waits for another inside a library does not get there, and two that were
-    interrupted at an unlucky moment wait for each other. The signal itself is seen at once: its
-    number goes to a socket, at the other end of which a thread waits.
+    Ctrl-C still raises KeyboardInterrupt, but only between two bytecodes. A process blocked
+    inside a library, waiting for another process, never gets there, and two processes
+    interrupted at an unlucky moment wait for each other forever. The signal itself arrives at
+    once: its number goes to a socket that a thread reads.
 
     Args:
-        last_words: called by that thread before the end; returns the exit code.
+        last_words: that thread calls it before it kills the process; returns the exit code.
         grace: seconds.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    ours, theirs = socket.socketpair()
-    theirs.setblocking(False)
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
     left = threading.Event()
 
     def watch() -> None:
-        while number := ours.recv(1):  # nothing once the other end is closed
+        while number := receiver.recv(1):  # empty once the sender is closed
             if number[0] == signal.SIGINT and not left.wait(grace):
                 os._exit(last_words())
 
-    previous = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    previous = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
@@ -45,6 +45,6 @@ def surely_interrupted(last_words: Callable[[], int], grace: float = GRACE) -> I
     finally:
         left.set()
         signal.set_wakeup_fd(previous)
-        theirs.close()
+        sender.close()
         watcher.join()
-        ours.close()
+        receiver.close()

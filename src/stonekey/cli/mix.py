@@ -1,4 +1,4 @@
-"""``stonekey mix``: tracks of a library that go with a key."""
+"""``stonekey mix``: find the tracks of a library that mix well with a key."""
 
 from __future__ import annotations
 
@@ -13,62 +13,61 @@ from stonekey.cli.common import (
     Model,
     Notation,
     Output,
-    Timeout,
+    exit_on_error,
     fail,
-    say,
-    told_errors,
+    log,
 )
-from stonekey.cli.output import check_output
-from stonekey.cli.tracks import FORMATS, chosen_format, write_tracks
-from stonekey.keys import NOTATIONS, ClassLabel, Key, KeySignature
+from stonekey.cli.options import with_settings
+from stonekey.cli.output import check_output, chosen_format, format_option, open_output
+from stonekey.estimate.settings import EstimatorSettings
+from stonekey.keys import ClassLabel, parse_label
 from stonekey.model.registry import DEFAULT_MODEL
+from stonekey.output.tracks import TRACKS, TrackList
 
 COLUMNS = ("path", "key", "move", "distance", "confidence")
 
 
+@with_settings("min_confidence")
 def mix(
+    *,
     what: Annotated[
         str,
         typer.Argument(
-            metavar="FILE|KEY", help="A recording, or a key in any spelling: Am, 8A, 'E flat'."
+            metavar="FILE|KEY", help="Recording, or key in any spelling: Am, 8A or 'E flat'."
         ),
     ],
-    library: Annotated[Path, typer.Option("--library", "-l", help='An output of "stonekey scan".')],
+    library: Annotated[Path, typer.Option("--library", "-l", help='Output of "stonekey scan".')],
     moves: Annotated[
         list[str] | None,
         typer.Option(
-            help="all (default), close, energy, or same, relative, fifth-up, fifth-down, "
-            "diagonal, tone-up, parallel, semitone-up; may be repeated or have commas.",
+            help="Key changes to allow: all (default), close, energy, same, relative, fifth-up, "
+            "fifth-down, diagonal, tone-up, parallel or semitone-up; may be repeated or "
+            "separated by commas.",
             metavar="MOVE",
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most N tracks.", metavar="N")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="List at most N tracks.", metavar="N")
+    ] = None,
     min_confidence: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Leave out keys of a lower confidence.", metavar="X"),
+        typer.Option(min=0, max=1, help="Leave out less confident keys.", metavar="X"),
     ] = 0.0,
     notation: Notation = "musical",
-    format: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            "-f",
-            help=f"{', '.join(FORMATS)}. By default from the suffix of --output, else text.",
-        ),
-    ] = None,
+    format: Annotated[str | None, format_option(TRACKS, "text")] = None,
     output: Output = None,
     force: Force = False,
     model: Model = DEFAULT_MODEL,
-    timeout: Timeout = None,
+    hearing: EstimatorSettings,
 ) -> None:
-    """List the tracks of a library that go with a recording or a key, the best first.
+    """List the tracks of a library that mix well with a recording or key, best first.
 
-    By distance on the circle of fifths (half a step for another mode), then by confidence. A
-    line is path, key, move, distance, confidence, tab-separated. A word that is a key is taken
-    as one; write ./A for a file named A.
+    Sorts by distance on the circle of fifths (a change of mode adds half a step), then by
+    confidence. Each line has path, key, move, distance and confidence, separated by tabs. An
+    argument that reads as a key is a key; for a file named A, write ./A.
 
-    Exit code: 0 also when nothing goes with it, 1 when FILE cannot be read or has no key, 2 for
-    bad usage, 130 after Ctrl-C.
+    Exit code: 0 on success, even when no track matches, 1 when FILE cannot be read or has no
+    key, 2 for bad usage, 130 after Ctrl-C.
 
     For example:
 
@@ -78,11 +77,9 @@ def mix(
 
       stonekey mix "E flat minor" -l keys.csv --moves energy --notation camelot
     """
-    form = chosen_format(format, output, "text")
-    if notation not in NOTATIONS:
-        fail(f"--notation must be one of {', '.join(NOTATIONS)}, got '{notation}'")
+    form = chosen_format(TRACKS, format, output, "text")
     check_output(output, force, reads=[library])
-    with told_errors():
+    with exit_on_error():
         from stonekey.audio.playlists import Entry
         from stonekey.library import read_results
         from stonekey.library.harmony import MOVE_GROUPS, matching_tracks, parse_moves
@@ -90,46 +87,46 @@ def mix(
         names = [name.strip() for given in moves or () for name in given.split(",")]
         wanted = parse_moves(names or MOVE_GROUPS["all"])
         results = read_results(library)
-        label, about = _asked(what, model, notation, timeout)
-        itself = [os.path.abspath(about["file"])] if about["file"] else []
+        label, about = _query(what, model, hearing, notation)
+        query_file = [os.path.abspath(about["file"])] if about["file"] else []
         matches = matching_tracks(
             label,
             results,
             moves=wanted,
             min_confidence=min_confidence,
             limit=limit,
-            without=itself,
+            without=query_file,
         )
         if not matches:
-            say(f"stonekey: no track of {library} goes with {label.format(notation)}")
-        write_tracks(
+            log(f"stonekey: no track in {library} mixes with {label.format(notation)}")
+        tracks = TrackList(
             [match.as_dict(notation) for match in matches],
             [Entry(match.result.path, match.result.duration) for match in matches],
             COLUMNS,
-            form,
-            output,
             about,
+            output,
         )
+        with open_output(output) as stream:
+            form.write(tracks, stream)
 
 
-def _asked(
-    what: str, model: str, notation: str, timeout: float | None
+def _query(
+    what: str, model: str, hearing: EstimatorSettings, notation: str
 ) -> tuple[ClassLabel, dict[str, Any]]:
-    """The key asked for, and what JSON says of it: key, file, confidence."""
-    for kind in (Key, KeySignature):
-        try:
-            label: ClassLabel = kind.parse(what)
-        except ValueError:
-            continue
+    """The key to match, and its JSON fields: key, file and confidence."""
+    try:
+        label = parse_label(what)
         return label, {"key": label.format(notation), "file": None, "confidence": None}
+    except ValueError:
+        pass
     if not os.path.lexists(what):
-        fail(f"'{what}' is no file, and no key such as 'C# minor', 'Db', 'F#m' or '12A'")
+        fail(f"'{what}' is neither a file nor a key such as 'C# minor', 'Db', 'F#m' or '12A'")
     from stonekey.estimate.estimator import KeyEstimator
 
-    estimate = KeyEstimator(model, timeout=timeout)(what)
+    estimate = KeyEstimator(model, settings=hearing)(what)
     if estimate.label is None:
         fail(f"{what}: no key ({', '.join(estimate.warnings) or 'nothing tonal'})", 1)
     shown = estimate.label.format(notation)
-    say(f"stonekey: {what}: {shown}, confidence {estimate.confidence:.0%}")
+    log(f"stonekey: {what}: {shown}, confidence {estimate.confidence:.0%}")
     about = {"key": shown, "file": what, "confidence": round(estimate.confidence, 4)}
     return estimate.label, about

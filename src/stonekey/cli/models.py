@@ -1,4 +1,4 @@
-"""``stonekey models``: what models there are."""
+"""``stonekey models``: list the available models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stonekey.cli.common import fail, tell, told_errors
+from stonekey.cli.common import echo, exit_on_error, one_of
 from stonekey.text import json_text
 
 
@@ -17,18 +17,18 @@ def models(
         typer.Option(
             "--format",
             "-f",
-            help="table, tsv or json. By default table on a terminal, tsv otherwise.",
+            help="table, tsv or json; by default table on a terminal, otherwise tsv.",
         ),
     ] = None,
 ) -> None:
-    """List the models: those in the package and the published ones.
+    """List the models in the package and the published ones.
 
-    Scores are those on 84 recordings (docs/results.md), in percent; S-KEY is one of the systems
-    behind their labels.
+    The scores, in percent, were measured on 84 recordings (docs/results.md). S-KEY helped
+    label those recordings, which favours it.
 
-    A published model is fetched from its authors' repository when it is first used, and kept
-    in the user's cache folder ($STONEKEY_HOME overrides). The path of a model file works
-    wherever a name does.
+    A published model is downloaded from its authors' repository on first use and kept in the
+    user's cache folder, or in $STONEKEY_HOME. Every command also takes the path of a model
+    file in place of a name.
 
     For example:
 
@@ -36,26 +36,29 @@ def models(
 
       stonekey models --format json
     """
-    if format not in (None, "table", "tsv", "json"):
-        fail(f"--format must be table, tsv or json, got '{format}'")
-    form = format or ("table" if sys.stdout.isatty() else "tsv")
-    with told_errors():
+    default = "table" if sys.stdout.isatty() else "tsv"
+    form = one_of("--format", format or default, ("table", "tsv", "json"))
+    with exit_on_error():
         rows = list_models()
     if form == "json":
-        tell(json_text(rows, indent=2))
+        echo(json_text(rows, indent=2))
     elif form == "tsv":
         for row in rows:
-            tell("\t".join(_line(row)))
+            echo("\t".join(_line(row)))
     else:
         _print_table(rows)
 
 
 def list_models() -> list[dict[str, Any]]:
-    """One record a model; nothing is fetched."""
-    from stonekey.model.checkpoint import sha256
+    """One record per model; downloads nothing."""
+    from stonekey.files import cache_folder, sha256
     from stonekey.model.published import PUBLISHED
-    from stonekey.model.registry import DEFAULT_MODEL, EMBEDDED, SCORES, cache_folder
+    from stonekey.model.registry import DEFAULT_MODEL, EMBEDDED, scores
 
+    known = {
+        name: ", ".join(f"{measure} {score.value:.1f}" for measure, score in measured.items())
+        for name, measured in scores().items()
+    }
     rows: list[dict[str, Any]] = [
         {
             "name": model.name,
@@ -66,7 +69,7 @@ def list_models() -> list[dict[str, Any]]:
             "path": str(model.path),
             "licence": getattr(model, "licence", "MIT"),
             "description": model.description,
-            "scores": SCORES[model.name],
+            "scores": known[model.name],
         }
         for model in EMBEDDED
     ]
@@ -83,7 +86,7 @@ def list_models() -> list[dict[str, Any]]:
                 "path": str(path),
                 "licence": published.licence,
                 "description": f"published by its authors; trained on {published.trained_on}",
-                "scores": SCORES[published.name],
+                "scores": known[published.name],
             }
         )
     return rows
@@ -105,8 +108,11 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("Model", no_wrap=True)
-    for title in ("Classes", "Where", "Licence", "Scores", "Description"):
-        table.add_column(title, justify="right" if title == "Classes" else "left")
+    table.add_column("Classes", justify="right")
+    table.add_column("Scores")
+    table.add_column("Description")
     for row in rows:
-        table.add_row(*_line(row), style="bold" if row["default"] else None)
+        name, classes, where, licence, scored, description = _line(row)
+        text = f"{description} ({licence}, {where})"
+        table.add_row(name, classes, scored, text, style="bold" if row["default"] else None)
     Console().print(table)

@@ -1,46 +1,48 @@
-"""Where the result of a command goes: to standard output, or to a file.
+"""Write a command's result to standard output or to a file.
 
-One rule says which files a command may replace. What is there stays, unless --force is given;
-and with it too a folder stays, a pipe or device, a recording, and whatever the command reads. A
-folder to fill is empty, or --force is given. ("stonekey scan" alone goes on from its own
-output, `stonekey.library.store`.)
+All commands follow one rule. Without --force they replace nothing and write only into empty
+folders. Even with it they never replace a folder, a pipe or device, a recording, or a file that
+the command reads. (Only "stonekey scan" resumes from its own output, `stonekey.library.store`.)
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import typer
 
-from stonekey.cli.common import fail
+from stonekey.cli.common import fail, one_of
+from stonekey.files import replacing
+from stonekey.output.formats import Format, Write
 from stonekey.text import printable
 
 
 def check_output(
     path: Path | None, force: bool, reads: Iterable[Path] = (), recording: bool = False
 ) -> None:
-    """Refuse an output file that must not be replaced, before any work is done.
+    """Exit before any work is done if the output file must not be replaced.
 
     Args:
         reads: files that the command reads.
-        recording: what it writes is a recording itself.
+        recording: the command itself writes a recording.
     """
     if path is None or not os.path.lexists(path):
         return
     if path.is_dir():
         fail(f"{path} is a folder, not a file to write")
     if path.exists() and not path.is_file():
-        fail(f"{path} is a pipe or device: leave --output away to write to standard output")
+        fail(f"{path} is a pipe or device: omit --output to write to standard output")
     if not force:
         fail(f"{path} exists; --force replaces it")
     if not recording and _is_recording(path):
-        fail(f"{path} is a recording, which is not replaced")
-    if any(one.exists() and path.exists() and one.samefile(path) for one in reads):
-        fail(f"{path} is read by this command and cannot be its output too")
+        fail(f"{path} is a recording; recordings are never replaced")
+    if any(read.exists() and path.exists() and read.samefile(path) for read in reads):
+        fail(f"{path} is read by this command, so it cannot be the output")
 
 
 def _is_recording(path: Path) -> bool:
@@ -49,8 +51,27 @@ def _is_recording(path: Path) -> bool:
     return path.suffix.lower().lstrip(".") in AUDIO_EXTENSIONS | VIDEO_EXTENSIONS
 
 
+def format_option(formats: Mapping[str, Format[Any]], otherwise: str) -> Any:
+    """The option --format of a command that writes one of these formats."""
+    names = ", ".join(formats)
+    default = f"by default given by the suffix of --output, otherwise {otherwise}"
+    return typer.Option("--format", "-f", help=f"{names}; {default}.")
+
+
+def chosen_format(
+    formats: Mapping[str, Format[Write]], name: str | None, output: Path | None, default: str
+) -> Format[Write]:
+    """The format named, or the one of the output's suffix, or the default."""
+    if name is None and output is not None:
+        suffix = output.suffix.lower()
+        name = next((form.name for form in formats.values() if suffix in form.suffixes), None)
+        if name is None:
+            fail(f"{output}: unknown suffix; give --format")
+    return formats[one_of("--format", name or default, formats)]
+
+
 def check_folder(folder: Path | None, force: bool) -> None:
-    """Refuse an output folder that holds something already, before any work is done."""
+    """Exit before any work is done if the output folder is not empty."""
     if folder is None:
         return
     if folder.exists() and not folder.is_dir():
@@ -59,38 +80,32 @@ def check_folder(folder: Path | None, force: bool) -> None:
         fail(f"{folder} is not empty; --force writes into it")
 
 
-def write_result(
-    write: Callable[[BinaryIO], object], output: Path | None, guarded: bool = True
-) -> None:
-    """Let ``write`` fill a file, which then appears whole, or standard output.
+@contextmanager
+def open_output(output: Path | None, guarded: bool = True) -> Iterator[BinaryIO]:
+    """A stream to the output file, which appears when it is complete, or to standard output.
 
     Args:
         output: the file; None for standard output.
-        guarded: on a terminal write out what would act on it. False for a table that has its
-            colours, and escapes its cells itself.
+        guarded: on a terminal, make escapes visible. False for a table that has colours of its own
+            and escapes its cells itself.
     """
     if output is not None:
-        from stonekey.model.checkpoint import write_atomically
-
-        def write_file(temporary: Path) -> None:
-            with temporary.open("wb") as stream:
-                write(stream)
-
-        write_atomically(output, write_file)
+        with replacing(output) as temporary, temporary.open("wb") as file:
+            yield file
         return
     stream: BinaryIO = sys.stdout.buffer
     if guarded and sys.stdout.isatty():
-        stream = _Terminal(stream)  # type: ignore[assignment]  # all that writers use
+        stream = _Terminal(stream)  # type: ignore[assignment]  # has all that writers use
     try:
-        write(stream)
+        yield stream
         stream.flush()
-    except BrokenPipeError:  # the reader, such as head, has seen enough
+    except BrokenPipeError:  # the reader, such as head, has quit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
 
 
 class _Terminal:
-    """A stream of UTF-8 text, a line or more at a time, on its way to a terminal."""
+    """A stream to a terminal that makes escapes visible; takes UTF-8, whole lines at a time."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""``stonekey playlist``: a playlist sorted by key."""
+"""``stonekey playlist``: sort a playlist by key."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from stonekey.cli.common import (
     Force,
     Model,
     Output,
+    exit_on_error,
     fail,
-    say,
-    told_errors,
+    log,
+    notation_option,
+    one_of,
 )
-from stonekey.cli.output import check_output
-from stonekey.cli.tracks import FORMATS, chosen_format, write_tracks
-from stonekey.keys import NOTATIONS
+from stonekey.cli.options import with_settings
+from stonekey.cli.output import check_output, chosen_format, format_option, open_output
+from stonekey.estimate.settings import EstimatorSettings
 from stonekey.model.registry import DEFAULT_MODEL
+from stonekey.output.tracks import TRACKS, TrackList
 from stonekey.text import reason, shown
 
 if TYPE_CHECKING:
@@ -32,51 +35,47 @@ ORDERS = ("key", "mix")
 COLUMNS = ("path", "key", "confidence", "error")
 
 
+@with_settings("min_confidence")
 def playlist(
+    *,
     sources: Annotated[
         list[Path] | None,
         typer.Argument(
             metavar="PLAYLIST|FILE|FOLDER",
-            help="Tracks to sort; default: the whole library.",
+            help="Tracks to sort; by default the whole library.",
             readable=False,
         ),
     ] = None,
     library: Annotated[
         Path | None,
         typer.Option(
-            "--library", "-l", help='An output of "stonekey scan"; without it tracks are analysed.'
+            "--library", "-l", help='Output of "stonekey scan"; without it, tracks are analysed.'
         ),
     ] = None,
     order: Annotated[
         str,
-        typer.Option(help="key: around the circle of fifths, 1A to 12B; mix: each near the last."),
+        typer.Option(
+            help="key (around the circle of fifths, 1A to 12B) or mix (each close to the last)."
+        ),
     ] = "key",
     output: Output = None,
     force: Force = False,
-    format: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            "-f",
-            help=f"{', '.join(FORMATS)}. By default from the suffix of --output, else m3u.",
-        ),
-    ] = None,
+    format: Annotated[str | None, format_option(TRACKS, "m3u")] = None,
     min_confidence: Annotated[
         float,
-        typer.Option(min=0, max=1, help="A key below it counts as none.", metavar="X"),
+        typer.Option(min=0, max=1, help="Ignore less confident keys.", metavar="X"),
     ] = 0.0,
-    notation: Annotated[
-        str, typer.Option("--notation", "-n", help=f"{', '.join(NOTATIONS)}; not of m3u.")
-    ] = "musical",
+    notation: Annotated[str, notation_option(" (m3u holds no keys)")] = "musical",
     model: Model = DEFAULT_MODEL,
+    hearing: EstimatorSettings,
 ) -> None:
-    """Sort tracks by key, as a playlist.
+    """Sort tracks by key and write a playlist.
 
-    Takes the tracks of playlists (m3u, m3u8), files and folders, or a whole library. No track
-    is lost: those without a key, or that cannot be read, come last in the order they had.
+    Takes playlists (m3u, m3u8), files and folders, or a whole library. No track is lost:
+    those without a key, and those that cannot be read, come last in their original order.
 
-    Exit code: 0 when every track could be looked at, 1 when some could not (each is named on
-    standard error), 2 for bad usage, 130 after Ctrl-C.
+    Exit code: 0 when the key of every track was looked up or analysed, 1 when some failed
+    (each is named on standard error), 2 for bad usage, 130 after Ctrl-C.
 
     For example:
 
@@ -86,24 +85,22 @@ def playlist(
 
       stonekey playlist set.m3u -l keys.csv --format json
     """
-    form = chosen_format(format, output, "m3u")
-    for option, given, choices in (("--order", order, ORDERS), ("--notation", notation, NOTATIONS)):
-        if given not in choices:
-            fail(f"{option} must be one of {', '.join(choices)}, got '{given}'")
+    form = chosen_format(TRACKS, format, output, "m3u")
+    one_of("--order", order, ORDERS)
     if not sources and library is None:
-        fail("give playlists, files or folders, or --library FILE")
+        fail("give playlists, files, folders or --library FILE")
     check_output(output, force, reads=[library] if library else ())
-    with told_errors():
+    with exit_on_error():
         from stonekey.audio.playlists import Entry
         from stonekey.library import read_results
         from stonekey.library.harmony import key_order, mix_order
         from stonekey.library.result import path_text
 
         known = {result.path: result for result in read_results(library)} if library else None
-        paths, lost = _tracks(sources) if sources else (list(known or ()), 0)
+        paths, problems = _tracks(sources) if sources else (list(known or ()), 0)
         if not paths:
             fail("no tracks", 1)
-        found = _analysed(paths, model) if known is None else _looked_up(paths, known)
+        found = _analysed(paths, model, hearing) if known is None else _looked_up(paths, known)
         results = [found[path] for path in paths]
         results = [r.with_label(r.label, notation, min_confidence) for r in results]
         arrange = mix_order if order == "mix" else key_order
@@ -120,20 +117,22 @@ def playlist(
             for result in results
         ]
         entries = [Entry(result.path, result.duration) for result in results]
-        write_tracks(records, entries, COLUMNS, form, output)
-    if lost or (sources and any(result.error for result in results)):
+        tracks = TrackList(records, entries, COLUMNS, output=output)
+        with open_output(output) as stream:
+            form.write(tracks, stream)
+    if problems or (sources and any(result.error for result in results)):
         raise typer.Exit(1)
 
 
 def _tracks(sources: Sequence[Path]) -> tuple[list[Path], int]:
-    """Absolute paths in the order given, and how many things could not be looked at."""
+    """Absolute paths in the order given, and how many sources could not be read."""
     from stonekey.audio.files import expanded, find_audio_files, listing_problem
 
     problems: list[Path] = []
 
     def note(path: Path, error: OSError) -> None:
         problems.append(path)
-        say(f"stonekey: {shown(path)}: {listing_problem(error)}")
+        log(f"stonekey: {shown(path)}: {listing_problem(error)}")
 
     paths: list[Path] = []
     for path in expanded(sources, note):
@@ -148,23 +147,23 @@ def _looked_up(paths: Sequence[Path], known: dict[Path, Result]) -> dict[Path, R
     for path in dict.fromkeys(paths):
         found[path] = known.get(path) or Result(path, error="not in the library")
         if path not in known:
-            say(f"stonekey: {shown(path)}: not in the library")
+            log(f"stonekey: {shown(path)}: not in the library")
     return found
 
 
-def _analysed(paths: Sequence[Path], model: str) -> dict[Path, Result]:
+def _analysed(paths: Sequence[Path], model: str, hearing: EstimatorSettings) -> dict[Path, Result]:
     from stonekey.cli.progress import tracked
     from stonekey.estimate.estimator import KeyEstimator
     from stonekey.library import Result
 
-    estimator = KeyEstimator(model)
-    different = list(dict.fromkeys(paths))
+    estimator = KeyEstimator(model, settings=hearing)
+    distinct = list(dict.fromkeys(paths))
 
-    def one(path: Path) -> Result:
+    def analyse(path: Path) -> Result:
         try:
             estimate = estimator(path)
         except Exception as error:  # one bad file must not end the run, whatever is wrong
-            say(f"stonekey: {shown(path)}: {reason(error)}")
+            log(f"stonekey: {shown(path)}: {reason(error)}")
             return Result(path, error=reason(error))
         result = Result(
             path,
@@ -175,7 +174,7 @@ def _analysed(paths: Sequence[Path], model: str) -> dict[Path, Result]:
         return result.with_label(estimate.label, "musical")
 
     with ExitStack() as stack:
-        ticking: Iterable[Path] = different
-        if len(different) > 1 and sys.stderr.isatty():
-            ticking = stack.enter_context(tracked(different))
-        return {path: one(path) for path in ticking}
+        todo: Iterable[Path] = distinct
+        if len(distinct) > 1 and sys.stderr.isatty():
+            todo = stack.enter_context(tracked(distinct))
+        return {path: analyse(path) for path in todo}

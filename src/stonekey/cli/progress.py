@@ -1,4 +1,4 @@
-"""Progress bar on standard error."""
+"""Progress bars on standard error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 @contextmanager
 def tracked(items: Sequence[T]) -> Iterator[Iterator[T]]:
-    """The items with a bar that moves on as each is done: count, rate and time left."""
+    """The items, with a bar that advances as each is done: count, rate and time left."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -30,7 +30,7 @@ def tracked(items: Sequence[T]) -> Iterator[Iterator[T]]:
             speed = task.finished_speed or task.speed
             return Text("-- files/s" if not speed else f"{speed:.3g} files/s")
 
-    # Standard output may be a pipe or carry results of its own: only standard error is taken.
+    # Standard output carries the results, so the bar must not redirect it.
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -47,7 +47,7 @@ def tracked(items: Sequence[T]) -> Iterator[Iterator[T]]:
 
 @contextmanager
 def counted(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A function of (done, in all) that draws a bar; where none can be drawn, a line at times."""
+    """A function of (done, total) that draws a bar; off a terminal it prints up to 20 lines."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,

@@ -1,4 +1,4 @@
-"""``stonekey scan``: the keys of a music library, in a run that can be stopped and goes on."""
+"""``stonekey scan``: estimate the keys of a music library, in a run that can be resumed."""
 
 from __future__ import annotations
 
@@ -11,24 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stonekey.cli.common import (
-    Backend,
-    Device,
     Extension,
     Interrupt,
     Model,
     Notation,
-    Overlap,
-    PublishedSegments,
     ShowProgress,
-    Timeout,
-    Tune,
     WriteConfidence,
+    echo,
+    exit_on_error,
     fail,
-    say,
-    tell,
-    told_errors,
+    log,
 )
-from stonekey.keys import NOTATIONS
+from stonekey.cli.options import with_settings
+from stonekey.estimate.settings import EstimatorSettings
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.text import json_text, shown
 
@@ -39,12 +34,14 @@ LISTED = 20  # failures named in the summary
 BAR = 40  # columns of the longest bar of the histogram
 
 
+@with_settings("threads", "min_confidence")
 def scan(
+    *,
     sources: Annotated[
         list[Path],
         typer.Argument(
             metavar="FOLDER|FILE|PLAYLIST",
-            help="Folders are searched to any depth.",
+            help="Recordings, playlists and folders, searched to any depth.",
             readable=False,
         ),
     ],
@@ -53,51 +50,49 @@ def scan(
         typer.Option(
             "--output",
             "-o",
-            help="File of results: .csv, .jsonl, .sqlite or .parquet. A run that finds it "
-            "there goes on from it.",
+            help="File for the results: .csv, .jsonl, .sqlite or .parquet. If it exists, the "
+            "scan resumes from it.",
         ),
     ],
     model: Model = DEFAULT_MODEL,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", "-j", min=1, metavar="N", help="Processes; default: cores."),
+        typer.Option(
+            "--workers", "-j", min=1, metavar="N", help="Worker processes; by default one per core."
+        ),
     ] = None,
-    timeout: Timeout = None,
     max_memory: Annotated[
-        float, typer.Option(help="Memory that a worker may hold (on Linux).", metavar="GB")
+        float, typer.Option(help="Memory limit of a worker (Linux only).", metavar="GB")
     ] = 2.0,
     skip_tagged: Annotated[
-        bool, typer.Option("--skip-tagged", help="Leave out files with a key in their tags.")
+        bool,
+        typer.Option("--skip-tagged", help="Skip files that already have a key in their tags."),
     ] = False,
     min_confidence: WriteConfidence = 0.0,
     notation: Notation = "musical",
     extension: Extension = None,
-    overlap: Overlap = 0.0,
-    published_segments: PublishedSegments = False,
-    tune: Tune = "auto",
-    device: Device = "cpu",
-    backend: Backend = "auto",
+    settings: EstimatorSettings,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try unchanged files again that have failed.")
+        bool, typer.Option("--retry-failed", help="Retry files that failed before.")
     ] = False,
     prune: Annotated[
         bool,
-        typer.Option("--prune", help="Drop rows of files that are not found any more."),
+        typer.Option("--prune", help="Drop the rows of files that no longer exist."),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as a JSON object.")
     ] = False,
     progress: ShowProgress = None,
 ) -> None:
-    """Write the keys of a music library to a file, going on where an earlier run stopped.
+    """Write the keys of a music library to a file, resuming earlier runs.
 
-    Results are written as they come. After Ctrl-C, a crash or a power cut the same command
-    goes on; files of which size, modification time and model are unchanged are not analysed
-    again. A file that crashes its worker, takes too long or too much memory is reported, and
-    the run goes on.
+    Results are written as they arrive. After Ctrl-C, a crash or a power cut, run the same
+    command again: it analyses only new and changed files (by size, modification time and
+    model). A file that crashes its worker, or takes too long or too much memory, is reported,
+    and the scan continues.
 
     Exit code: 0 when all files have a result, 1 when some have none (each is named on
-    standard error and has its "error" in the output), 2 for bad usage, 130 after Ctrl-C.
+    standard error, with its "error" in the output), 2 for bad usage, 130 after Ctrl-C.
 
     For example:
 
@@ -107,31 +102,28 @@ def scan(
 
       stonekey scan ~/Music -o keys.jsonl -n camelot --min-confidence 0.5
     """
-    if notation not in NOTATIONS:
-        fail(f"--notation must be one of {', '.join(NOTATIONS)}, got '{notation}'")
     if progress is None:
         progress = sys.stderr is not None and sys.stderr.isatty()
-    with told_errors(), Interrupt() as interrupt, ExitStack() as stack:
-        from stonekey.audio.tuning import checked_option
+    with exit_on_error(), Interrupt() as interrupt, ExitStack() as stack:
+        from stonekey.library.base import StoreError, StoreWriteError
         from stonekey.library.run import ScanError
         from stonekey.library.run import scan as run
-        from stonekey.library.store import StoreError
 
         ticks: list[Iterator[Any]] = []
 
         def start(todo: int, kept: int) -> None:
             if kept:
-                say(f"stonekey: {kept} files are known, {todo} to analyse")
+                log(f"stonekey: {kept} files already known, {todo} to analyse")
             if progress and todo:
                 from stonekey.cli.progress import tracked
 
-                # Taking an element marks the one before as done.
+                # Taking an item marks the previous one as done.
                 ticks.append(iter(stack.enter_context(tracked(range(todo)))))
                 next(ticks[0])
 
-        def told(path: Path, error: str | None) -> None:
+        def finish(path: Path, error: str | None) -> None:
             if error is not None:
-                say(f"stonekey: {shown(path)}: {error}")
+                log(f"stonekey: {shown(path)}: {error}")
             for tick in ticks:
                 next(tick, None)
 
@@ -141,38 +133,28 @@ def scan(
                 output,
                 model=model,
                 workers=workers,
-                timeout=timeout,
                 max_memory=max_memory,
                 skip_tagged=skip_tagged,
                 min_confidence=min_confidence,
                 notation=notation,
-                extensions=_endings(extension),
-                overlap=overlap,
-                published_segments=published_segments,
-                tune=checked_option(tune),
-                device=device,
-                backend=backend,
+                extensions=extension,
+                settings=settings,
                 retry_failed=retry_failed,
                 prune=prune,
                 on_start=start,
-                on_result=told,
+                on_result=finish,
                 stop=lambda: interrupt.requested,
             )
         except ScanError as error:
             fail(str(error), 1)
         except StoreError as error:
-            # Before the first result it is the choice of file that is wrong.
-            fail(str(error), 1 if "cannot be written" in str(error) else 2)
-    tell(json_text(_as_json(summary)) if as_json else _text(summary))
+            fail(str(error), 1 if isinstance(error, StoreWriteError) else 2)
+    echo(json_text(_as_json(summary)) if as_json else _text(summary))
     if summary.interrupted:
-        say("stonekey: interrupted; the same command goes on from here")
+        log("stonekey: interrupted; run the same command again to resume")
         raise typer.Exit(130)
     if summary.failed or not summary.files:
         raise typer.Exit(1)
-
-
-def _endings(given: list[str] | None) -> list[str] | None:
-    return [e.strip() for one in given or () for e in one.split(",") if e.strip()] or None
 
 
 def _as_json(summary: Summary) -> dict[str, Any]:
@@ -183,22 +165,22 @@ def _as_json(summary: Summary) -> dict[str, Any]:
 
 
 def _text(summary: Summary) -> str:
-    """The summary for people: counts, failures, histogram."""
+    """The summary as text: counts, failures and a histogram of the keys."""
     rate = summary.analysed / summary.seconds if summary.seconds else 0.0
     counts = [
         f"{summary.files} files: {summary.analysed} analysed in {summary.seconds:.0f} s "
-        f"({rate:.3g} a second), {summary.kept} known before",
+        f"({rate:.3g} per second), {summary.kept} already known",
         f"{sum(summary.keys.values())} with a key, {summary.without_key} without",
     ]
     others: list[tuple[int, Callable[[int], str]]] = [
-        (summary.tagged, lambda n: f"{n} left out: their tags have a key"),
-        (summary.repeated, lambda n: f"{n} links to files that are in"),
+        (summary.tagged, lambda n: f"{n} skipped: their tags have a key"),
+        (summary.repeated, lambda n: f"{n} links to files already counted"),
         (len(summary.failed), lambda n: f"{n} failed:"),
     ]
-    counts += [tell(number) for number, tell in others if number]
+    counts += [line(number) for number, line in others if number]
     counts += [f"  {shown(path)}: {error}" for path, error in summary.failed[:LISTED]]
     if len(summary.failed) > LISTED:
-        counts.append(f"  and {len(summary.failed) - LISTED} more, in the column error")
+        counts.append(f"  and {len(summary.failed) - LISTED} more, in the 'error' column")
     width = max(map(len, summary.keys), default=0)
     most = max(summary.keys.values(), default=1)
     for key, number in summary.keys.items():

@@ -1,9 +1,7 @@
-"""``stonekey tag``: keys written into the tags of files, and taken out again."""
+"""``stonekey tag``: write keys into the tags of files, and undo it."""
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import sys
 from collections import Counter
@@ -15,21 +13,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stonekey.cli.common import (
-    Device,
     Extension,
     Interrupt,
     Model,
     Recordings,
     ShowProgress,
     WriteConfidence,
+    exit_on_error,
     fail,
-    say,
-    tell,
-    told_errors,
+    log,
+    notation_option,
+    one_of,
 )
-from stonekey.keys import NOTATIONS, Key
+from stonekey.cli.options import with_settings
+from stonekey.cli.output import open_output
+from stonekey.estimate.settings import EstimatorSettings
+from stonekey.keys import Key
 from stonekey.model.registry import DEFAULT_MODEL
-from stonekey.text import csv_cells, display_name, json_text, printable, reason, shown
+from stonekey.output.formats import write_csv_rows, write_json_array, write_text_rows
+from stonekey.text import display_name, printable, reason, shown
 
 if TYPE_CHECKING:
     from stonekey.tags.tagging import Outcome, Settings
@@ -39,54 +41,59 @@ ALSO = ("comment", "grouping")
 COLUMNS = ("file", "existing", "key", "confidence", "differs", "action", "error")
 
 
+@with_settings("min_confidence")
 def tag(
+    *,
     paths: Annotated[list[Path] | None, Recordings] = None,
     write: Annotated[
-        bool, typer.Option("--write", help="Write; without it only say what would be done.")
+        bool,
+        typer.Option("--write", help="Write the tags; without it, only show what would change."),
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing keys that differ.")
     ] = False,
     undo: Annotated[
-        bool, typer.Option("--undo", help="Restore what the last run has changed.")
+        bool, typer.Option("--undo", help="Restore the tags that the last run changed.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="With --undo: also in files changed since.")
+        bool, typer.Option("--force", help="With --undo, also restore files changed since.")
     ] = False,
     from_: Annotated[
         Path | None,
-        typer.Option("--from", help='Take the keys from an output of "stonekey scan".'),
+        typer.Option("--from", help='Take the keys from the output of "stonekey scan".'),
     ] = None,
     also: Annotated[
         list[str] | None,
-        typer.Option(help="Put the key before the comment or grouping too.", metavar="FIELD"),
+        typer.Option(
+            help="Also put the key in front of the comment or grouping; may be repeated.",
+            metavar="FIELD",
+        ),
     ] = None,
     notation: Annotated[
         str,
-        typer.Option(
-            "--notation",
-            "-n",
-            help=f"Of the --also fields and of what is printed: {', '.join(NOTATIONS)}. "
-            "The key field itself is always written as its standard says (short).",
+        notation_option(
+            " (in --also fields and in the output; the key field always uses short, its standard)"
         ),
     ] = "short",
     min_confidence: WriteConfidence = 0.0,
     keep_mtime: Annotated[
-        bool, typer.Option("--keep-mtime", help="Files keep their modification time.")
+        bool, typer.Option("--keep-mtime", help="Keep the files' modification times.")
     ] = False,
     model: Model = DEFAULT_MODEL,
     extension: Extension = None,
-    device: Device = "cpu",
-    format: Annotated[str, typer.Option("--format", "-f", help=f"{', '.join(FORMATS)}.")] = "text",
+    estimator: EstimatorSettings,
+    format: Annotated[
+        str, typer.Option("--format", "-f", help=f"Output format: {', '.join(FORMATS)}.")
+    ] = "text",
     progress: ShowProgress = None,
 ) -> None:
-    """Write the key into the tags of recordings. Without --write nothing is changed.
+    """Write keys into the tags of recordings; without --write, only show what would change.
 
-    MP3, AIFF, WAV (ID3 TKEY), MP4 (initialkey), FLAC, Ogg Vorbis, Opus (INITIALKEY), WMA,
-    WavPack and others. A key that is there already is kept unless --overwrite is given. The
-    sound itself stays the same to the byte.
+    Supports MP3, AIFF, WAV (ID3 TKEY), MP4 (initialkey), FLAC, Ogg Vorbis, Opus (INITIALKEY),
+    WMA, WavPack and others. Keeps existing keys unless --overwrite is given. Never changes a
+    byte of the audio itself.
 
-    Exit code: 0 when all is well, 1 when some files failed (each is named on standard error),
+    Exit code: 0 on success, 1 when some files failed (each is named on standard error),
     2 for bad usage, 130 after Ctrl-C.
 
     For example:
@@ -101,22 +108,21 @@ def tag(
 
       stonekey tag --undo
     """
-    _check_choice("--format", format, FORMATS)
-    _check_choice("--notation", notation, NOTATIONS)
+    one_of("--format", format, FORMATS)
     for field in also or ():
-        _check_choice("--also", field, ALSO)
+        one_of("--also", field, ALSO)
     if not 0 <= min_confidence <= 1:
         fail(f"--min-confidence must be from 0 to 1, got {min_confidence}")
     if undo and (paths or write or from_ or overwrite or also):
-        fail("--undo takes no files and no option but --force, --keep-mtime and --format")
+        fail("--undo takes no files, and no options but --force, --keep-mtime and --format")
     if force and not undo:
-        fail("--force goes with --undo; to replace existing keys use --overwrite")
+        fail("--force works only with --undo; to replace existing keys use --overwrite")
     if not undo and not paths and not from_:
         fail("give files or folders, --from FILE or --undo")
     if progress is None:
         to_terminal = format != "text" and sys.stdout.isatty()
         progress = sys.stderr.isatty() and not to_terminal
-    with told_errors(), Interrupt() as interrupt, ExitStack() as stack:
+    with exit_on_error(), Interrupt() as interrupt, ExitStack() as stack:
         from stonekey.tags.tagging import Settings
 
         settings = Settings(
@@ -126,25 +132,20 @@ def tag(
         if undo:
             outcomes = run.undo(force, keep_mtime, stack)
         else:
-            find = _from_results(from_) if from_ else _from_estimator(model, device)
+            find = _from_results(from_) if from_ else _from_estimator(model, estimator)
             files = run.find_files(paths or (), extension) if paths else find.files
             outcomes = run.tag(files, find, settings, write, stack)
         _print(outcomes, format, notation)
-    _say_what_was_done(run.counts, write or undo)
+    _log_counts(run.counts, dry_run=not (write or undo))
     if interrupt.requested:
-        say("stonekey: interrupted")
+        log("stonekey: interrupted")
         raise typer.Exit(130)
     if run.counts["failed"] or not run.counts:
         raise typer.Exit(1)
 
 
-def _check_choice(option: str, given: str, choices: tuple[str, ...]) -> None:
-    if given not in choices:
-        fail(f"{option} must be one of {', '.join(choices)}, got '{given}'")
-
-
 class _Keys:
-    """Where keys come from: a function of the path, and the files it has keys of."""
+    """A source of keys: a function of the path, and the files that it lists, if any."""
 
     def __init__(
         self, find: Callable[[Path], tuple[Key | None, float]], files: list[Path] | None = None
@@ -153,12 +154,12 @@ class _Keys:
         self.files = files or []
 
 
-def _from_estimator(model: str, device: str) -> _Keys:
+def _from_estimator(model: str, settings: EstimatorSettings) -> _Keys:
     from stonekey.estimate.estimator import KeyEstimator
 
-    estimator = KeyEstimator(model, device)
+    estimator = KeyEstimator(model, settings=settings)
     if not all(isinstance(label, Key) for label in estimator.class_table):
-        fail(f"{model} tells key signatures, not keys: take a model of 24 keys to write tags")
+        fail(f"{model} gives key signatures, not keys: use a 24-key model to write tags")
 
     def find(path: Path) -> tuple[Key | None, float]:
         estimate = estimator(path)
@@ -180,14 +181,14 @@ def _from_results(path: Path) -> _Keys:
         if result.error is not None:
             raise TagError(path, result.error)
         if result.label is not None and not isinstance(result.label, Key):
-            raise TagError(path, "the results have its key signature, not its key")
+            raise TagError(path, "the results give its key signature, not its key")
         return result.label, result.confidence or 0.0
 
     return _Keys(find, list(results))
 
 
 class _Run:
-    """Goes through the files; no file's failure ends the run."""
+    """Tags or restores files; one bad file does not end the run."""
 
     def __init__(self, interrupt: Interrupt, progress: bool) -> None:
         self._interrupt = interrupt
@@ -195,23 +196,22 @@ class _Run:
         self.counts: Counter[str] = Counter()
 
     def find_files(self, paths: Iterable[Path], extension: list[str] | None) -> list[Path]:
-        """The audio files; folders that cannot be listed are told and counted."""
+        """The audio files; folders that cannot be listed are reported and counted."""
         from stonekey.audio.files import find_audio_files, listing_problem
 
         def note(folder: Path, error: OSError) -> None:
             self.counts["failed"] += 1
-            say(f"stonekey: {shown(folder)}: {listing_problem(error)}")
+            log(f"stonekey: {shown(folder)}: {listing_problem(error)}")
 
-        endings = [e.strip() for given in extension or () for e in given.split(",") if e.strip()]
-        files = find_audio_files(paths, endings or None, note)
+        files = find_audio_files(paths, extension, note)
         if not files:
-            say("stonekey: no audio files")
+            log("stonekey: no audio files")
         return files
 
     def tag(
         self, files: list[Path], keys: _Keys, settings: Settings, write: bool, stack: ExitStack
     ) -> Iterator[Outcome]:
-        """Outcomes as they come."""
+        """Outcomes, one file at a time."""
         from stonekey.tags.formats import open_tags
         from stonekey.tags.journal import Journal, journal_folder
         from stonekey.tags.tagging import tag_file
@@ -221,30 +221,30 @@ class _Run:
         if write:
             sweep(files)
 
-        def one(path: Path) -> Outcome:
-            self._interrupt.working = True  # Ctrl-C stops an analysis but not a replacement
+        def process(path: Path) -> Outcome:
+            self._interrupt.working = True  # Ctrl-C may stop an analysis, never a write
             try:
-                open_tags(path)  # before the analysis, which takes longer
+                open_tags(path)  # fails before the slow analysis
                 key, confidence = keys.find(path)
             finally:
                 self._interrupt.working = False
             return tag_file(path, key, confidence, settings, journal)
 
         for path in self._tracked(files, stack):
-            outcome = self._told(path, lambda path=path: one(path))  # type: ignore[misc]
+            outcome = self._attempt(path, lambda path=path: process(path))  # type: ignore[misc]
             if outcome is None:
                 return
             yield outcome
 
     def undo(self, force: bool, keep_mtime: bool, stack: ExitStack) -> Iterator[Outcome]:
-        """Outcomes as they come; what could not be restored stays in the journal."""
+        """Outcomes, one file at a time; what could not be restored stays in the journal."""
         from stonekey.tags.journal import journal_folder, keep_only, last_run
         from stonekey.tags.tagging import undo_file
         from stonekey.tags.writing import sweep
 
         def note(kept: Path, lines: int) -> None:
             self.counts["failed"] += lines
-            say(f"stonekey: the journal has damaged lines ({lines}), which are kept in {kept}")
+            log(f"stonekey: the journal has {lines} damaged line(s), now kept in {kept}")
 
         journal, entries = stack.enter_context(last_run(journal_folder(), note))
         sweep(Path(entry.path) for entry in entries)
@@ -252,7 +252,7 @@ class _Run:
         stack.callback(lambda: keep_only(journal, [entries[i] for i in left]))
         for i in self._tracked(list(left), stack):
             entry = entries[i]
-            outcome = self._told(
+            outcome = self._attempt(
                 Path(entry.path),
                 lambda entry=entry: undo_file(entry, journal.parent, force, keep_mtime),  # type: ignore[misc]
             )
@@ -269,8 +269,8 @@ class _Run:
             return stack.enter_context(tracked(items))
         return iter(items)
 
-    def _told(self, path: Path, work: Callable[[], Outcome]) -> Outcome | None:
-        """The outcome of the work, None when it is to end."""
+    def _attempt(self, path: Path, work: Callable[[], Outcome]) -> Outcome | None:
+        """The outcome of the work, or None when the run is interrupted."""
         from stonekey.tags.tagging import Outcome
 
         if self._interrupt.requested:
@@ -280,7 +280,7 @@ class _Run:
         except KeyboardInterrupt:
             return None
         except Exception as error:  # one bad file must not end the run, whatever is wrong
-            say(f"stonekey: {shown(path)}: {reason(error)}")
+            log(f"stonekey: {shown(path)}: {reason(error)}")
             outcome = Outcome(path, None, None, 0.0, "failed", reason(error))
         self.counts[outcome.action] += 1
         return outcome
@@ -290,35 +290,24 @@ def _print(outcomes: Iterator[Outcome], form: str, notation: str) -> None:
     from stonekey.tags.tagging import as_record
 
     records = (as_record(o, notation, display_name(o.path)) for o in outcomes)
-    if form == "json":
-        separator = "[\n"
-        for record in records:
-            print(separator + json_text(record), end="", flush=True)
-            separator = ",\n"
-        print("[]" if separator == "[\n" else "\n]")
-    elif form == "csv":
-        tell(_csv_line(dict(zip(COLUMNS, COLUMNS, strict=True))))
-        for record in records:
-            tell(_csv_line(csv_cells(record, paths=("file",))))
-    elif sys.stdout.isatty():
+
+    if form == "text" and sys.stdout.isatty():
         _print_table(records)
-    else:
-        for record in records:
-            print("\t".join(_cells(record)), flush=True)
-
-
-def _csv_line(row: dict[str, Any]) -> str:
-    text = io.StringIO()
-    csv.DictWriter(text, COLUMNS, lineterminator="").writerow(row)
-    return text.getvalue()
+        return
+    with open_output(None) as stream:
+        if form == "json":
+            write_json_array(records, stream)
+        elif form == "csv":
+            write_csv_rows(records, COLUMNS, stream, paths=("file",))
+        else:
+            write_text_rows(map(_cells, records), stream)
 
 
 def _cells(record: dict[str, Any]) -> list[str]:
     """File, existing key, key found, confidence, action."""
     action = record["action"] + (", differs" if record["differs"] else "")
     confidence = f"{record['confidence']:.0%}" if record["confidence"] else ""
-    cells = [record["file"], record["existing"] or "", record["key"] or "", confidence, action]
-    return [printable(cell) for cell in cells]
+    return [record["file"], record["existing"] or "", record["key"] or "", confidence, action]
 
 
 def _print_table(records: Iterable[dict[str, Any]]) -> None:
@@ -332,13 +321,13 @@ def _print_table(records: Iterable[dict[str, Any]]) -> None:
     for name in ("In the tags", "Found", "Confidence", "Action"):
         table.add_column(name, no_wrap=True, justify="right" if name == "Confidence" else "left")
     for record in records:
-        table.add_row(*map(Text, _cells(record)))
+        table.add_row(*(Text(printable(cell)) for cell in _cells(record)))
     if table.row_count:
         Console().print(table)
 
 
-def _say_what_was_done(counts: Counter[str], for_good: bool) -> None:
+def _log_counts(counts: Counter[str], dry_run: bool) -> None:
     parts = ", ".join(f"{count} {action}" for action, count in counts.items())
-    hint = "" if for_good or not counts["would write"] else "; nothing is changed without --write"
+    hint = "; nothing changes without --write" if dry_run and counts["would write"] else ""
     if parts:
-        say(f"stonekey: {parts}{hint}")
+        log(f"stonekey: {parts}{hint}")

@@ -1,4 +1,4 @@
-"""Optional augmentations by name: gain, equaliser, noise, detune.
+"""Optional augmentations by name: gain, equaliser, noise, repeat, detune.
 
 Transposition by cropping is the only augmentation of the published models, so none is on by
 default. Each comes in two forms that draw from the same ranges:
@@ -20,9 +20,11 @@ import numpy as np
 from stonekey.audio.resampling import resample
 
 GAIN_DB = 12.0
-EQUALISER_DB = 6.0
+EQUALISER_DB = 12.0
 EQUALISER_TERMS = 3
 NOISE_SNR_DB = (15.0, 45.0)
+REPEAT_CHANCE = 0.08
+REPEAT_SHARE = (0.15, 0.65)
 MAX_CENTS = 50.0
 # Octaves that the equaliser's curve spans on a waveform: those of the 99 bins, from 27.5 Hz.
 _LOWEST_HZ = 27.5
@@ -49,7 +51,7 @@ def _curve(place: np.ndarray, generator: Generator) -> np.ndarray:
 
 
 def equaliser(samples: np.ndarray, sample_rate: int, generator: Generator) -> np.ndarray:
-    """Filter with a curve that is smooth in log-frequency, within +-6 dB."""
+    """Filter with a curve that is smooth in log-frequency, within +-12 dB."""
     frequencies = np.fft.rfftfreq(len(samples), 1 / sample_rate)
     octave = np.log2(np.maximum(frequencies, _LOWEST_HZ) / _LOWEST_HZ)
     response = 10 ** (_curve(np.clip(octave / _OCTAVES, 0, 1), generator) / 20)
@@ -64,6 +66,26 @@ def noise(samples: np.ndarray, sample_rate: int, generator: Generator) -> np.nda
     level = np.float32(np.sqrt(power * 10 ** (-generator.uniform(*NOISE_SNR_DB) / 10)))
     out: np.ndarray = samples + generator.standard_normal(samples.shape, np.float32) * level
     return out
+
+
+def _repeated(x: np.ndarray, generator: Generator) -> np.ndarray:
+    """Now and then the start of a segment, over and over, in place of the whole.
+
+    As short clips reach the network (`stonekey.estimate`): what repeats may be music.
+    """
+    if generator.random() >= REPEAT_CHANCE:
+        return x
+    return x[np.arange(len(x)) % round(generator.uniform(*REPEAT_SHARE) * len(x))]
+
+
+def repeat(samples: np.ndarray, sample_rate: int, generator: Generator) -> np.ndarray:
+    """One time in twelve, repeat the first 15 to 65 % of a segment to fill it."""
+    return _repeated(samples, generator)
+
+
+def repeat_vqt(x: np.ndarray, generator: Generator) -> np.ndarray:
+    """As `repeat`."""
+    return _repeated(x, generator)
 
 
 def detune(samples: np.ndarray, sample_rate: int, generator: Generator) -> np.ndarray:
@@ -140,19 +162,26 @@ WAVEFORM: dict[str, Waveform] = {
     "gain": gain,
     "equaliser": equaliser,
     "noise": noise,
+    "repeat": repeat,
     "detune": detune,
 }
-LOG_VQT: dict[str, LogVqt] = {"gain": gain_vqt, "equaliser": equaliser_vqt, "noise": noise_vqt}
+LOG_VQT: dict[str, LogVqt] = {
+    "gain": gain_vqt,
+    "equaliser": equaliser_vqt,
+    "noise": noise_vqt,
+    "repeat": repeat_vqt,
+}
 
 
 def check_names(names: Iterable[str]) -> tuple[str, ...]:
-    """The names as a tuple in the order they are applied (detune, equaliser, noise, gain).
+    """The names as a tuple in the order they are applied (detune, repeat, equaliser, ...).
 
     Raises:
-        ValueError: for a name that is none of the four.
+        ValueError: for a name that is none of them.
     """
     wanted = set(names)
     if unknown := sorted(wanted - set(WAVEFORM)):
         known = ", ".join(sorted(WAVEFORM))
         raise ValueError(f"unknown augmentation {', '.join(unknown)} (there are {known})")
-    return tuple(name for name in ("detune", "equaliser", "noise", "gain") if name in wanted)
+    order = ("detune", "repeat", "equaliser", "noise", "gain")
+    return tuple(name for name in order if name in wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from stonekey.keys import Key
-from stonekey.network.vqt import log_vqt
+from stonekey.network.vqt import VQT, log_vqt
 
+KEYS = 24
 # In place of a label: the music has no key.
-KEYLESS = -1
+KEYLESS_INDEX = -1
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,11 @@ class TrainingBatch:
     """Network inputs before the crop, and labels.
 
     ``a``: log-VQT (batch, 1, bins, frames), float32, of one segment of each track. ``b``: the same
-    of a second segment of the same track, None in a supervised batch. ``labels``: int64 (batch,),
-    `stonekey.keys.Key.index` of the music as it sounds, -1 where it has no key, None in a
-    self-supervised batch; which output of a model stands for which key is for its class table to
-    say. ``items``: int64 (batch,), the tracks' places in the data set, where known (validation
-    draws fixed crops by them).
+    of a second segment of the same track, None in a supervised batch. ``labels``: float32
+    (batch, 24), probabilities by `stonekey.keys.Key.index` of the music as it sounds: 1 at its key,
+    1/24 everywhere where it has none; None in a self-supervised batch. Which output of a model
+    stands for which key is for its class table to say. ``items``: int64 (batch,), the tracks'
+    places in the data set, where known (validation draws fixed crops by them).
     """
 
     a: Tensor
@@ -41,8 +42,11 @@ class TrainingBatch:
             raise ValueError(f"expected (batch, 1, bins, frames), got {tuple(self.a.shape)}")
         if self.b is not None and self.b.shape != self.a.shape:
             raise ValueError(f"segments of {tuple(self.a.shape)} and {tuple(self.b.shape)}")
-        for name, values in (("labels", self.labels), ("items", self.items)):
-            if values is not None and values.shape != self.a.shape[:1]:
+        for name, values, shape in (
+            ("labels", self.labels, (len(self.a), KEYS)),
+            ("items", self.items, (len(self.a),)),
+        ):
+            if values is not None and values.shape != shape:
                 raise ValueError(f"{len(self.a)} segments but {name} of {tuple(values.shape)}")
 
     @property
@@ -62,27 +66,31 @@ class TrainingBatch:
         return TrainingBatch(*moved)  # type: ignore[arg-type]
 
 
-def key_indices(labels: Any) -> Tensor:
-    """Labels as `Key.index`, int64 (batch,).
+def key_targets(labels: Any) -> Tensor:
+    """Labels as probabilities of the 24 keys, float32 (batch, 24).
 
     Args:
-        labels: a tensor or sequence of indices, or a sequence of spellings or `Key`; -1 or None
-            for music without a key.
+        labels: a float tensor of that shape; or a tensor or sequence of `Key.index`, or a sequence
+            of spellings or `Key`, with -1 or None for music without a key.
 
     Raises:
         ValueError: naming the label that is not a key and its place.
     """
     if isinstance(labels, Tensor):
+        if labels.is_floating_point() and labels.ndim == 2:
+            return labels.float()
         labels = labels.reshape(-1).tolist()
     if isinstance(labels, (str, Key)) or not isinstance(labels, Sequence):
         labels = [labels] if isinstance(labels, (str, Key)) else list(labels)
-    return torch.tensor([_index(label, i) for i, label in enumerate(labels)], dtype=torch.int64)
+    indices = torch.tensor([_index(label, i) for i, label in enumerate(labels)], dtype=torch.int64)
+    one_hot = indices[:, None] == torch.arange(KEYS)
+    return torch.where(indices[:, None] == KEYLESS_INDEX, 1 / KEYS, one_hot.float())
 
 
 def _index(label: Any, place: int) -> int:
     try:
-        if label is None or label == KEYLESS:
-            return KEYLESS
+        if label is None or label == KEYLESS_INDEX:
+            return KEYLESS_INDEX
         if isinstance(label, Key):
             return label.index
         if isinstance(label, str):
@@ -92,9 +100,7 @@ def _index(label: Any, place: int) -> int:
         raise ValueError(f"label {place} of the batch: {error}") from error
 
 
-def training_batch(
-    batch: Any, vqt: Callable[[Tensor], Tensor], device: torch.device | str = "cpu"
-) -> TrainingBatch:
+def training_batch(batch: Any, vqt: VQT, device: torch.device | str = "cpu") -> TrainingBatch:
     """Convert a batch of any of the documented shapes.
 
     - `TrainingBatch`: only moved to the device.
@@ -102,16 +108,15 @@ def training_batch(
       ``label``, and perhaps ``items``.
     - audio (batch, samples, 2), a tensor or an array: two segments of each track; self-supervised.
     - a dict of ``audio`` (batch, samples, 1) or (batch, samples) and ``keymode``, the labels:
-      spellings ("C# minor", "Dbm", "12A"), `Key`, or indices as `Key.index`; supervised.
-      A pair (audio, labels) means the same.
+      spellings ("C# minor", "Dbm", "12A"), `Key`, indices as `Key.index`, or probabilities
+      (batch, 24); supervised. A pair (audio, labels) means the same.
     - a dict of ``audio`` (batch, samples, 2) without ``keymode``, or with None: self-supervised.
 
     Audio is float at the front end's sample rate, each track scaled to a peak of 1.
 
     Args:
         batch: as above.
-        vqt: (batch, samples) -> magnitudes (batch, bins, frames): `stonekey.network.vqt.VQT`, on
-            ``device``.
+        vqt: the front end, on ``device``.
         device: where the result is wanted.
 
     Raises:
@@ -123,7 +128,7 @@ def training_batch(
     if isinstance(batch, Mapping) and "a" in batch:
         items = batch.get("items")
         if "label" in batch:
-            return TrainingBatch(batch["a"], None, batch["label"], items).to(device)
+            return TrainingBatch(batch["a"], None, key_targets(batch["label"]), items).to(device)
         return TrainingBatch(batch["a"], batch["b"], None, items).to(device)
     if isinstance(batch, Mapping):
         if "audio" not in batch:
@@ -149,7 +154,7 @@ def training_batch(
         items = torch.as_tensor(items).to(device)
     with torch.no_grad():
         # One pass over both segments; each is scaled by its own maximum.
-        x = log_vqt(vqt(audio.permute(2, 0, 1).flatten(0, 1)))
+        x = log_vqt(vqt(audio.permute(2, 0, 1).flatten(0, 1)), vqt.front_end.average)
     if labels is None:
         return TrainingBatch(x[: len(audio)], x[len(audio) :], None, items)
-    return TrainingBatch(x, None, key_indices(labels).to(device), items)
+    return TrainingBatch(x, None, key_targets(labels).to(device), items)

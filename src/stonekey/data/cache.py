@@ -30,13 +30,15 @@ from typing import Any
 import numpy as np
 
 from stonekey.data.manifest import Track
+from stonekey.files import write_atomically
 from stonekey.keys import Key
-from stonekey.model.checkpoint import write_atomically
 from stonekey.model.settings import FrontEnd
 from stonekey.text import json_text
 
 VERSION = 1
 INDEX = "index.jsonl"
+# Settings of a front end that say what is done with the transform.
+NOT_OF_THE_TRANSFORM = frozenset({"crop_bins", "segment_seconds", "average"})
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ class CachedTrack:
     """Where the transform of a track lies.
 
     ``file`` holds float16 (frames, bins) from byte ``offset`` on; ``samples`` is the length of the
-    (detuned) recording at the front end's rate, ``cents`` by how much it was raised, ``keyless``
-    a label that says it has no key.
+    (detuned) recording at the front end's rate, ``cents`` by how much it was raised; what is known
+    of the key is as in `stonekey.data.manifest.Track`.
     """
 
     path: str
@@ -56,6 +58,17 @@ class CachedTrack:
     cents: float = 0.0
     key: Key | None = None
     keyless: bool = False
+    probabilities: tuple[float, ...] | None = None
+    group: str = ""
+
+    @property
+    def target(self) -> tuple[float, ...] | None:
+        """Probabilities of the 24 keys by `Key.index`, as labelled; None without any label."""
+        if self.probabilities is not None:
+            return self.probabilities
+        if self.keyless:
+            return (1 / 24,) * 24
+        return None if self.key is None else tuple(float(i == self.key.index) for i in range(24))
 
 
 @dataclass
@@ -88,7 +101,7 @@ def front_end_folder(folder: Path | str, front_end: FrontEnd) -> Path:
     settings = {
         name: value
         for name, value in front_end.as_dict().items()
-        if name not in ("crop_bins", "segment_seconds")  # They do not change the transform.
+        if name not in NOT_OF_THE_TRANSFORM
     }
     text = json_text({"version": VERSION, **settings}, ascii=True, sort_keys=True)
     return Path(folder) / hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -170,6 +183,8 @@ def build_cache(
         OSError: when the cache cannot be written.
         CacheError: when a worker process dies.
     """
+    from concurrent.futures.process import BrokenProcessPool
+
     from stonekey.data.transform import Job, run_jobs
 
     front_end = front_end or FrontEnd()
@@ -193,15 +208,21 @@ def build_cache(
         if todo:
             jobs.append(Job(path, str(target), tuple(todo)))
     failed = {}
-    with _Appender(target / INDEX) as appender:
-        for result in run_jobs(jobs, front_end, workers, progress):
-            if result.reason:
-                failed[result.path] = result.reason
-            for entry in result.entries:
-                appender.write(entry)
-                index[entry["id"]] = entry
-            report.warnings += [(result.path, text) for text in result.warnings]
-            report.built += not result.reason
+    try:
+        with _Appender(target / INDEX) as appender:
+            for result in run_jobs(jobs, front_end, workers, progress):
+                if result.reason:
+                    failed[result.path] = result.reason
+                for entry in result.entries:
+                    appender.write(entry)
+                    index[entry["id"]] = entry
+                report.warnings += [(result.path, text) for text in result.warnings]
+                report.built += not result.reason
+    except BrokenProcessPool as error:
+        raise CacheError(
+            "a worker process died, perhaps for lack of memory: build again with fewer workers; "
+            "what is done is kept"
+        ) from error
     for track, ids in wanted:
         if (path := str(track.path)) in failed:
             report.failed.append((path, failed[path]))
@@ -317,6 +338,8 @@ def _cached(target: Path, entry: dict[str, Any], track: Track) -> CachedTrack:
         cents=entry["cents"],
         key=track.key,
         keyless=track.keyless,
+        probabilities=track.probabilities,
+        group=track.group,
     )
 
 

@@ -1,4 +1,6 @@
-"""Sounds without a key: noise, drums, speech, applause, clicks. To train and test "no key" with.
+"""Sounds without a key: noise, drums, speech, applause, clicks, one bass note.
+
+To train and test "no key" with.
 
 Everything comes from a seed. Drums are played by FluidSynth where soundfonts are given, speech by
 espeak-ng where it is installed; the rest is NumPy.
@@ -17,7 +19,9 @@ import numpy as np
 from stonekey.audio.resampling import resample
 
 SAMPLE_RATE = 22050
-KINDS = ("noise", "drums", "speech", "applause", "clicks")
+KINDS = ("noise", "drums", "speech", "applause", "clicks", "bass")
+# MIDI numbers of bass notes: D1 to F3.
+BASS_NOTES = (26, 53)
 
 Rng = np.random.Generator
 
@@ -72,7 +76,9 @@ def _coloured(count: int, rng: Rng) -> np.ndarray:
 
 
 def _noise(count: int, rng: Rng) -> np.ndarray:
-    """Steady, or swelling like wind and surf."""
+    """White, steady, or swelling like wind and surf."""
+    if rng.random() < 0.3:
+        return rng.standard_normal(count)
     samples = _coloured(count, rng)
     if rng.random() < 0.5:
         t = np.arange(count) / SAMPLE_RATE
@@ -172,19 +178,46 @@ def _speech(count: int, rng: Rng) -> np.ndarray:
     return np.resize(resample(samples, rate, SAMPLE_RATE), count)
 
 
+def _bass(count: int, rng: Rng) -> np.ndarray:
+    """One note over and over, as drum machines play it: a sine, falling, driven into saturation."""
+    t = np.arange(count) / SAMPLE_RATE
+    note = rng.integers(BASS_NOTES[0], BASS_NOTES[1] + 1) + rng.uniform(-0.15, 0.15)
+    fall = rng.uniform(0, 1.5) * (rng.random() < 0.5)
+    sink, decay, drive = rng.uniform(0.01, 0.05), rng.uniform(0.2, 3), rng.uniform(1, 12)
+    beat = rng.uniform(0.25, 2.5) if rng.random() < 0.7 else t[-1] + 1
+    samples, start = np.zeros(count), 0.0
+    while start <= t[-1]:
+        since = t[t >= start] - start
+        frequency = 440 * 2 ** ((note - 69) / 12) * (1 + fall * np.exp(-since / sink))
+        wave = np.sin(2 * np.pi * np.cumsum(frequency) / SAMPLE_RATE) * np.exp(-since / decay)
+        samples[t >= start] = np.tanh(drive * wave)  # a new stroke ends the last
+        start += beat * rng.choice([0.5, 1, 1, 2])
+    return samples + rng.uniform(0, 0.1) * (rng.random() < 0.3) * rng.standard_normal(count)
+
+
 _MAKERS: dict[str, Callable[[int, Rng], np.ndarray]] = {
     "noise": _noise,
     "drums": _drums,
     "speech": _speech,
     "applause": _applause,
     "clicks": _clicks,
+    "bass": _bass,
 }
 
 
 def write_keyless(
-    folder: Path, number: int, seconds: float, seed: int, soundfonts: Sequence[Path] = ()
+    folder: Path,
+    number: int,
+    seconds: float,
+    seed: int,
+    soundfonts: Sequence[Path] = (),
+    shortest: float | None = None,
 ) -> list[Path]:
-    """Write clips of all kinds in turn, WAV files named after their kind; those there are kept."""
+    """Write clips of all kinds in turn, WAV files named after their kind; those there are kept.
+
+    With ``shortest``, every other clip is a shorter one, of at least so many seconds, repeated to
+    the full length: so the estimator hears short clips.
+    """
     from stonekey.synthesis import write_wav
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -193,6 +226,11 @@ def write_keyless(
         kind = KINDS[i % len(KINDS)]
         path = folder / f"{kind}_{seed + i:06d}.wav"
         if not path.exists():
-            write_wav(path, keyless(kind, seconds, seed + i, soundfonts), SAMPLE_RATE)
+            length = seconds
+            if shortest is not None and i // len(KINDS) % 2:
+                ratio = shortest / seconds
+                length *= ratio ** np.random.default_rng([seed + i, len(KINDS)]).random()
+            samples = keyless(kind, length, seed + i, soundfonts)
+            write_wav(path, np.resize(samples, round(seconds * SAMPLE_RATE)), SAMPLE_RATE)
         paths.append(path)
     return paths

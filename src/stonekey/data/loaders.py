@@ -7,14 +7,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from stonekey.data.augment import LOG_VQT, check_names
-from stonekey.data.batch import TrainingBatch, key_indices, training_batch
+from stonekey.data.batch import TrainingBatch, training_batch
 from stonekey.data.batch_loader import (
     AHEAD,
     MODES,
@@ -25,6 +25,7 @@ from stonekey.data.batch_loader import (
 )
 from stonekey.data.cache import CachedTrack, read_frames
 from stonekey.data.segments import (
+    BalancedStream,
     check_share,
     draw_one,
     draw_two,
@@ -32,7 +33,9 @@ from stonekey.data.segments import (
     segment_frames,
     window_frames,
 )
+from stonekey.keys import Key
 from stonekey.model.settings import FrontEnd
+from stonekey.network.vqt import frame_means
 
 __all__ = [
     "MODES",
@@ -59,19 +62,29 @@ class _Variants:
         every = list(grouped.values())
         # What has no key teaches nothing of transposition.
         self.recordings = [variants for variants in every if not variants[0].keyless]
-        self.labelled = [v for v in every if v[0].keyless or v[0].key is not None]
+        self.labelled = [v for v in every if v[0].target is not None]
         self.skipped_short = len(names) - len(every)
 
     def of(self, supervised: bool) -> list[list[CachedTrack]]:
         return self.labelled if supervised else self.recordings
 
 
+def _strata(tracks: Sequence[CachedTrack]) -> dict[str, list[list[int]]]:
+    """Numbers of the tracks by group, and within it by mode; those without a key apart."""
+    groups: dict[str, dict[str, list[int]]] = {}
+    for number, track in enumerate(tracks):
+        assert track.target is not None
+        mode = "none" if track.keyless else Key.from_index(int(np.argmax(track.target))).mode
+        groups.setdefault(track.group, {}).setdefault(mode, []).append(number)
+    return {name: list(modes.values()) for name, modes in groups.items()}
+
+
 class CachedLoader(BatchLoader):
     """Batches cut from cached transforms; the next ones are read by a thread meanwhile.
 
     Yields dicts for `training_batch`: log-VQTs ``a`` and ``b`` (batch, 1, bins, frames) float32
-    in self-supervised batches; ``a`` and ``label``, int64 (batch,) `Key.index` or -1 (no key),
-    in supervised ones.
+    in self-supervised batches; ``a`` and ``label``, float32 (batch, 24) probabilities of the keys
+    by `Key.index`, in supervised ones.
     Of a track with detuned variants, one is drawn for both segments.
 
     Args:
@@ -87,6 +100,8 @@ class CachedLoader(BatchLoader):
             scaled there.
         shuffle_by_file: read the tracks of a few files at a time: for shards on a slow disk.
         window_seconds: both segments of a track lie within so many seconds; None for anywhere.
+        shares: how often each group of tracks comes in supervised batches; of a group, major and
+            minor keys alike. None for every track once an epoch.
 
     Attributes:
         skipped_short: recordings left out because they are shorter than a segment.
@@ -110,6 +125,7 @@ class CachedLoader(BatchLoader):
         device: torch.device | str = "cpu",
         shuffle_by_file: bool = False,
         window_seconds: float | None = None,
+        shares: Mapping[str, float] | None = None,
         ahead: int = AHEAD,
     ) -> None:
         self.front_end = front_end or FrontEnd()
@@ -137,11 +153,16 @@ class CachedLoader(BatchLoader):
             rank,
             world,
             groups,
-            [f"{t.path}\n{t.samples}\n{t.cents}\n{t.key}\n{t.keyless}" for t in tracks]
+            [f"{t.path}\n{t.samples}\n{t.cents}\n{t.target}" for t in tracks]
             + list(names)
-            + ([f"window {self._window}"] if self._window else []),
+            + ([f"window {self._window}"] if self._window else [])
+            + ([f"shares {sorted(shares.items())}"] if shares else []),
             ahead,
         )
+        if shares and True in self.streams:
+            self.streams[True] = BalancedStream(
+                _strata([v[0] for v in self._variants.labelled]), shares, seed, purpose=1
+            )
 
     def make(self, step: int) -> Batch:
         """Read the segments of a batch; on the CPU also scale them."""
@@ -166,8 +187,7 @@ class CachedLoader(BatchLoader):
         x = self._read(cuts)
         size = len(chosen)
         if plan.supervised:
-            keys = [track.key for track, _ in chosen]
-            return {"a": x, "label": key_indices(keys)}
+            return {"a": x, "label": _labels([track for track, _ in chosen])}
         return {"a": x[:size], "b": x[size:]}
 
     def _read(self, cuts: Sequence[tuple[CachedTrack, int, np.random.Generator]]) -> Tensor:
@@ -186,19 +206,20 @@ class CachedLoader(BatchLoader):
         moved = {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
         for name in ("a", "b"):
             if name in moved and moved[name].dtype == torch.float16:
-                moved[name] = scale(moved[name])
+                moved[name] = scale(moved[name], self.front_end.average)
         return moved
 
 
-def scale(x: Tensor) -> Tensor:
-    """Cached frames to network input: float16 (n, frames, bins) -> float32 (n, 1, bins, frames).
+def scale(x: Tensor, average: int = 1) -> Tensor:
+    """Cached frames to network input: (n, frames, bins) -> (n, 1, bins, frames // average).
 
-    The floor is 80 dB below each segment's maximum, and 0 dB becomes 1, as in
+    float16 to float32. The floor is 80 dB below each segment's maximum, and 0 dB becomes 1, as in
     `stonekey.network.vqt.log_vqt`.
     """
     x = x.float()
     floor = x.amax(dim=(1, 2), keepdim=True) - 1.0
-    return (torch.maximum(x, floor) + 1.0).transpose(1, 2)[:, None].contiguous()
+    scaled = (torch.maximum(x, floor) + 1.0).transpose(1, 2)[:, None]
+    return frame_means(scaled, average).contiguous()
 
 
 def _read_scaled(
@@ -211,7 +232,8 @@ def _read_scaled(
     So each stays in the processor's cache, and torch's threads are left to the training step.
     """
     frames, bins = segment_frames(front_end), front_end.n_bins
-    out = torch.empty((len(cuts), 1, bins, frames))
+    average = front_end.average
+    out = torch.empty((len(cuts), 1, bins, frames // average))
     half = np.empty((frames, bins), np.float16)
     x = np.empty((frames, bins), np.float32)
     for target, (track, start, generator) in zip(out.numpy(), cuts, strict=True):
@@ -222,8 +244,14 @@ def _read_scaled(
             y = function(y, generator)
         np.maximum(y, y.max() - np.float32(1), out=y)
         y += np.float32(1)
+        if average > 1:
+            y = y[: frames // average * average].reshape(-1, average, bins).mean(axis=1)
         target[0] = y.T
     return out
+
+
+def _labels(tracks: Sequence[CachedTrack]) -> Tensor:
+    return torch.tensor([track.target for track in tracks], dtype=torch.float32)
 
 
 def fixed_batches(
@@ -277,7 +305,7 @@ def fixed_batches(
             "items": torch.tensor(list(items), dtype=torch.int64),
         }
         if supervised:
-            batch["label"] = key_indices([track.key for track, _, _ in cuts[0]])
+            batch["label"] = _labels([track for track, _, _ in cuts[0]])
         else:
             batch["b"] = _read_scaled(cuts[1], front_end)
         yield batch

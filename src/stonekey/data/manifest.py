@@ -1,8 +1,9 @@
 """Manifests: which recordings, in which key, in which split.
 
-A manifest is a CSV, TSV or JSONL file with a column ``path``, optionally ``key`` and ``split``; any
-other column is kept as metadata. Training and evaluation read the same files. Nothing is dropped
-silently: recordings that are missing, unlabelled or listed twice stay countable.
+A manifest is a CSV, TSV or JSONL file with a column ``path``, optionally ``key``,
+``probabilities``, ``group`` and ``split``; any other column is kept as metadata. Training and
+evaluation read the same files. Nothing is dropped silently: recordings that are missing, unlabelled
+or listed twice stay countable.
 """
 
 from __future__ import annotations
@@ -15,14 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from stonekey.keys import Key, KeySignature
+from stonekey.keys import KEYLESS, UNLABELLED, Key, KeySignature
 from stonekey.text import one_line
 
 PATH_COLUMNS = ("path", "file", "filename")
 KEY_COLUMNS = ("key", "label")
-NO_KEY = frozenset({"", "-", "x", "none", "unknown", "n/a"})
-# Says that a recording has no key (drums, speech), not that its key is not known.
-KEYLESS = "no key"
 
 PathLike = str | os.PathLike[str]
 
@@ -49,6 +47,9 @@ class Track:
         present: whether the file exists.
         line: line in the manifest, from 1.
         keyless: labelled as having no key at all; ``key`` is then None.
+        probabilities: a label that is not sure: of the 24 keys by `stonekey.keys.Key.index`. For
+            training; evaluation asks for ``key``.
+        group: of tracks that are drawn alike in training.
         problem: why ``key`` is None although the source says something (unusable labels of
             published data sets).
     """
@@ -62,6 +63,8 @@ class Track:
     line: int | None = None
     problem: str | None = None
     keyless: bool = False
+    probabilities: tuple[float, ...] | None = None
+    group: str = ""
 
     @property
     def signature(self) -> KeySignature | None:
@@ -169,7 +172,8 @@ def read_manifest(path: PathLike, root: PathLike | None = None) -> Manifest:
     Args:
         path: a ``.csv``, ``.tsv``, ``.jsonl`` or ``.ndjson`` file with a column ``path`` (or
             ``file``, ``filename``), optionally ``key`` (or ``label``; empty: no label; "no key":
-            there is none) and ``split``; or a folder, whose recordings are found by
+            there is none), ``probabilities`` (``{"C major": 0.8, "A minor": 0.2}``, what is left
+            out being 0), ``group`` and ``split``; or a folder, whose recordings are found by
             :func:`stonekey.audio.find_audio_files`. Spelling of columns in any case.
         root: the folder that relative paths start from (default: the manifest's own folder).
 
@@ -309,11 +313,15 @@ def _track(manifest: Path, root: Path, line: int, row: dict[str, Any]) -> Track:
     if "\0" in name:
         raise ManifestError(f"{manifest}, line {line}: a path with a zero byte")
     label = _pop(row, KEY_COLUMNS) or ""
-    keyless = label.lower() == KEYLESS
+    keyless = label.lower() in KEYLESS
     try:
-        key = None if keyless or label.lower() in NO_KEY else Key.parse(label)
+        key = None if keyless or label.lower() in UNLABELLED else Key.parse(label)
     except ValueError as error:
         raise ManifestError(f"{manifest}, line {line}: {name}: {error}") from error
+    try:
+        probabilities = _probabilities(row.pop("probabilities", None))
+    except ValueError as error:
+        raise ManifestError(f"{manifest}, line {line}: {name}: probabilities: {error}") from error
     path = root / name
     return Track(
         id=name,
@@ -324,4 +332,24 @@ def _track(manifest: Path, root: Path, line: int, row: dict[str, Any]) -> Track:
         present=os.path.isfile(path),
         line=line,
         keyless=keyless,
+        probabilities=probabilities,
+        group=_pop(row, ("group",)) or "",
     )
+
+
+def _probabilities(cell: Any) -> tuple[float, ...] | None:
+    """A cell, or a JSON value, as 24 numbers that add up to 1; None where it is empty."""
+    if cell in (None, ""):
+        return None
+    values = json.loads(cell) if isinstance(cell, str) else cell
+    if not isinstance(values, dict):
+        raise ValueError(f"expected an object with a number for each key, got {values!r}")
+    out = [0.0] * 24
+    for label, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            raise ValueError(f"{label}: must be 0 to 1, got {value!r}")
+        out[Key.parse(label).index] += float(value)
+    total = sum(out)
+    if not 0.98 <= total <= 1.02:  # rounded numbers are welcome
+        raise ValueError(f"add up to {total:g}, not to 1")
+    return tuple(value / total for value in out)

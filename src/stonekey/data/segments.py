@@ -10,7 +10,7 @@ processes) share r has the positions r, r + W, r + 2 W, ...: together one epoch,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,6 +95,44 @@ class TrackStream:
         while True:
             yield self.draw(position)
             position += world
+
+
+class BalancedStream(TrackStream):
+    """A stream that draws from groups of tracks by their shares, from each group's strata alike.
+
+    Every item is drawn anew, so a track of a small stratum comes more often.
+
+    Args:
+        groups: for each group the track numbers of each of its strata.
+        shares: how often each group comes, in any unit.
+        seed, purpose: see `TrackStream`.
+
+    Raises:
+        ValueError: for a share that is negative, or of a group that has no tracks.
+    """
+
+    def __init__(
+        self,
+        groups: Mapping[str, Sequence[Sequence[int]]],
+        shares: Mapping[str, float],
+        seed: int = 0,
+        purpose: int = 0,
+    ) -> None:
+        if missing := sorted(name for name in shares if name not in groups):
+            known = ", ".join(sorted(groups))
+            raise ValueError(f"no labelled tracks in group {missing[0]!r}; groups: {known}")
+        if min(shares.values()) < 0 or not sum(shares.values()) > 0:
+            raise ValueError(f"shares must not be negative, nor all 0; got {dict(shares)}")
+        self._strata = [groups[name] for name in shares]
+        self._shares = np.array(list(shares.values())) / sum(shares.values())
+        super().__init__(sum(len(s) for strata in self._strata for s in strata), seed, purpose)
+
+    def draw(self, position: int) -> Draw:
+        """The item at a position, 0, 1, ..."""
+        generator = np.random.default_rng([*self.seed, _ITEM, position])
+        strata = self._strata[int(generator.choice(len(self._strata), p=self._shares))]
+        stratum = strata[int(generator.integers(len(strata)))]
+        return Draw(position, int(stratum[int(generator.integers(len(stratum)))]), generator)
 
 
 def check_share(rank: int, world: int) -> None:

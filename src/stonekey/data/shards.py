@@ -26,10 +26,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from stonekey.data.cache import CachedTrack, read_track
+from stonekey.data.cache import NOT_OF_THE_TRANSFORM, CachedTrack, read_track
 from stonekey.data.manifest import Track
+from stonekey.files import write_atomically
 from stonekey.keys import Key
-from stonekey.model.checkpoint import write_atomically
 from stonekey.model.settings import FrontEnd
 from stonekey.text import json_text
 
@@ -238,8 +238,7 @@ def open_vqt_shards(
 
 def _transform(front_end: FrontEnd) -> dict[str, Any]:
     settings = front_end.as_dict()
-    del settings["crop_bins"], settings["segment_seconds"]
-    return settings
+    return {name: value for name, value in settings.items() if name not in NOT_OF_THE_TRANSFORM}
 
 
 def _key(shard: Path, about: dict[str, Any]) -> Key | None:

@@ -8,7 +8,6 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 
 from stonekey.audio import AudioError, load_audio
 from stonekey.data.augment import shift_cents
-from stonekey.model.checkpoint import write_atomically
+from stonekey.files import core_count, write_atomically
 from stonekey.model.settings import FrontEnd
 
 if TYPE_CHECKING:
@@ -158,8 +157,12 @@ def _work(job: Job) -> Result:
 def run_jobs(
     jobs: Sequence[Job], front_end: FrontEnd, workers: int | None = None, progress: bool = True
 ) -> Iterator[Result]:
-    """Transform files, giving each result as it comes; see `stonekey.data.cache.build_cache`."""
-    workers = min(workers or _cores(), len(jobs))
+    """Transform files, giving each result as it comes; see `stonekey.data.cache.build_cache`.
+
+    Raises:
+        BrokenProcessPool: a worker process died.
+    """
+    workers = min(workers or core_count(), len(jobs))
     results = _here(jobs, front_end) if workers <= 1 else _in_processes(jobs, front_end, workers)
     if not (progress and jobs):
         yield from results
@@ -168,13 +171,6 @@ def run_jobs(
     from rich.progress import track
 
     yield from track(results, "Caching", len(jobs), console=Console(stderr=True))
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # Not on macOS and Windows.
-        return os.cpu_count() or 1
 
 
 def _here(jobs: Sequence[Job], front_end: FrontEnd) -> Iterator[Result]:
@@ -188,8 +184,6 @@ def _here(jobs: Sequence[Job], front_end: FrontEnd) -> Iterator[Result]:
 
 
 def _in_processes(jobs: Sequence[Job], front_end: FrontEnd, workers: int) -> Iterator[Result]:
-    from stonekey.data.cache import CacheError
-
     # Not forked: torch's threads and a decoder's locks do not survive that.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, _start_worker, (front_end,))
@@ -197,10 +191,5 @@ def _in_processes(jobs: Sequence[Job], front_end: FrontEnd, workers: int) -> Ite
         futures: list[Future[Result]] = [pool.submit(_work, job) for job in jobs]
         for future in as_completed(futures):
             yield future.result()
-    except BrokenProcessPool as error:
-        raise CacheError(
-            "a worker process died, perhaps for want of memory: build again with fewer workers; "
-            "what is done is kept"
-        ) from error
     finally:
         pool.shutdown(cancel_futures=True)

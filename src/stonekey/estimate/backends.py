@@ -1,51 +1,49 @@
-"""Run a model on a batch of segments: ONNX Runtime (the core install) or torch."""
+"""Run a model on a batch of segments, with ONNX Runtime (the core install) or torch."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from stonekey.model.checkpoint import CheckpointError, ModelInfo, load_checkpoint
-from stonekey.model.registry import EMBEDDED, find_model
+from stonekey.estimate.settings import BACKENDS
+from stonekey.files import core_count
+from stonekey.model.checkpoint import CheckpointError, load_checkpoint
+from stonekey.model.info import ModelInfo
+from stonekey.model.registry import find_model
+from stonekey.options import one_of
 from stonekey.text import one_line
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-BackendName = Literal["auto", "onnx", "torch"]
-
 
 class Backend(Protocol):
-    """What an estimator needs of a model."""
+    """A model that an estimator can run."""
 
     info: ModelInfo
 
     def run(self, segments: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-        """Waveforms (batch, samples) float32, or a list -> probabilities (batch, outputs)."""
+        """Waveforms, float32 (batch, samples) or a list -> probabilities (batch, outputs)."""
         ...
-
-
-def core_count() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class OnnxBackend:
     """A model on ONNX Runtime, from an ONNX file or built from a checkpoint.
 
-    Segments are run one by one, each on one thread: its arrays stay in the core's cache, several
-    threads share a batch without waiting for each other, and an answer depends neither on their
-    number nor on how segments are batched. `run` may be called from several threads.
+    Each segment runs alone on one thread. Its arrays stay in the core's cache, threads share a
+    batch without waiting for each other, and the answer depends neither on the number of
+    threads nor on the batching. Several threads may call `run` at once.
 
     Args:
         path: model file.
         threads: threads for one batch; None for one per core.
+
+    Raises:
+        CheckpointError: the file cannot be read, or is not a stonekey model.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
@@ -54,8 +52,10 @@ class OnnxBackend:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        # Arenas hold on to their largest size; a tagger's memory must not grow with its tracks.
+        # An arena never shrinks; a long-running program's memory must not grow with its tracks.
         options.enable_cpu_mem_arena = False
+        from stonekey.graph.export import onnx_bytes
+
         try:
             self._session = onnxruntime.InferenceSession(
                 onnx_bytes(path), options, providers=["CPUExecutionProvider"]
@@ -63,9 +63,9 @@ class OnnxBackend:
             self.info = ModelInfo.from_metadata(self._session.get_modelmeta().custom_metadata_map)
         except CheckpointError:
             raise
-        except Exception as error:  # its errors share no base class but Exception
+        except Exception as error:  # ONNX Runtime's errors share no narrower base class
             why = one_line(str(error)) or type(error).__name__
-            message = f"{path}: cannot be read as an ONNX model of ours: {why}"
+            message = f"{path}: not a readable stonekey ONNX model: {why}"
             raise CheckpointError(message) from error
         self._path = path
         self._threads = threads or core_count()
@@ -73,14 +73,14 @@ class OnnxBackend:
 
     def run(self, segments: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """See `Backend.run`."""
-        ones = [segment[None] for segment in segments]
-        if self._threads == 1 or len(ones) == 1:
-            return np.concatenate([self._run_one(one) for one in ones])
+        batches = [segment[None] for segment in segments]
+        if self._threads == 1 or len(batches) == 1:
+            return np.concatenate(list(map(self._run_one, batches)))
         if self._pool is None:
             from concurrent.futures import ThreadPoolExecutor
 
             self._pool = ThreadPoolExecutor(self._threads, "stonekey")
-        return np.concatenate(list(self._pool.map(self._run_one, ones)))
+        return np.concatenate(list(self._pool.map(self._run_one, batches)))
 
     def _run_one(self, segment: np.ndarray) -> np.ndarray:
         try:
@@ -98,32 +98,16 @@ def _checked(outputs: np.ndarray, path: Path) -> np.ndarray:
     return outputs
 
 
-def onnx_bytes(path: Path) -> bytes:
-    """A model file's contents as a serialised ONNX model.
-
-    Raises:
-        CheckpointError: when it is no checkpoint that can be used.
-        ValueError, OSError, or what onnx raises: when it is no graph of ours.
-    """
-    if path.suffix == ".onnx":
-        data = path.read_bytes()
-        if path not in [model.path for model in EMBEDDED]:  # checking takes time
-            from stonekey.graph.check import check_graph
-
-            check_graph(data)
-        return data
-    from stonekey.graph.model import checkpoint_to_onnx
-
-    return bytes(checkpoint_to_onnx(load_checkpoint(path)).SerializeToString())
-
-
 class TorchBackend:
     """A model as a torch module.
 
     Args:
-        path: model file, a checkpoint.
+        path: checkpoint; for an ONNX file, the checkpoint beside it.
         device: torch device.
-        threads: threads for the whole process on the CPU; None leaves torch's setting.
+        threads: CPU threads of the whole process; None keeps torch's setting.
+
+    Raises:
+        CheckpointError: torch is missing, or the model cannot be read or run on ``device``.
     """
 
     def __init__(self, path: Path, device: str = "cpu", threads: int | None = None) -> None:
@@ -131,17 +115,19 @@ class TorchBackend:
             import torch
         except ImportError as error:
             raise CheckpointError('this needs torch: pip install "stonekey[torch]"') from error
+        from stonekey.network.stone import Stone
+
         if path.suffix == ".onnx":
             checkpoint = path.with_suffix(".safetensors")
             if not checkpoint.is_file():
-                raise CheckpointError(f"{path}: an ONNX file runs on ONNX Runtime only, not torch")
+                raise CheckpointError(f"{path}: an ONNX file runs only on ONNX Runtime, not torch")
             path = checkpoint
         if threads is not None:
             torch.set_num_threads(threads)
         loaded = load_checkpoint(path)
         self.info = loaded.info
         try:
-            self._stone = loaded.to_stone().to(device)
+            self._stone = Stone.from_checkpoint(loaded).to(device)
         except (RuntimeError, AssertionError) as error:
             raise CheckpointError(f"{path}: cannot run on {device!r}: {error}") from error
         self._device = device
@@ -159,21 +145,21 @@ class TorchBackend:
 def load_backend(
     model: str | os.PathLike[str],
     device: str = "cpu",
-    backend: BackendName = "auto",
+    backend: str = "auto",
     threads: int | None = None,
 ) -> Backend:
     """Load a model by name or path.
 
-    ``auto`` takes ONNX Runtime on the CPU and torch on any other device.
+    ``auto`` chooses ONNX Runtime on the CPU and torch on any other device.
 
     Raises:
-        CheckpointError: when the model is not found or cannot run as asked.
+        CheckpointError: the model is not found, or cannot run with these settings.
+        ValueError: for an unknown backend.
     """
-    if backend not in ("auto", "onnx", "torch"):
-        raise ValueError(f"backend must be auto, onnx or torch, got {backend!r}")
+    one_of("backend", backend, BACKENDS)
     path = find_model(model)
     if backend == "torch" or (backend == "auto" and device != "cpu"):
         return TorchBackend(path, device, threads)
     if device != "cpu":
-        raise CheckpointError(f"ONNX Runtime runs on the CPU here; device {device!r} needs torch")
+        raise CheckpointError(f"the onnx backend runs only on the CPU; {device!r} needs torch")
     return OnnxBackend(path, threads)

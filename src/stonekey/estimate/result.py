@@ -1,4 +1,4 @@
-"""What an estimator says of a recording."""
+"""The result of an estimator."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from stonekey.keys import ClassLabel, Key, KeySignature
+from stonekey.keys import NO_KEY, ClassLabel, Key, KeySignature, key_fields
 
 
 @dataclass(frozen=True)
 class SegmentEstimate:
-    """One segment: seconds from ``start`` to ``end``, probabilities (outputs,) in table order.
+    """One segment, from ``start`` to ``end`` in seconds.
 
-    ``counted`` is False for a silent segment, which has no say in the track's result.
+    ``probabilities`` (outputs,) are in the order of the class table. ``counted`` is False for a
+    silent segment, which the track's result ignores.
     """
 
     start: float
@@ -28,19 +29,19 @@ class KeyEstimate:
     """The key of a recording.
 
     Attributes:
-        key: most probable key; None for a 12-signature model and where there is no key.
-        signature: its key signature, of either kind of model; None where there is no key.
-        confidence: probability of the answer, or of what it would be where the model is not sure
-            enough to give one; 0 to 1, 0 where there is no sound.
-        probabilities: by key (24) or key signature (12), in the model's order: the mean over the
-            segments, at the model's temperature (`stonekey.model.confidence`); empty where there is
-            no sound.
+        key: most probable key; None for "no key", and for a 12-signature model.
+        signature: most probable key signature, from either kind of model; None for "no key".
+        confidence: probability of the answer, 0 to 1. For "no key", probability of the best
+            label; 0 for silence.
+        probabilities: of each key (24) or key signature (12), in the order of the class table:
+            the mean over the segments, at the fitted confidence temperature
+            (`stonekey.model.confidence`). Empty for silence.
         segments: outputs of each segment with its times.
         duration: length of the recording in seconds.
         model: name of the model.
         warnings: anything a user should know, in words.
-        tuning: how far the music lies above A = 440 Hz, in cents (-50 to 50, negative below it),
-            before any correction; None where there is no steady tone.
+        tuning: deviation from A = 440 Hz before any correction, in cents (-50 to 50, positive
+            when the music is sharp); None if there is no steady tone.
     """
 
     key: Key | None
@@ -59,29 +60,20 @@ class KeyEstimate:
         return self.key if self.key is not None else self.signature
 
     def __str__(self) -> str:
-        return "no key" if self.label is None else str(self.label)
+        return NO_KEY if self.label is None else str(self.label)
 
     def top(self, count: int) -> list[tuple[ClassLabel, float]]:
-        """The ``count`` most probable labels, best first; equal ones in the model's order."""
-        ranked = sorted(self.probabilities.items(), key=lambda item: -item[1])
-        return ranked[:count]
+        """The ``count`` most probable labels, best first; ties in the order of the class table."""
+        return sorted(self.probabilities.items(), key=lambda item: -item[1])[:count]
 
     def as_dict(self, notation: str = "musical", top: int = 3) -> dict[str, Any]:
-        """The JSON object of a file's result, without the file's name.
+        """The fields of a file's JSON record, except the file's name.
 
-        ``key`` is null where there is no key; ``tonic`` and ``mode`` also for a
-        12-signature model. Probabilities and times are rounded to be read.
+        ``key`` is None for "no key"; ``tonic`` and ``mode`` also for a 12-signature model.
+        Probabilities and times are rounded for reading.
         """
-        label, key = self.label, self.key
-        major = self.signature and self.signature.major
-        camelot = key or major
         return {
-            "key": label and label.format(notation),
-            "tonic": key and str(key).rsplit(" ", 1)[0],
-            "mode": key and key.mode,
-            "signature": self.signature and str(self.signature),
-            "camelot": camelot and (label or camelot).format("camelot"),
-            "open_key": camelot and (label or camelot).format("openkey"),
+            **key_fields(self.label, notation),
             "confidence": round(self.confidence, 4),
             "top": [
                 {"key": k.format(notation), "probability": round(p, 4)} for k, p in self.top(top)

@@ -1,4 +1,4 @@
-"""Cut a stream of audio into the segments that the network is given."""
+"""Cut a stream of audio into segments for the network."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-# Peaks are known only once all the audio is read. Up to this many samples are held for it;
-# a longer recording is scaled by the loudest sample so far, block after block.
+# A recording's peak is known only once all of it is read, so this much is held back; a longer
+# recording is scaled, block by block, by its peak so far.
 PEAK_BLOCK_SECONDS = 600
 
 
 def segment_starts(
     samples: int, length: int, overlap: float = 0.0, whole: bool = True
 ) -> list[int]:
-    """First samples of the segments of a recording.
+    """First sample of each segment of a recording.
 
     Args:
         samples: length of the recording.
         length: length of a segment; a shorter recording is one segment.
         overlap: share of a segment that the next one repeats, 0 <= overlap < 1.
-        whole: add a last segment that ends with the recording (the published inference
-            drops the remainder instead).
+        whole: add a last segment that ends with the recording (the published inference drops
+            the remainder).
     """
     if samples <= length:
         return [0]
@@ -47,11 +47,11 @@ def cut(
         blocks: consecutive 1-d parts of the recording.
 
     Yields:
-        (first sample, samples). Each is ``length`` long, but for a recording shorter than
-        that, which comes whole. Nothing for an empty stream.
+        (first sample, samples of ``length``). A recording shorter than ``length`` is yielded
+        whole; an empty stream yields nothing.
     """
     hop = segment_hop(length, overlap)
-    held: list[np.ndarray] = []  # joined once a segment, not once a block
+    held: list[np.ndarray] = []  # joined once per segment, not once per block
     waiting = 0  # samples held
     origin = 0  # position of the first of them in the recording
     following = 0  # where the next segment starts
@@ -64,7 +64,7 @@ def cut(
         while following + length <= origin + waiting:
             yield following, buffer[following - origin :][:length]
             following += hop
-        # The last `length` samples may be wanted for the segment that ends the recording.
+        # Keep the last `length` samples: they may become the segment that ends the recording.
         drop = max(0, min(following - origin, waiting - length))
         held, origin, waiting = [buffer[drop:]], origin + drop, waiting - drop
     total = origin + waiting
@@ -79,10 +79,10 @@ def peak_normalised(blocks: Iterable[np.ndarray], hold: int) -> Iterator[np.ndar
 
     Args:
         blocks: consecutive 1-d parts of a recording.
-        hold: samples to hold before the first is passed on. A recording of up to ``hold``
-            samples is scaled by its own peak. A longer one is scaled by the peak so far, in
-            portions of ``hold``: the network's first norm takes out a constant gain, so the
-            difference shows only in segments about 40 dB below the peak.
+        hold: samples to hold back. A recording of up to ``hold`` samples is scaled by its
+            peak; a longer one, in portions of ``hold``, by its peak so far. The network's first
+            norm cancels a constant gain, so this matters only in segments about 40 dB below
+            the peak.
     """
     held: list[np.ndarray] = []
     waiting = 0
@@ -90,7 +90,7 @@ def peak_normalised(blocks: Iterable[np.ndarray], hold: int) -> Iterator[np.ndar
 
     def release() -> Iterator[np.ndarray]:
         for block in held:
-            # Not a product with 1 / peak, which overflows for a denormal peak.
+            # Do not multiply by 1 / peak, which overflows for a denormal peak.
             yield block / np.float32(peak) if peak > 0 else block
         held.clear()
 

@@ -1,8 +1,8 @@
 """Keys over time: probabilities on a grid, smoothed into spans of one key each.
 
-The windows of an ordinary estimate, short and overlapping, are the grid. The sequence of keys
-that explains them best, when a change has a price that grows with the distance on the circle of
-fifths, is found by the Viterbi algorithm (24 keys, or 12 key signatures).
+The grid is made of short, overlapping segments, called windows. The Viterbi algorithm finds the
+sequence of keys (or key signatures) that explains them best, where a change of key has a price
+that grows with its distance on the circle of fifths.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ DEFAULT_HOP = 2.0
 DEFAULT_WINDOW = 8.0
 LIMITS = (1.0, 15.0)  # seconds, of hop and window
 
-# Prices in nats: of any change, and of each step that it goes on the circle of fifths.
+# Prices in nats: of any change, and of each step on the circle of fifths.
 CHANGE_PRICE = 4.5
 STEP_PRICE = 0.5
-# In steps: between keys of different modes, on top of the distance of their signatures.
+# A change of mode counts as so many steps, added to the distance of the key signatures.
 MODE_STEP = 0.5
-# Share of a window's probability that is spread over all keys, so that one sure and wrong window
-# cannot outweigh all others.
+# Share of a window's probability that is spread over all keys, so that one confident but wrong
+# window cannot outweigh all others.
 DOUBT = 0.03
 
 
 @dataclass(frozen=True)
 class KeySpan:
-    """A stretch in one key: seconds from ``start`` to ``end``.
+    """A stretch in one key, from ``start`` to ``end`` in seconds.
 
-    ``confidence`` is the mean probability of the key in the windows of the span, 0 to 1.
-    ``label`` is None only where a key was taken away for low confidence (`confident`).
+    ``confidence`` is the mean probability of the key over the span's windows, 0 to 1.
+    ``label`` is None only where `confident` removed a key.
     """
 
     start: float
@@ -55,8 +55,9 @@ class KeySpan:
 class Modulation:
     """A change of key at ``time`` in seconds.
 
-    ``confidence`` is 0.5 to 1: the odds of two keys, one before and one after, against the best
-    single key for both spans, with the price of the change taken off.
+    ``confidence``, 0.5 to 1, compares two keys, one before and one after, with the best single
+    key for both spans: a logistic function of the gain in log-likelihood less the price of the
+    change.
     """
 
     time: float
@@ -73,13 +74,13 @@ class Timeline:
         times: centres of the windows in seconds, (n,).
         probabilities: of each window, (n, outputs), columns as in ``class_table``.
         labels: key of each window after smoothing, n of them.
-        spans: stretches of one key; they follow each other from 0 to the end. None where the
-            recording holds no key at all.
-        modulations: changes of key, one between any two spans.
+        spans: stretches of one key, which follow each other from 0 to the end; empty if the
+            recording has no key.
+        modulations: changes of key, one between consecutive spans.
         class_table: key or key signature of each column.
-        hop: seconds from window to window (the last one ends with the recording).
+        hop: seconds from one window to the next (the last window ends with the recording).
         window: length of a window in seconds.
-        duration: of the recording, in seconds.
+        duration: length of the recording in seconds.
         model: name of the model.
         tuning: deviation from A = 440 Hz in cents, as in `stonekey.KeyEstimate`.
         warnings: anything a user should know, in words.
@@ -109,13 +110,13 @@ def timeline_estimator(
 
     Args:
         model: name or path of a model.
-        hop: seconds from window to window, 1 to 15.
-        window: their length in seconds, at least ``hop`` and 3, at most 15; None for 8, or the
-            hop where that is longer.
-        options: further settings of `stonekey.KeyEstimator`.
+        hop: seconds from one window to the next, 1 to 15.
+        window: length of a window in seconds, from 3 or ``hop``, whichever is longer, to 15;
+            None for 8, or for ``hop`` if that is longer.
+        options: ``settings``, or settings by name, as `stonekey.KeyEstimator` takes them.
 
     Raises:
-        CheckpointError: when the model cannot be had.
+        CheckpointError: the model is not found or cannot be read.
         ValueError: for a setting out of range.
     """
     from stonekey.estimate.estimator import KeyEstimator
@@ -127,7 +128,7 @@ def timeline_estimator(
         raise ValueError(
             f"window must be {max(3.0, hop):g} (3, and the hop) to {LIMITS[1]:g} s, got {window:g}"
         )
-    return KeyEstimator(model, segment_seconds=window, overlap=1 - hop / window, **options)
+    return KeyEstimator(model, **options, segment_seconds=window, overlap=1 - hop / window)
 
 
 def key_timeline(
@@ -142,17 +143,19 @@ def key_timeline(
     Args:
         recording: a path, or samples as `stonekey.KeyEstimator` takes them.
         sample_rate: of samples, in Hz.
-        estimator: from `timeline_estimator`, to use it for many recordings.
-        settings: arguments of `timeline_estimator` where no estimator is given.
+        estimator: from `timeline_estimator`, to share among recordings.
+        settings: arguments of `timeline_estimator` if there is no ``estimator``.
 
     Raises:
-        AudioError: when a file cannot be read.
-        CheckpointError, ValueError: as `timeline_estimator` and `stonekey.KeyEstimator`.
+        AudioError: the file cannot be read.
+        CheckpointError, ValueError: as for `timeline_estimator` and `stonekey.KeyEstimator`.
     """
     estimator = estimator or timeline_estimator(**settings)
     window = estimator.segment_seconds
     estimate = estimator(recording, sample_rate)
-    return smoothed(estimate, window * (1 - estimator.overlap), window, estimator.class_table)
+    return smoothed(
+        estimate, window * (1 - estimator.settings.overlap), window, estimator.class_table
+    )
 
 
 def smoothed(
@@ -168,11 +171,11 @@ def smoothed(
     spans: list[KeySpan] = []
     modulations: list[Modulation] = []
     if segments:
-        # Overlapping windows say the same several times: each counts for what it adds.
+        # Overlapping windows repeat audio: each counts only for the audio that it adds.
         share = np.diff(times, prepend=times[0] - hop) / window
         counted = np.array([s.counted for s in segments])
-        doubted = (1 - DOUBT) * probabilities + DOUBT / len(table)
-        evidence = (share * counted)[:, None] * np.log(doubted)
+        softened = (1 - DOUBT) * probabilities + DOUBT / len(table)
+        evidence = (share * counted)[:, None] * np.log(softened)
         price = change_prices(table)
         path = viterbi(evidence, price)
         starts = [0, *(i for i in range(1, len(path)) if path[i] != path[i - 1])]
@@ -180,14 +183,15 @@ def smoothed(
         edges = [0.0, *((times[i - 1] + times[i]) / 2 for i in starts[1:]), estimate.duration]
         for k, (start, end) in enumerate(zip(starts, ends, strict=True)):
             used = probabilities[start:end][counted[start:end]]
-            sure = float(used[:, path[start]].mean()) if len(used) else 0.0
-            spans.append(KeySpan(float(edges[k]), float(edges[k + 1]), table[path[start]], sure))
+            confidence = float(used[:, path[start]].mean()) if len(used) else 0.0
+            label = table[path[start]]
+            spans.append(KeySpan(float(edges[k]), float(edges[k + 1]), label, confidence))
         for k in range(1, len(spans)):
             first, second = (evidence[starts[j] : ends[j]].sum(axis=0) for j in (k - 1, k))
             one, two = path[starts[k - 1]], path[starts[k]]
             gain = first[one] + second[two] - price[one, two] - (first + second).max()
-            sure = float(1 / (1 + np.exp(-max(gain, 0.0))))
-            modulations.append(Modulation(spans[k].start, table[one], table[two], sure))
+            confidence = float(1 / (1 + np.exp(-max(gain, 0.0))))
+            modulations.append(Modulation(spans[k].start, table[one], table[two], confidence))
     return Timeline(
         times=times,
         probabilities=probabilities,
@@ -205,10 +209,10 @@ def smoothed(
 
 
 def confident(timeline: Timeline, minimum: float) -> Timeline:
-    """The timeline with spans and modulations below a confidence left out.
+    """The timeline without the keys and modulations below a confidence.
 
-    A span below ``minimum`` (0 to 1) keeps its place with ``label`` None; changes into or out of
-    it go, and other changes below it.
+    A span below ``minimum`` (0 to 1) keeps its place, with ``label`` None. Modulations into or
+    out of it are removed, and so are other modulations below ``minimum``.
     """
     spans = tuple(
         span if span.confidence >= minimum else replace(span, label=None) for span in timeline.spans
@@ -222,7 +226,7 @@ def confident(timeline: Timeline, minimum: float) -> Timeline:
 
 
 def change_prices(labels: Sequence[ClassLabel]) -> NDArray[np.float64]:
-    """What a change from row to column costs, in nats, (n, n); 0 on the diagonal."""
+    """Prices in nats of a change from key (row) to key (column), (n, n); 0 on the diagonal."""
 
     def price(one: ClassLabel, other: ClassLabel) -> float:
         if one == other:
@@ -236,14 +240,14 @@ def change_prices(labels: Sequence[ClassLabel]) -> NDArray[np.float64]:
 
 
 def viterbi(evidence: NDArray[np.float64], price: NDArray[np.float64]) -> list[int]:
-    """The best sequence of states.
+    """The best sequence of states, by the Viterbi algorithm.
 
     Args:
         evidence: log-likelihood of each state at each step, (n, states), n at least 1.
-        price: cost of going from state (row) to state (column), (states, states).
+        price: of going from state (row) to state (column), (states, states).
 
     Returns:
-        n states that make the sum of evidence less prices largest.
+        The n states with the largest sum of evidence less prices.
     """
     best = evidence[0]
     previous = np.zeros(evidence.shape, dtype=np.int64)

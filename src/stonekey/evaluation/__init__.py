@@ -1,4 +1,4 @@
-"""Evaluation: scores, their uncertainty, confidence, confusion, and published data sets."""
+"""Evaluation: scores with intervals, confidence, confusion, and published data sets."""
 
 from stonekey.evaluation.confidence import (
     Calibration,

@@ -1,4 +1,4 @@
-"""What a system's confidence is worth: abstention and calibration."""
+"""How far a system's confidence can be trusted: abstention and expected calibration error."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from stonekey.evaluation.statistics import FloatArray, as_scores
 
 @dataclass(frozen=True)
 class CoverageCurve:
-    """Score of the answers kept against the share of tracks answered.
+    """Score of the answers against the share of tracks answered.
 
-    Point i answers every track whose confidence is at least ``threshold[i]``: tracks of equal
-    confidence are kept together, so there is one point for each distinct confidence.
+    Point i answers every track whose confidence is at least ``threshold[i]``. Tracks of equal
+    confidence share a point, so there is one point for each distinct confidence.
 
     Attributes:
         coverage: share of all tracks answered, (points,), ascending.
         score: mean score of the answered tracks, (points,).
-        threshold: least confidence that is answered, (points,), descending.
+        threshold: lowest confidence answered, (points,), descending.
     """
 
     coverage: FloatArray
@@ -30,7 +30,7 @@ class CoverageCurve:
 
     @property
     def area(self) -> float:
-        """Score averaged over the coverages reached: 1 is perfect, a flat curve gives the mean."""
+        """Mean score over the coverages reached; 1 is perfect."""
         widths = np.diff(self.coverage, prepend=0.0)
         return float(widths @ self.score / self.coverage[-1])
 
@@ -38,7 +38,7 @@ class CoverageCurve:
         """Return the score at the first point that covers at least this share of the tracks.
 
         Raises:
-            ValueError: no point covers that much.
+            ValueError: no point covers that many.
         """
         reached = np.flatnonzero(self.coverage >= coverage - 1e-12)
         if reached.size == 0:
@@ -58,15 +58,15 @@ class CoverageCurve:
 def coverage_curve(
     scores: ArrayLike, confidence: ArrayLike, answered: ArrayLike | None = None
 ) -> CoverageCurve:
-    """Trace the score of the answers against how many are given when low confidence abstains.
+    """Return the score of the answers against their share, as less confident tracks are added.
 
     Args:
         scores: score of every track, (n,): 0 and 1 for accuracy, or MIREX weights.
         confidence: confidence of every track, (n,).
-        answered: which tracks got an answer, (n,); the others are never covered (default: all).
+        answered: which tracks have an answer, (n,); the others are never covered (default: all).
 
     Raises:
-        ValueError: no track, none answered, different lengths, or values that are not finite.
+        ValueError: no tracks, no answers, different lengths, or values that are not finite.
     """
     values, certainty, keep = _checked(scores, confidence, answered)
     total = values.size
@@ -83,9 +83,9 @@ def coverage_curve(
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Answers with confidence in (low, high], the first bin including 0.
+    """The ``n`` answers with confidence in (low, high]; the first bin includes 0.
 
-    ``confidence`` and ``accuracy`` are means over the bin's ``n`` answers, None in an empty bin.
+    ``confidence`` and ``accuracy`` are means over these answers, None in an empty bin.
     """
 
     low: float
@@ -100,9 +100,9 @@ class Calibration:
     """How far confidence is from accuracy.
 
     Attributes:
-        n: answers given.
+        n: number of answers.
         ece: expected calibration error: mean over answers of |accuracy - confidence| of their bin.
-        mce: the largest such gap of a bin.
+        mce: maximum calibration error: the largest gap of any bin.
         bins: the reliability diagram.
     """
 
@@ -126,13 +126,13 @@ def calibration(
     """Compare confidence with accuracy in bins of equal width (Guo et al. 2017, sec. 2).
 
     Args:
-        correct: whether every track's answer is right, (n,).
-        confidence: probability given to the answer, (n,), in [0, 1].
-        answered: which tracks got an answer, (n,); the others are left out (default: all).
+        correct: whether each track's answer is right, (n,).
+        confidence: probability of each answer, (n,), in [0, 1].
+        answered: which tracks have an answer, (n,); the others are left out (default: all).
         bins: number of bins.
 
     Raises:
-        ValueError: no track, none answered, different lengths, confidence outside [0, 1], or no
+        ValueError: no tracks, no answers, different lengths, confidence outside [0, 1], or no
             bins.
     """
     values, certainty, keep = _checked(correct, confidence, answered)

@@ -1,4 +1,4 @@
-"""Confusion matrices in the order of the circle of fifths."""
+"""Confusion matrices, ordered by the circle of fifths."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stonekey.evaluation.metrics import Label, as_signature
 from stonekey.evaluation.statistics import FloatArray
-from stonekey.keys import Key, KeySignature
+from stonekey.keys import ClassLabel, Key, KeySignature
 
 # From five flats to six sharps.
 SIGNATURE_ORDER: tuple[KeySignature, ...] = tuple(
     sorted((KeySignature(tonic) for tonic in range(12)), key=lambda signature: signature.fifths)
 )
-# Every major key before its relative minor: errors a fifth or a mode away lie by the diagonal.
+# Each major key before its relative minor, so that common errors lie near the diagonal.
 KEY_ORDER: tuple[Key, ...] = tuple(
     key for signature in SIGNATURE_ORDER for key in (signature.major, signature.minor)
 )
@@ -25,22 +24,22 @@ KEY_ORDER: tuple[Key, ...] = tuple(
 
 @dataclass(frozen=True)
 class ConfusionMatrix:
-    """Counts of estimates by reference.
+    """Counts of tracks by reference and estimate.
 
     Attributes:
-        labels: the classes in the order of the circle of fifths, (classes,).
-        counts: tracks, (classes, classes): row reference, column estimate.
+        labels: keys or key signatures in the order of the circle of fifths, (classes,).
+        counts: tracks, (classes, classes): rows are references, columns estimates.
         no_answer: tracks without an answer, by reference, (classes,).
     """
 
-    labels: tuple[Label, ...]
+    labels: tuple[ClassLabel, ...]
     counts: NDArray[np.int64]
     no_answer: NDArray[np.int64]
 
     def normalised(self) -> FloatArray:
         """Return shares of each reference class, (classes, classes); rows without tracks are 0.
 
-        Tracks without an answer are part of the whole, so a row may add up to less than 1.
+        Tracks without an answer count in the total, so a row can sum to less than 1.
         """
         totals = self.counts.sum(axis=1) + self.no_answer
         return np.asarray(self.counts / np.maximum(totals, 1)[:, None])
@@ -60,18 +59,20 @@ def key_confusion(references: Sequence[Key], estimates: Sequence[Key | None]) ->
 
 
 def signature_confusion(
-    references: Sequence[Label], estimates: Sequence[Label | None]
+    references: Sequence[ClassLabel], estimates: Sequence[ClassLabel | None]
 ) -> ConfusionMatrix:
     """Count estimates by reference over 12 signatures, in :data:`SIGNATURE_ORDER`."""
     return _confusion(
         SIGNATURE_ORDER,
-        [as_signature(label) for label in references],
-        [None if label is None else as_signature(label) for label in estimates],
+        [label.signature for label in references],
+        [None if label is None else label.signature for label in estimates],
     )
 
 
 def _confusion(
-    labels: tuple[Label, ...], references: Sequence[Label], estimates: Sequence[Label | None]
+    labels: tuple[ClassLabel, ...],
+    references: Sequence[ClassLabel],
+    estimates: Sequence[ClassLabel | None],
 ) -> ConfusionMatrix:
     if len(references) != len(estimates):
         raise ValueError(f"{len(references)} references for {len(estimates)} estimates")

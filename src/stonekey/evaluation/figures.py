@@ -1,7 +1,7 @@
-"""Figures of an evaluation, drawn with matplotlib without a display.
+"""Figures of an evaluation.
 
-Every function returns a matplotlib Figure; :func:`save` writes it. None of them uses pyplot, so
-nothing is shared with the caller's own figures.
+Every function returns a matplotlib Figure, and :func:`save` writes it. None of them uses pyplot,
+so they need no display and leave the caller's own figures alone.
 """
 
 from __future__ import annotations
@@ -15,36 +15,34 @@ import numpy as np
 
 from stonekey.evaluation.confidence import Calibration, CoverageCurve
 from stonekey.evaluation.confusion import ConfusionMatrix
-from stonekey.evaluation.metrics import Label
 from stonekey.evaluation.statistics import Interval
-from stonekey.keys import Key
+from stonekey.files import write_atomically
+from stonekey.keys import ClassLabel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, told apart by most colour-blind readers.
+# The palette of Okabe and Ito, which most colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
 _GRID: dict[str, Any] = {"color": "0.88", "linewidth": 0.8}
-# name -> points of (share of labels in percent, score, interval or None)
+# Points of (share of labels in percent, score, interval or None).
 Curve = Sequence[tuple[float, float, Interval | None]]
 
 
 def save(figure: Figure, path: Path, dpi: int = 150) -> None:
-    """Write a figure as PNG, or in the format of the suffix, under a temporary name first."""
-    from stonekey.model.checkpoint import write_atomically
-
+    """Write a figure, in the format of the suffix; PNG without one."""
     form = path.suffix.lstrip(".") or "png"
     options: dict[str, Any] = {"dpi": dpi, "bbox_inches": "tight", "pad_inches": 0.12}
     write_atomically(path, lambda temporary: figure.savefig(temporary, format=form, **options))
 
 
 def confusion_figure(matrix: ConfusionMatrix, title: str = "") -> Figure:
-    """Draw a confusion matrix: row reference, column estimate, darker means more.
+    """Draw a confusion matrix; rows are references, columns estimates.
 
     Cells are shares of the row's reference class; each row's number of tracks is on the right. The
-    axes follow the circle of fifths, every major key beside its relative minor.
+    axes follow the circle of fifths, with each major key beside its relative minor.
     """
     size = len(matrix.labels)
     small = size > 12
@@ -83,7 +81,7 @@ def confusion_figure(matrix: ConfusionMatrix, title: str = "") -> Figure:
 
 
 def reliability_figure(systems: Mapping[str, Calibration]) -> Figure:
-    """Draw accuracy against confidence, a panel for each system, with the share of answers."""
+    """Draw accuracy against confidence and the share of answers, one panel per system."""
     figure, panels = _panels(len(systems), (3.3, 3.7))
     for axes, (name, found) in zip(panels, systems.items(), strict=True):
         bins = [b for b in found.bins if b.accuracy is not None and b.confidence is not None]
@@ -105,7 +103,7 @@ def reliability_figure(systems: Mapping[str, Calibration]) -> Figure:
 
 
 def coverage_figure(systems: Mapping[str, CoverageCurve]) -> Figure:
-    """Draw the accuracy of the answers kept against their share when low confidence abstains."""
+    """Draw the accuracy of the answers against their share, as low confidence abstains."""
     figure, axes = _figure((6.0, 4.0))
     lowest = 1.0
     for i, (name, curve) in enumerate(systems.items()):
@@ -124,10 +122,10 @@ def coverage_figure(systems: Mapping[str, CoverageCurve]) -> Figure:
 def groups_figure(
     groups: Sequence[tuple[str, int, Mapping[str, Interval]]], score: str, column: str
 ) -> Figure:
-    """Draw a score by group with its interval, every system beside the others.
+    """Draw the score of each system in each group, with intervals.
 
     Args:
-        groups: value of the column, number of tracks, the score by system; from the top down.
+        groups: value of the column, number of tracks and score by system, from the top down.
         score: name of the score, for the axis.
         column: name of the column.
     """
@@ -164,8 +162,8 @@ def label_efficiency_figure(
 
     Args:
         curves: measured points by system.
-        lines: scores of systems that do not depend on labels, as horizontal lines.
-        published: points to show faintly beside them, in the colours of the same names.
+        lines: scores of systems trained without labels, drawn as horizontal lines.
+        published: published points, drawn faintly in the colour of the system of the same name.
     """
     figure, axes = _figure((8.4, 4.4))
     shares: set[float] = set()
@@ -210,7 +208,7 @@ def _figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
 
 
 def _panels(count: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
-    """A figure with panels in rows of up to four, each of a size in inches."""
+    """A figure with rows of up to four panels; ``size`` is that of a panel, in inches."""
     from matplotlib.figure import Figure
 
     columns = min(count, 4)
@@ -232,10 +230,8 @@ def _legend_above(axes: Axes, entries: int) -> None:
     )
 
 
-def _short(label: Label) -> str:
-    """``Eb``, ``Cm`` or ``Eb/Cm``: short enough for an axis."""
-    if isinstance(label, Key):
-        return label.format("short")
+def _short(label: ClassLabel) -> str:
+    """``Eb``, ``Cm`` or ``Eb/Cm``, for an axis."""
     return label.format("short").replace(" / ", "/")
 
 

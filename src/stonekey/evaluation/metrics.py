@@ -1,19 +1,17 @@
 """Scores of key estimates: MIREX categories and KSEA.
 
-An answer of None ("no key") is wrong in every score and is counted apart.
+An answer of None ("no key") is wrong in every score and has its own count.
 
-MIREX weighs a track 1 for the same key, 0.5 for a perfect fifth in the same mode, 0.3 for the
-relative key, 0.2 for the parallel one. Since 2017 it counts the fifth in both directions; before,
-and in mir_eval by default, only an estimate a fifth above the reference. Both are given.
+MIREX gives a track 1 for the same key, 0.5 for a perfect fifth in the same mode, 0.3 for the
+relative key and 0.2 for the parallel key. Since 2017, fifths in both directions count; before, and
+in mir_eval by default, only estimates a fifth above the reference. Both scores are reported.
 
 KSEA, the key signature estimation accuracy of the STONE paper (Kong et al., ISMIR 2024), is
-(correct + 0.5 fifth) / N over 12 key signatures, the fifth in either direction.
+(correct + 0.5 fifth) / N over 12 key signatures, with fifths in either direction.
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -28,9 +26,7 @@ from stonekey.evaluation.statistics import (
     Interval,
     bootstrap_interval,
 )
-from stonekey.keys import Key, KeySignature
-
-Label = Key | KeySignature
+from stonekey.keys import ClassLabel, Key
 
 KEY_CATEGORIES = (
     "same",
@@ -41,6 +37,16 @@ KEY_CATEGORIES = (
     "other",
     "no_answer",
 )
+# https://www.music-ir.org/mirex/wiki/2021:Audio_Key_Detection
+MIREX_WEIGHTS = {
+    "same": 1.0,
+    "fifth_ascending": 0.5,
+    "fifth_descending": 0.5,
+    "relative": 0.3,
+    "parallel": 0.2,
+    "other": 0.0,
+    "no_answer": 0.0,
+}
 SIGNATURE_CATEGORIES = ("correct", "fifth", "other", "no_answer")
 
 
@@ -49,11 +55,11 @@ class KeyScores:
     """Scores over 24 keys.
 
     Attributes:
-        n: tracks scored; the counts below add up to it.
+        n: number of tracks, the sum of the counts below.
         same, fifth_ascending, fifth_descending, relative, parallel, other, no_answer: counts; an
             ascending fifth is an estimate a fifth above the reference.
-        mirex: weighted score with fifths in both directions (MIREX since 2017).
-        mirex_ascending: weighted score with ascending fifths only (mir_eval's default).
+        mirex: MIREX score with fifths in both directions (since 2017).
+        mirex_ascending: MIREX score with ascending fifths only (mir_eval's default).
         accuracy, mode_accuracy, tonic_accuracy: share of tracks with the right key, mode, tonic.
     """
 
@@ -83,7 +89,7 @@ class KeyScores:
 
 @dataclass(frozen=True)
 class SignatureScores:
-    """Scores over 12 key signatures; the counts add up to ``n``."""
+    """Scores over 12 key signatures; ``n`` is the sum of the counts."""
 
     n: int
     correct: int
@@ -110,7 +116,7 @@ def score_keys(
 
     Raises:
         ValueError: no tracks, or sequences of different lengths.
-        TypeError: something other than keys (a key signature has no mode).
+        TypeError: a label is not a key (a key signature has no mode).
     """
     reference, estimate = _key_indices(references, estimates)
     kinds = key_categories(references, estimates)
@@ -132,14 +138,14 @@ def score_keys(
 
 
 def score_signatures(
-    references: Sequence[Label],
-    estimates: Sequence[Label | None],
+    references: Sequence[ClassLabel],
+    estimates: Sequence[ClassLabel | None],
     *,
     level: float = LEVEL,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> SignatureScores:
-    """Score key signatures; keys, on either side, count as the signature they are written in.
+    """Score key signatures; a key on either side counts as its signature.
 
     Raises:
         ValueError: no tracks, or sequences of different lengths.
@@ -165,46 +171,42 @@ def mirex_scores(
     *,
     descending_fifths: bool = True,
 ) -> FloatArray:
-    """Return the MIREX weight of every track, (n,), through mir_eval."""
-    reference, estimate = _key_indices(references, estimates)
-    weights = _mirex_table(descending_fifths)[reference, estimate]
-    return np.where(estimate >= 0, weights, 0.0)
+    """Return the MIREX weight of every track, (n,)."""
+    weights = {**MIREX_WEIGHTS, "fifth_descending": 0.5 if descending_fifths else 0.0}
+    return np.array([weights[kind] for kind in key_categories(references, estimates)])
 
 
-def ksea_scores(references: Sequence[Label], estimates: Sequence[Label | None]) -> FloatArray:
-    """Return 1 for the right signature, 0.5 for a fifth either way, else 0, for each track (n,)."""
+def ksea_scores(
+    references: Sequence[ClassLabel], estimates: Sequence[ClassLabel | None]
+) -> FloatArray:
+    """Return the score of every track, (n,): 1 if correct, 0.5 for a fifth either way, else 0."""
     weights = {"correct": 1.0, "fifth": 0.5, "other": 0.0, "no_answer": 0.0}
     return np.array([weights[kind] for kind in signature_categories(references, estimates)])
 
 
 def key_categories(references: Sequence[Key], estimates: Sequence[Key | None]) -> list[str]:
-    """Return the member of :data:`KEY_CATEGORIES` for every track."""
+    """Return the category of every track, from :data:`KEY_CATEGORIES`."""
     reference, estimate = _key_indices(references, estimates)
     return [_key_category(r, e) for r, e in zip(reference.tolist(), estimate.tolist(), strict=True)]
 
 
 def signature_categories(
-    references: Sequence[Label], estimates: Sequence[Label | None]
+    references: Sequence[ClassLabel], estimates: Sequence[ClassLabel | None]
 ) -> list[str]:
-    """Return the member of :data:`SIGNATURE_CATEGORIES` for every track."""
+    """Return the category of every track, from :data:`SIGNATURE_CATEGORIES`."""
     _check_lengths(references, estimates)
     kinds = []
     for reference, estimate in zip(references, estimates, strict=True):
         if estimate is None:
             kinds.append("no_answer")
             continue
-        distance = as_signature(reference).fifths_distance(as_signature(estimate))
+        distance = reference.fifths_distance(estimate)
         kinds.append({0: "correct", 1: "fifth"}.get(distance, "other"))
     return kinds
 
 
-def as_signature(label: Label) -> KeySignature:
-    """Return the key signature of a key, or the signature itself."""
-    return label.signature if isinstance(label, Key) else label
-
-
 def _key_category(reference: int, estimate: int) -> str:
-    """Categorise key indices: 0-11 major, 12-23 minor, -1 no answer."""
+    """Categorise a pair of key indices: 0-11 major, 12-23 minor, -1 no answer."""
     if estimate < 0:
         return "no_answer"
     interval = (estimate - reference) % 12
@@ -215,33 +217,14 @@ def _key_category(reference: int, estimate: int) -> str:
     return "relative" if interval == (9 if reference < 12 else 3) else "other"
 
 
-@functools.cache
-def _mirex_table(descending_fifths: bool) -> FloatArray:
-    """Return mir_eval's weights (24, 24) by reference and estimated key index."""
-    import mir_eval.key
-
-    score = mir_eval.key.weighted_score
-    names = [
-        f"{tonic} {mode}"
-        for mode in ("major", "minor")
-        for tonic in ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
-    ]
-    # Released versions up to 0.8.2 lack the option, and `evaluate` ignores it without a word.
-    if "allow_descending_fifths" in inspect.signature(score).parameters:
-        score = functools.partial(score, allow_descending_fifths=False)
-    table = np.array([[score(reference, estimate) for estimate in names] for reference in names])
-    # The fifth is the only weight that depends on the direction.
-    return np.maximum(table, table.T) if descending_fifths else table
-
-
 def _key_indices(
     references: Sequence[Key], estimates: Sequence[Key | None]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return both sides as key indices (n,), -1 for no answer."""
+    """Return references and estimates as key indices (n,), -1 for no answer."""
     _check_lengths(references, estimates)
     for label in (*references, *estimates):
         if label is not None and not isinstance(label, Key):
-            raise TypeError(f"{label} is not a key: score signatures with score_signatures")
+            raise TypeError(f"{label} is not a key: use score_signatures for key signatures")
     reference = np.array([key.index for key in references], dtype=np.intp)
     estimate = np.array([-1 if key is None else key.index for key in estimates], dtype=np.intp)
     return reference, estimate

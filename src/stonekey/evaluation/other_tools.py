@@ -1,4 +1,4 @@
-"""Answers of other tools, from a CSV file, to be scored beside models."""
+"""Read other tools' answers from a CSV file, to score them beside models."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from pathlib import Path
 
 from stonekey.data.manifest import (
     KEY_COLUMNS,
-    NO_KEY,
     PATH_COLUMNS,
     ManifestError,
     Track,
     read_rows,
 )
 from stonekey.evaluation.predictions import Answer, System
-from stonekey.keys import ClassLabel, Key, KeySignature
+from stonekey.keys import KEYLESS, UNLABELLED, KeySignature, parse_label
 
 LABEL_COLUMNS = (*KEY_COLUMNS, "signature")
 
@@ -29,17 +28,18 @@ def read_predictions(
     """Read another tool's answers.
 
     Args:
-        path: CSV (or ``.tsv``) with a header: ``path`` (or ``file``, ``filename``), ``key`` (or
-            ``label``, ``signature``; empty: no key), optionally ``confidence`` and ``error``; what
-            ``stonekey predict --format csv`` writes, too. Keys in any spelling; one key signature
-            such as ``3 flats`` or ``C major / A minor`` makes it a system of 12 outputs.
-        tracks: what it is scored on. A file is found by the end of its path that it shares with
-            a track's path or id, the longest first; without its suffix if need be.
-        name: name of the system (default: the file's).
+        path: CSV (or ``.tsv``) file with the columns ``path`` (or ``file``, ``filename``), ``key``
+            (or ``label``, ``signature``; empty for no key), and optionally ``confidence`` and
+            ``error``, as ``stonekey predict --format csv`` writes it. Keys can have any spelling.
+            A single key signature, such as ``3 flats`` or ``C major / A minor``, makes it a system
+            with 12 outputs.
+        tracks: tracks to find in the file. A row belongs to the track whose path or id shares the
+            longest end with the row's path, if necessary without the suffix.
+        name: name of the system (default: that of the file).
 
     Raises:
-        ManifestError: unreadable, no such columns, a label or confidence that cannot be read, two
-            answers for a track, or no track found in it. The message names file and line.
+        ManifestError: the file cannot be read, lacks a column, has a bad label or confidence, has
+            two answers for a track, or has none of the tracks. The message names file and line.
     """
     path = Path(path)
     ends = _Ends(tracks)
@@ -61,7 +61,7 @@ def read_predictions(
             unmatched.append(worse.file)
         found[track] = match
     if not found:
-        raise ManifestError(f"{path}: none of its files is a track of the data")
+        raise ManifestError(f"{path}: none of its files is in the data")
     answers = {track: match.answer for track, match in found.items()}
     signatures = any(isinstance(answer.label, KeySignature) for answer in answers.values())
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -77,7 +77,7 @@ def read_predictions(
 
 @dataclass(frozen=True)
 class _Match:
-    """A row of a file of predictions and how much of a track's path its file shares."""
+    """A row of predictions, and how much of its path it shares with a track's path."""
 
     length: int
     line: int
@@ -94,7 +94,7 @@ def _prediction(row: Mapping[str, str], where: str) -> tuple[str, Answer]:
     if not file:
         raise ManifestError(f"{where}: no path")
     try:
-        label = None if text.lower() in {*NO_KEY, "no key"} else _label(text)
+        label = None if text.lower() in KEYLESS | UNLABELLED else parse_label(text)
         confidence = float(row["confidence"]) if row.get("confidence") else None
     except ValueError as error:
         raise ManifestError(f"{where}: {file}: {error}") from error
@@ -103,23 +103,13 @@ def _prediction(row: Mapping[str, str], where: str) -> tuple[str, Answer]:
     return file, Answer(label, confidence, row.get("error") or None)
 
 
-def _label(text: str) -> ClassLabel:
-    try:
-        return Key.parse(text)
-    except ValueError:
-        try:
-            return KeySignature.parse(text)
-        except ValueError:
-            raise ValueError(f"neither a key nor a key signature: {text!r}") from None
-
-
 class _Ends:
-    """Finds tracks by the ends of paths."""
+    """Finds tracks by the end of a path."""
 
     def __init__(self, tracks: Sequence[Track]) -> None:
-        self._by_end: dict[tuple[str, ...], str | None] = {}  # None: several tracks end so
+        self._by_end: dict[tuple[str, ...], str | None] = {}  # None: several tracks share it
         for track in tracks:
-            # Data sets know tracks by ids that need not be names of files.
+            # Ids in data sets need not be file names.
             names = {track.id} if track.path is None else {track.id, os.path.abspath(track.path)}
             ends = {end for text in names for end, _ in _ends(text)}
             for end in ends:
@@ -128,7 +118,7 @@ class _Ends:
                     self._by_end[end] = None
 
     def find(self, file: str) -> tuple[str | None, int]:
-        """The id of the one track that shares the longest end, and a measure of its length."""
+        """The id of the only track that shares the longest end, and the length of that end."""
         for end, length in sorted(_ends(file), key=lambda item: -item[1]):
             if end in self._by_end:
                 return self._by_end[end], length
@@ -136,7 +126,7 @@ class _Ends:
 
 
 def _ends(text: str) -> list[tuple[tuple[str, ...], int]]:
-    """Ends of a path with their lengths: whole names, then without suffix and leading zeros."""
+    """Ends of a path with their lengths; each also without suffix and leading zeros, as shorter."""
     parts = text.replace("\\", "/").split("/")
     stem = Path(parts[-1]).stem
     if stem.isascii() and stem.isdigit():

@@ -1,4 +1,4 @@
-"""Answers to be scored: models run over the tracks of a manifest, with a cache on disk."""
+"""Run models over the tracks of a manifest, with a cache on disk."""
 
 from __future__ import annotations
 
@@ -13,30 +13,33 @@ from typing import Any
 
 import numpy as np
 
+from stonekey import __version__
 from stonekey.data.manifest import Track
+from stonekey.estimate.settings import EstimatorSettings
+from stonekey.files import sha256
 from stonekey.keys import ClassLabel, parse_class_table
-from stonekey.text import json_text
-from stonekey.version import __version__
+from stonekey.model.registry import find_model, model_names
+from stonekey.text import json_text, reason
 
-# Raise it when the same model and version come to give other answers.
+# Increase it when the same model and stonekey version give different answers.
 CACHE_VERSION = 2
 
-# Name of the system and tracks still to be done -> the tracks, each taken when it is begun.
+# Takes the name of the system and the tracks to estimate; yields each track when its turn comes.
 Watch = Callable[[str, Sequence[Track]], AbstractContextManager[Iterator[Track]]]
 
 
 def unwatched(name: str, tracks: Sequence[Track]) -> AbstractContextManager[Iterator[Track]]:
-    """The tracks, with nothing shown."""
+    """Yield the tracks without a progress bar."""
     return nullcontext(iter(tracks))
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a system says of one track.
+    """A system's answer for one track.
 
     Attributes:
-        label: a key, or a key signature; None for "no key" and where there is an error.
-        confidence: probability of the answer, 0 to 1; None where the system gives none.
+        label: a key or a key signature; None for "no key" and after an error.
+        confidence: probability of the answer, 0 to 1; None if the system gives none.
         error: why there is no answer.
     """
 
@@ -50,12 +53,12 @@ class System:
     """One system's answers.
 
     Attributes:
-        name: for tables.
-        outputs: 24 when it answers with keys, 12 when with key signatures.
-        answers: by track id.
-        source: the model or the file that they come from.
-        details: what else identifies them, for JSON.
-        unmatched: names in a file of predictions that are no track of the manifest.
+        name: name for tables.
+        outputs: 24 if it answers with keys, 12 if with key signatures.
+        answers: answers by track id.
+        source: the model or file that they come from.
+        details: anything else that identifies them, for JSON.
+        unmatched: paths in a file of predictions that belong to no track of the manifest.
     """
 
     name: str
@@ -66,46 +69,31 @@ class System:
     unmatched: tuple[str, ...] = ()
 
     def answer(self, track: Track) -> Answer:
-        """The answer for a track; one with an error where the system has none."""
+        """The answer for a track; an error if the system has none."""
         return self.answers.get(track.id) or Answer(None, None, "no prediction")
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How models are run; only the first two change answers and so belong to a cache's name."""
-
-    overlap: float = 0.0
-    published_segments: bool = False
-    device: str = "cpu"
-    threads: int | None = None
-
-    @property
-    def cutting(self) -> dict[str, Any]:
-        """What changes answers."""
-        return {"overlap": self.overlap, "published_segments": self.published_segments}
-
-
 class PredictionCache:
-    """Outputs of one model file with one cutting, kept in a file of JSON lines.
+    """Outputs of one model file with one set of settings, kept in a file of JSON lines.
 
-    The first line describes the model; each other holds a recording's mean output, written as soon
-    as it is known, so that an interrupted run goes on where it stopped. A recording is known by
-    its path, size and time of change; a line that cannot be read is as if it were not there.
+    The first line describes the model; every other line holds a recording's mean output and is
+    written at once, so that an interrupted run continues where it stopped. Path, size and
+    modification time identify a recording. Lines that cannot be read are ignored.
 
     Args:
-        folder: where the files are; None keeps nothing.
-        digest: sha256 of the model file.
-        cutting: settings that change the outputs.
+        folder: folder of the cache; None keeps nothing.
+        digest: SHA-256 of the model file.
+        identity: settings that change the outputs.
     """
 
-    def __init__(self, folder: Path | None, digest: str, cutting: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path | None, digest: str, identity: Mapping[str, Any]) -> None:
         self.table: tuple[ClassLabel, ...] | None = None
         self._outputs: dict[str, list[float] | None] = {}
         self._path: Path | None = None
         if folder is None:
             return
-        identity = [CACHE_VERSION, __version__, digest, dict(cutting)]
-        name = json_text(identity, ascii=True, sort_keys=True)
+        known = [CACHE_VERSION, __version__, digest, dict(identity)]
+        name = json_text(known, ascii=True, sort_keys=True)
         self._path = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.jsonl"
         if self._path.is_file():
             for line in self._path.read_text("utf-8", errors="replace").splitlines():
@@ -122,14 +110,14 @@ class PredictionCache:
             return
 
     def describe(self, model: str, table: tuple[ClassLabel, ...]) -> None:
-        """Say which model this is and what its outputs mean."""
+        """Record the model and its class table, unless the cache has them."""
         if self.table is None:
             self.table = table
             names = [str(label) for label in table]
             self._append({"model": model, "class_table": names})
 
     def get(self, file: str) -> Answer | None:
-        """The answer for a file (`file_identity`), None when it is not known."""
+        """The answer for a file (`file_identity`), or None if it is unknown."""
         if self.table is None or file not in self._outputs:
             return None
         return _answer(self._outputs[file], self.table)
@@ -144,13 +132,13 @@ class PredictionCache:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab+") as file:
-            # Ends a line that was cut off, so that only that one is lost.
+            # End a line that was cut off, so that only that one is lost.
             cut = file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
             file.write((b"\n" if cut else b"") + json_text(record, ascii=True).encode() + b"\n")
 
 
 def file_identity(path: Path) -> str:
-    """A text that changes when the file is another one or has changed."""
+    """A hash of a file's path, size and modification time."""
     status = path.stat()
     text = f"{os.path.realpath(path)}\0{status.st_size}\0{status.st_mtime_ns}"
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
@@ -166,36 +154,32 @@ def _answer(output: Sequence[float] | None, table: tuple[ClassLabel, ...]) -> An
 def predict_tracks(
     model: str | os.PathLike[str],
     tracks: Sequence[Track],
-    settings: Settings | None = None,
+    settings: EstimatorSettings | None = None,
     *,
     name: str | None = None,
     cache: Path | None = None,
     watch: Watch = unwatched,
 ) -> System:
-    """Run a model over tracks whose audio is there, but for those in the cache.
+    """Run a model over tracks, except those in the cache.
 
-    A file that cannot be estimated gets an answer with an error and is tried again next time.
+    A track that cannot be estimated gets an answer with an error and is tried again next time.
 
     Args:
         model: name or path of a model.
-        tracks: what to estimate.
-        settings: cutting, device and threads.
+        tracks: tracks to estimate.
+        settings: settings of the estimator.
         name: name of the system (default: :func:`model_name`).
         cache: folder to keep outputs in; None keeps nothing.
-        watch: told of the tracks still to be done, for a progress bar.
+        watch: called with the tracks to estimate, for a progress bar.
 
     Raises:
-        CheckpointError: the model cannot be had, or its outputs have no names yet.
+        CheckpointError: the model cannot be loaded or has no class table yet.
     """
-    from stonekey.model.checkpoint import sha256
-    from stonekey.model.registry import find_model
-    from stonekey.text import reason
-
-    settings = settings or Settings()
+    settings = settings or EstimatorSettings()
     name = name or model_name(model)
     path = find_model(model)
     digest = sha256(path)
-    known = PredictionCache(cache, digest, settings.cutting)
+    known = PredictionCache(cache, digest, settings.identity)
     answers: dict[str, Answer] = {}
     waiting: list[Track] = []
     for track in tracks:
@@ -209,13 +193,7 @@ def predict_tracks(
     if waiting or known.table is None:
         from stonekey.estimate.estimator import KeyEstimator
 
-        estimator = KeyEstimator(
-            path,
-            settings.device,
-            threads=settings.threads,
-            overlap=settings.overlap,
-            published_segments=settings.published_segments,
-        )
+        estimator = KeyEstimator(path, settings=settings)
         known.describe(os.fspath(model), estimator.class_table)
         with watch(name, waiting) as following:
             for track in following:
@@ -224,23 +202,21 @@ def predict_tracks(
                         raise FileNotFoundError(f"{track.id}: no audio")
                     file = file_identity(track.path)
                     estimate = estimator(track.path)
-                    # Below the model's limit there is no answer, whatever is most probable.
-                    told = estimate.label is not None
-                    output = list(estimate.probabilities.values()) if told else None
-                except Exception as error:  # one bad file must not end the run, whatever is wrong
+                    # The model may not be sure enough for its most probable label.
+                    has_key = estimate.label is not None
+                    output = list(estimate.probabilities.values()) if has_key else None
+                except Exception as error:  # of any kind: one bad file must not end the run
                     answers[track.id] = Answer(None, None, reason(error))
                     continue
                 known.put(file, track.path, output)
                 answers[track.id] = _answer(output, estimator.class_table)
     assert known.table is not None
-    details = {"sha256": digest, **settings.cutting}
+    details = {"sha256": digest, **settings.identity}
     return System(name, len(known.table), answers, os.fspath(model), details)
 
 
 def model_name(model: str | os.PathLike[str]) -> str:
-    """A model's name for tables: the registry's, else the file's, else of the file's folder."""
-    from stonekey.model.registry import model_names
-
+    """A model's name for tables: its registered name or its file's (its folder's for "model")."""
     text = os.fspath(model)
     if text in model_names():
         return text

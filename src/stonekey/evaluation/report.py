@@ -1,4 +1,4 @@
-"""Several systems scored on the same tracks: the report as data."""
+"""Score several systems on the same tracks; the report as data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from stonekey.evaluation.confidence import Calibration, CoverageCurve, calibrati
 from stonekey.evaluation.confusion import ConfusionMatrix, key_confusion, signature_confusion
 from stonekey.evaluation.metrics import (
     KeyScores,
-    Label,
     SignatureScores,
     ksea_scores,
     mirex_scores,
@@ -21,9 +20,9 @@ from stonekey.evaluation.metrics import (
 )
 from stonekey.evaluation.predictions import System
 from stonekey.evaluation.statistics import PairedComparison, compare_systems
-from stonekey.keys import Key
+from stonekey.keys import ClassLabel, Key
 
-# A column with more values than this is cut to its commonest.
+# Columns with more values than this are cut to the most common ones.
 MOST_GROUPS = 24
 NO_VALUE = "(none)"
 
@@ -32,9 +31,10 @@ NO_VALUE = "(none)"
 class SystemReport:
     """Scores of one system.
 
-    ``keys``, ``key_confusion`` and ``keys_against`` are None for a system of 12 signatures;
-    ``calibration`` and ``coverage`` (of keys for a system of 24, of signatures for one of 12)
-    where it gives no confidence; the comparisons with the baseline also for the baseline itself.
+    ``keys``, ``key_confusion`` and ``keys_against`` are None for a system with 12 outputs;
+    ``calibration`` and ``coverage`` (of keys for 24 outputs, of signatures for 12) are None without
+    confidence; the comparisons with the baseline (``*_against``) are None for the baseline itself.
+    ``failures`` are pairs of track id and error.
     """
 
     system: System
@@ -81,7 +81,7 @@ class SystemReport:
 
 @dataclass(frozen=True)
 class Group:
-    """The tracks that share a value of a column, with every system's scores on them."""
+    """Every system's scores on the tracks that share a value of a column."""
 
     value: str
     n: int
@@ -103,13 +103,13 @@ class Report:
     """Systems side by side.
 
     Attributes:
-        manifest: the data, tracks that cannot be scored included.
+        manifest: the data, including tracks that cannot be scored.
         tracks: the tracks scored, the same for every system.
         systems: scores, in the order given.
-        baseline: name of the system that the others are compared with; None for one system.
-        by: groups of tracks, by column.
-        labels: where the reference keys come from and of when they are.
-        settings: how the models were run.
+        baseline: name of the system that the others are compared with; None if there is only one.
+        by: groups of tracks by column.
+        labels: source and date of the reference keys, in words.
+        settings: settings of the models.
     """
 
     manifest: Manifest
@@ -121,12 +121,12 @@ class Report:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> SystemReport:
-        """The report of the system of that name."""
+        """The report on the system with this name."""
         return next(system for system in self.systems if system.name == name)
 
     @property
     def failed(self) -> dict[str, int]:
-        """How many tracks each system has no answer for because of an error."""
+        """Number of tracks with an error, for each system that has any."""
         return {system.name: len(system.failures) for system in self.systems if system.failures}
 
     def as_dict(self) -> dict[str, Any]:
@@ -154,20 +154,21 @@ def build_report(
 ) -> Report:
     """Score systems on the same tracks.
 
-    A track that a system gives no answer for, whatever the reason, counts as wrong.
+    A track without an answer counts as wrong, whatever the reason.
 
     Args:
         manifest: the data.
-        tracks: the tracks to score; all have a key.
-        systems: with different names.
+        tracks: tracks to score; all must have a key.
+        systems: systems with different names.
         baseline: name of the system to compare the others with (default: the first).
         by: columns of the manifest to split scores by; ``split`` and ``mode`` (of the reference)
-            are columns too.
-        labels: where the reference keys come from and of when they are.
-        settings: how the models were run.
+            count as columns too.
+        labels: source and date of the reference keys, in words.
+        settings: settings of the models.
 
     Raises:
-        ValueError: no tracks, no systems, two of one name, an unknown baseline or column.
+        ValueError: no tracks, no systems, two systems with the same name, an unknown baseline or
+            column.
     """
     names = [system.name for system in systems]
     check_request(manifest, tracks, names, baseline, by)
@@ -191,7 +192,7 @@ def check_request(
     baseline: str | None = None,
     by: Sequence[str] = (),
 ) -> None:
-    """Raise what :func:`build_report` would for these names of systems and columns."""
+    """Raise the errors of :func:`build_report` before there are any answers."""
     if not tracks:
         counts = ", ".join(f"{count} {what}" for what, count in manifest.counts().items())
         raise ValueError(f"{manifest.name}: no track can be scored ({counts})")
@@ -225,12 +226,12 @@ def _reference(track: Track) -> Key:
     return track.key
 
 
-def _labels(system: System, tracks: Sequence[Track]) -> list[Label | None]:
+def _labels(system: System, tracks: Sequence[Track]) -> list[ClassLabel | None]:
     return [system.answer(track).label for track in tracks]
 
 
 def _keys(system: System, tracks: Sequence[Track]) -> list[Key | None]:
-    """The answers of a system of 24 outputs."""
+    """The answers of a system with 24 outputs."""
     return [label if isinstance(label, Key) else None for label in _labels(system, tracks)]
 
 
@@ -258,7 +259,7 @@ def _system_report(
         )
     confidence = [system.answer(track).confidence for track in tracks]
     answered = [label is not None for label in labels]
-    known = [c is not None for c, told in zip(confidence, answered, strict=True) if told]
+    known = [c is not None for c, has_label in zip(confidence, answered, strict=True) if has_label]
     if known and all(known):
         sure = [0.0 if c is None else c for c in confidence]
         parts["calibration"] = calibration(correct, sure, answered)
@@ -275,17 +276,17 @@ def _system_report(
 
 
 def _groups(column: str, tracks: Sequence[Track], systems: Sequence[System]) -> tuple[Group, ...]:
-    """Tracks by value, the commonest first; the rarest together when there are many."""
+    """Groups by value, most common first; if there are too many, the rarest share one."""
     values = [column_value(track, column) for track in tracks]
     counts = Counter(values)
-    commonest = sorted(counts, key=lambda value: (-counts[value], value))
-    if len(commonest) > MOST_GROUPS:
-        rest = commonest[MOST_GROUPS - 1 :]
+    ranked = sorted(counts, key=lambda value: (-counts[value], value))
+    if len(ranked) > MOST_GROUPS:
+        rest = ranked[MOST_GROUPS - 1 :]
         together = f"({len(rest)} others)"
         values = [together if value in rest else value for value in values]
-        commonest = [*commonest[: MOST_GROUPS - 1], together]
+        ranked = [*ranked[: MOST_GROUPS - 1], together]
     groups = []
-    for value in commonest:
+    for value in ranked:
         chosen = [track for track, mine in zip(tracks, values, strict=True) if mine == value]
         references = [_reference(track) for track in chosen]
         groups.append(

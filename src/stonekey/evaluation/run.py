@@ -1,4 +1,4 @@
-"""From names of data, models and files of predictions to a report."""
+"""Load data and systems by name, and score them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from stonekey.data.manifest import Manifest, read_manifest
+from stonekey.estimate.settings import EstimatorSettings
 from stonekey.evaluation.other_tools import read_predictions
 from stonekey.evaluation.predictions import (
-    Settings,
     Watch,
     model_name,
     predict_tracks,
@@ -23,7 +23,7 @@ from stonekey.evaluation.report import Report, build_report, check_request
 
 @dataclass(frozen=True)
 class Data:
-    """Reference keys: the manifest, and where they come from and of when they are, in words."""
+    """The manifest of reference keys, and their source and date in words."""
 
     manifest: Manifest
     labels: str
@@ -43,12 +43,12 @@ def load_data(
 
     Args:
         dataset: name of a published data set.
-        root: its folder; for a manifest the folder that its paths start from.
-        manifest: a manifest file, in place of a data set.
-        split: take only this split.
-        note: a remark on the labels, printed beside every score.
-        verify: refuse a published label file with another checksum.
-        through: read a data set's label files ("files") or mirdata's loader ("mirdata").
+        root: folder of the data set, or the folder that a manifest's paths are relative to.
+        manifest: manifest file, instead of a data set.
+        split: only use this split.
+        note: remark on the labels, printed with every score.
+        verify: refuse a published label file with a different checksum.
+        through: "files" reads the data set's label files, "mirdata" uses mirdata's loader.
 
     Raises:
         ValueError: neither or both of data set and manifest, a data set without root, or data
@@ -60,7 +60,7 @@ def load_data(
         from stonekey.evaluation.datasets import DATASETS, load_dataset
 
         if root is None:
-            raise ValueError(f"data set {dataset}: give the folder with its labels and audio, root")
+            raise ValueError(f"data set {dataset} needs root, the folder of its labels and audio")
         data = load_dataset(dataset, root, verify=verify, through=through)
         labels = f"{data.name}: {DATASETS[dataset].reference}"
     else:
@@ -82,7 +82,7 @@ def _origin(manifest: Path) -> str:
 
 
 def named(text: str) -> tuple[str | None, str]:
-    """Split ``NAME=WHAT``; a text that is a path although it has a ``=`` has no name."""
+    """Split ``NAME=WHAT``; an existing path has no name, even if it contains a ``=``."""
     name, sign, what = text.partition("=")
     if sign and name.strip() and what and not os.path.lexists(text):
         return name.strip(), what
@@ -97,7 +97,7 @@ def is_predictions(what: str) -> bool:
 def evaluate(
     data: Data,
     systems: Sequence[str],
-    settings: Settings | None = None,
+    settings: EstimatorSettings | None = None,
     *,
     cache: Path | None = None,
     watch: Watch = unwatched,
@@ -106,23 +106,23 @@ def evaluate(
 ) -> Report:
     """Score models and files of predictions on the same tracks.
 
-    With a model among them the tracks with key and audio are scored; predictions alone need no
-    audio, so that all tracks with a key are.
+    If there is a model, this scores the tracks with a key and audio. Predictions need no audio, so
+    without a model it scores all tracks with a key.
 
     Args:
         data: reference keys.
         systems: models (name or path) and files of predictions (``.csv``, ``.tsv``), each also as
             ``NAME=...``.
-        settings: how to run the models.
-        cache: folder of outputs already known.
-        watch: told of the tracks that a model is run on, for a progress bar.
+        settings: settings of the models' estimators.
+        cache: folder that keeps the models' outputs.
+        watch: called with the tracks to run a model on, for a progress bar.
         baseline, by: see :func:`stonekey.evaluation.report.build_report`.
 
     Raises:
-        ValueError: as `build_report` and `read_predictions` do.
-        CheckpointError: a model cannot be had.
+        ValueError: see `build_report` and `read_predictions`.
+        CheckpointError: a model cannot be loaded.
     """
-    settings = settings or Settings()
+    settings = settings or EstimatorSettings()
     chosen = [(name, what, is_predictions(what)) for name, what in map(named, systems)]
     with_models = not all(predictions for _, _, predictions in chosen)
     tracks = data.manifest.usable if with_models else data.manifest.labelled
@@ -130,7 +130,7 @@ def evaluate(
     for name, what, predictions in chosen:
         own = Path(what).stem if predictions else model_name(what)
         names.append(name or _free(own, names))
-    # Models may take hours: what is wrong with the rest is told first.
+    # Models may take hours, so check everything else first.
     check_request(data.manifest, tracks, names, baseline, by)
     done = {
         name: read_predictions(what, tracks, name=name)
@@ -147,7 +147,7 @@ def evaluate(
         baseline=baseline,
         by=by,
         labels=data.labels,
-        settings=settings.cutting if with_models else {},
+        settings=settings.identity if with_models else {},
     )
 
 

@@ -1,8 +1,8 @@
 """Bootstrap intervals and paired tests over per-track scores.
 
-Scores per track take few distinct values, so resampling n tracks is drawing the counts of the
-values from a multinomial: the same distribution as drawing indices, in memory that does not grow
-with n.
+Per-track scores have few distinct values, so resampling n tracks amounts to drawing the count of
+each value from a multinomial. That has the same distribution as drawing indices, and its memory
+does not grow with n.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its percentile bootstrap interval over tracks, all as fractions."""
+    """A mean and its percentile bootstrap interval over tracks, all as fractions."""
 
     value: float
     low: float
@@ -33,16 +33,16 @@ class Interval:
         return asdict(self)
 
     def percent(self, digits: int = 1) -> str:
-        """Return the text ``73.1 [71.9, 74.3]``, in percent."""
+        """Return text such as ``73.1 [71.9, 74.3]``, in percent."""
         value, low, high = (f"{100 * x:.{digits}f}" for x in (self.value, self.low, self.high))
         return f"{value} [{low}, {high}]"
 
 
 def as_scores(values: ArrayLike, name: str = "scores") -> FloatArray:
-    """Return finite one-dimensional float64 values, at least one.
+    """Return per-track values as float64, (n,).
 
     Raises:
-        ValueError: empty, not one-dimensional, or not finite.
+        ValueError: no values, not one-dimensional, or not finite.
     """
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1:
@@ -57,9 +57,9 @@ def as_scores(values: ArrayLike, name: str = "scores") -> FloatArray:
 def bootstrap_interval(
     values: ArrayLike, *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
-    """Return the mean of per-track values (n,) with its percentile bootstrap interval.
+    """Return the mean of per-track values (n,) with its percentile bootstrap interval over tracks.
 
-    The interval is over the choice of tracks; it is the same on every call with the same seed.
+    The same seed always gives the same interval.
 
     Raises:
         ValueError: no tracks, values that are not finite, or a level outside (0, 1).
@@ -84,8 +84,9 @@ class PairedComparison:
         first, second: mean scores.
         difference: mean of first minus second, with its paired bootstrap interval; positive when
             the first system is better.
-        p_value: two-sided sign-flip permutation test of no difference.
-        better, worse, equal: tracks on which the first system scores higher, lower, the same.
+        p_value: p of a two-sided sign-flip permutation test of no difference.
+        better, worse, equal: number of tracks on which the first system scores higher, lower, the
+            same.
     """
 
     n: int
@@ -118,11 +119,11 @@ def compare_systems(
     a, b = as_scores(first, "first system"), as_scores(second, "second system")
     if a.size != b.size:
         raise ValueError(f"the systems were scored on {a.size} and {b.size} tracks")
-    # Rounded, so that 0.5 - 0.2 and 0.3 are one value of the difference.
+    # Rounded, so that 0.5 - 0.2 and 0.3 count as the same difference.
     differences = np.round(a - b, 12)
     distinct, counts = np.unique(np.abs(differences), return_counts=True)
-    # Under no difference every sign is a fair coin: of the k tracks that differ by d either way,
-    # binomially many keep the plus sign.
+    # If there is no difference, every sign is a fair coin, so of the k tracks that differ by d in
+    # either direction, a binomial number is positive.
     rng = np.random.default_rng(seed)
     pluses = rng.binomial(counts, 0.5, size=(resamples, counts.size))
     sums = (2 * pluses - counts) @ distinct

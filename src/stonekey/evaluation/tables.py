@@ -1,28 +1,29 @@
-"""A report as files: report.json, report.md, tracks.csv and figures."""
+"""Write a report as files: report.json, report.md, tracks.csv and figures."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from stonekey import __version__
 from stonekey.evaluation import figures
 from stonekey.evaluation.metrics import key_categories, signature_categories
 from stonekey.evaluation.report import Report, SystemReport
 from stonekey.evaluation.statistics import Interval, PairedComparison
+from stonekey.files import write_atomically
 from stonekey.keys import Key
 from stonekey.text import csv_cell, json_text
-from stonekey.version import __version__
 
 Rows = list[list[str]]
 
 
 def key_rows(report: Report) -> Rows:
-    """Table of scores over 24 keys: header, then a row for each system of 24; [] without one."""
+    """Table of scores over 24 keys: header, then a row per system with 24 outputs; [] if none."""
     head = [
         "system", "N", "same", "fifth up", "fifth down", "relative", "parallel", "other",
         "no answer", "MIREX", "MIREX, ascending fifths only", "accuracy", "mode", "tonic", "ECE",
@@ -45,7 +46,7 @@ def key_rows(report: Report) -> Rows:
 
 
 def signature_rows(report: Report) -> Rows:
-    """Table of scores over 12 key signatures: header, then a row for each system."""
+    """Table of scores over 12 key signatures: header, then a row per system."""
     head = ["system", "outputs", "N", "correct", "fifth", "other", "no answer", "KSEA", "accuracy"]
     rows = [[*head, "ECE", *_against(report)]]
     for system in report.systems:
@@ -77,11 +78,11 @@ def group_rows(report: Report, column: str) -> Rows:
 
 
 def data_lines(report: Report) -> list[str]:
-    """What was scored and what was not, to stand beside every table."""
+    """What was scored and what was not, to print with every table."""
     counts = report.manifest.counts()
     lines = [
         f"N {len(report.tracks)} of {counts['tracks']} tracks ({counts['missing']} without audio, "
-        f"{counts['unlabelled']} without a key; {counts['duplicates']} mentioned again)."
+        f"{counts['unlabelled']} unlabelled; {counts['duplicates']} listed twice)."
     ]
     if report.labels:
         lines.append(f"Labels: {report.labels}.")
@@ -103,8 +104,8 @@ def markdown(report: Report, images: Mapping[str, str]) -> str:
     """The report as Markdown.
 
     Args:
-        report: what to write.
-        images: file name of each figure, relative to the text, with its caption.
+        report: report to write.
+        images: file name of each figure, relative to the text -> its caption.
     """
     parts = [f"# {report.manifest.name}", "\n".join(data_lines(report))]
     if rows := key_rows(report):
@@ -117,24 +118,24 @@ def markdown(report: Report, images: Mapping[str, str]) -> str:
         parts += [f"{caption}\n\n![{caption}]({name})" for name, caption in images.items()]
     listed = _listed(report)
     if listed:
-        parts += ["## Not scored, and without an answer", "\n".join(listed)]
+        parts += ["## Tracks not scored or without an answer", "\n".join(listed)]
     made = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC, stonekey {__version__}."
     return "\n\n".join([*parts, made]) + "\n"
 
 
 _KEYS_NOTE = (
     "MIREX: same 1, fifth 0.5, relative 0.3, parallel 0.2; fifths in both directions (MIREX since "
-    "2017), and beside it only estimates a fifth above the reference (mir_eval's default). In "
-    "brackets 95 % bootstrap intervals over tracks. ECE: expected calibration error."
+    "2017), and for comparison only estimates a fifth above the reference (mir_eval's default). "
+    "Brackets: 95 % bootstrap intervals over tracks. ECE: expected calibration error."
 )
 _SIGNATURES_NOTE = (
-    "KSEA: (correct + 0.5 fifth) / N, a fifth in either direction. A system of 24 outputs counts "
-    "by the signature of its key. Differences are paired, with p of a sign-flip test."
+    "KSEA: (correct + 0.5 fifth) / N, with fifths in either direction. A key counts as its "
+    "signature. Differences are paired, with p of a sign-flip test."
 )
 
 
 def track_rows(report: Report) -> Iterable[list[str]]:
-    """Header and a row for every track of the data, scored or not."""
+    """Yield a header and a row for every track of the data, scored or not."""
     head = ["id", "path", "status", "key", "signature"]
     for system in report.systems:
         parts = ["estimate", "confidence", "category", "signature category", "error"]
@@ -169,7 +170,7 @@ def track_rows(report: Report) -> Iterable[list[str]]:
 
 
 def draw(report: Report) -> dict[str, tuple[str, Any]]:
-    """File name -> caption and figure, of every figure of a report."""
+    """Draw every figure of a report; returns file name -> caption and figure."""
     drawn: dict[str, tuple[str, Any]] = {}
     slugs = _slugs([system.name for system in report.systems])
     for system in report.systems:
@@ -189,7 +190,7 @@ def draw(report: Report) -> dict[str, tuple[str, Any]]:
         )  # fmt: skip
     curves = {_judged(s): s.coverage for s in report.systems if s.coverage is not None}
     if curves:
-        caption = "Accuracy against the share answered when low confidence abstains"
+        caption = "Accuracy against the share of tracks answered, as low confidence abstains"
         drawn["coverage.png"] = (caption, figures.coverage_figure(curves))
     for column, groups in report.by.items():
         slug = _slugs([column])[column]
@@ -204,7 +205,7 @@ def draw(report: Report) -> dict[str, tuple[str, Any]]:
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write report.json, report.md, tracks.csv and the figures into a folder; returns them."""
+    """Write report.json, report.md, tracks.csv and figures to a folder; returns their paths."""
     drawn = draw(report)
     written = []
     for name, (_, figure) in drawn.items():
@@ -231,12 +232,9 @@ def write_report(report: Report, folder: Path) -> list[Path]:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write UTF-8 text under a temporary name, then rename it."""
-    from stonekey.model.checkpoint import write_atomically
-
+    """Write UTF-8 text; an old file stays until the new one is complete."""
     data = content.encode("utf-8", "replace")
-    write: Callable[[Path], object] = lambda temporary: temporary.write_bytes(data)  # noqa: E731
-    write_atomically(path, write)
+    write_atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
 def markdown_table(rows: Rows) -> str:
@@ -279,10 +277,10 @@ def _listed(report: Report) -> list[str]:
     manifest = report.manifest
     lines = [f"- without audio: `{track.id}`" for track in manifest.missing]
     lines += [
-        f"- without a key: `{track.id}`" + (f" ({track.problem})" if track.problem else "")
+        f"- unlabelled: `{track.id}`" + (f" ({track.problem})" if track.problem else "")
         for track in manifest.unlabelled
     ]
-    lines += [f"- repeated: `{duplicate.track.id}`" for duplicate in manifest.duplicates]
+    lines += [f"- listed twice: `{duplicate.track.id}`" for duplicate in manifest.duplicates]
     for system in report.systems:
         lines += [f"- {system.name}: `{track}`: {error}" for track, error in system.failures]
         lines += [f"- {system.name}: no track `{name}`" for name in system.system.unmatched]
@@ -290,7 +288,7 @@ def _listed(report: Report) -> list[str]:
 
 
 def _slugs(names: Iterable[str]) -> dict[str, str]:
-    """A different file-name part for each name."""
+    """Name -> a part of a file name, different for each."""
     slugs: dict[str, str] = {}
     for name in names:
         slug = re.sub(r"[^\w.+-]+", "_", name, flags=re.ASCII).strip("._") or "system"

@@ -1,1 +1,1 @@
-"""The network and its front end, as one ONNX graph."""
+"""The network and its front end as one ONNX graph."""

@@ -1,4 +1,4 @@
-"""A small builder of ONNX graphs: names nodes, stores equal constants once."""
+"""A small builder of ONNX graphs that names nodes and stores equal constants once."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from onnx import helper
 # All that a graph of ours consists of: none has a subgraph, calls out or keeps state.
 OPERATORS = frozenset(
     [
-        "Add", "Concat", "Conv", "Div", "Erf", "Exp", "Gather", "Identity", "InstanceNormalization",
-        "Log", "MatMul", "Max", "Mul", "Neg", "Pad", "Reciprocal", "ReduceL2", "ReduceMax",
-        "ReduceMean", "Reshape", "Shape", "Slice", "Softmax", "Softplus", "Sqrt", "Sub",
+        "Add", "AveragePool", "Concat", "Conv", "Div", "Erf", "Exp", "Gather", "Identity",
+        "InstanceNormalization", "Log", "MatMul", "Max", "Mul", "Pad", "Reciprocal", "ReduceL2",
+        "ReduceMax", "ReduceMean", "Reshape", "Shape", "Slice", "Softmax", "Sqrt", "Sub",
         "Transpose", "Unsqueeze",
     ]
 )  # fmt: skip
 
 
 class Graph:
-    """Collects nodes and constants; each method call returns a tensor's name."""
+    """Collects nodes and constants; each method returns a tensor's name."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -48,15 +48,15 @@ class Graph:
         return name
 
     def slice(self, x: str, start: str, end: str, axis: int) -> str:
-        """``x[start:end]`` along one axis."""
+        """``x[start:end]`` along one axis, with bounds that are tensors."""
         return self.op("Slice", x, start, end, self.ints(axis))
 
     def part(self, x: str, start: int, end: int, axis: int) -> str:
-        """``x[start:end]`` along one axis, for bounds known beforehand."""
+        """``x[start:end]`` along one axis, with constant bounds."""
         return self.slice(x, self.ints(start), self.ints(end), axis)
 
     def reshape(self, x: str, *shape: int) -> str:
-        """Another shape; 0 keeps an axis, -1 is what remains."""
+        """Reshape; 0 keeps an axis, -1 takes what remains."""
         return self.op("Reshape", x, self.ints(*shape))
 
     def conv(
@@ -67,7 +67,7 @@ class Graph:
         return self.op("Conv", x, *constants, kernel_shape=list(weight.shape[2:]), **attributes)
 
     def gelu(self, x: str) -> str:
-        """GELU with the error function; runtimes fuse this form."""
+        """GELU by the error function, in the form that runtimes fuse."""
         inner = self.op("Erf", self.op("Div", x, self.const(np.sqrt(2.0))))
         scaled = self.op("Mul", x, self.op("Add", inner, self.const(1.0)))
         return self.op("Mul", scaled, self.const(0.5))

@@ -15,7 +15,8 @@ from onnx import numpy_helper
 
 from stonekey.graph.builder import OPERATORS
 from stonekey.graph.model import IR_VERSION, OPSET
-from stonekey.model.checkpoint import MAX_BYTES, ModelInfo
+from stonekey.model.checkpoint import MAX_BYTES
+from stonekey.model.info import ModelInfo
 from stonekey.model.tensors import check_values
 
 MAX_NODES = 10_000

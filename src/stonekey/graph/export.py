@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from stonekey.estimate.backends import OnnxBackend, onnx_bytes
-from stonekey.model.checkpoint import write_atomically
-from stonekey.model.registry import find_model
+import onnxruntime
+
+from stonekey.files import write_atomically
+from stonekey.model.checkpoint import load_checkpoint
+from stonekey.model.registry import EMBEDDED, find_model
 
 
 def export_onnx(
     model: str | os.PathLike[str], output: str | os.PathLike[str], force: bool = False
 ) -> Path:
-    """Write a model, front end included, as an ONNX file that any runtime can run.
+    """Write a model, including its front end, as an ONNX file for any runtime.
 
-    Input ``waveform`` (batch, samples) float32 at the model's sample rate, mono, best scaled
-    to a peak of 1 for each track; output ``probabilities`` (batch, outputs). Sample rate,
-    segment length and class table are in the file's metadata as JSON.
+    The input ``waveform`` (batch, samples) is mono float32 at the model's sample rate, ideally
+    with each track scaled to a peak of 1; the output ``probabilities`` is (batch, outputs).
+    The metadata hold the sample rate, segment length and class table as JSON.
 
     Args:
         model: name or path.
@@ -28,14 +30,33 @@ def export_onnx(
         The path written.
 
     Raises:
-        CheckpointError: when the model cannot be had.
-        FileExistsError: when the file is there and ``force`` is not set.
+        CheckpointError: the model is not found or cannot be read.
+        FileExistsError: the file exists and ``force`` is not set.
     """
     path = Path(output)
     if path.exists() and not force:
         raise FileExistsError(f"{path} exists")
-    source = find_model(model)
-    OnnxBackend(source)  # a file that does not load is worth an error now, not in an app
-    data = onnx_bytes(source)
+    data = onnx_bytes(find_model(model))
+    # Fail here rather than in the app that loads the file.
+    onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     write_atomically(path, lambda temporary: temporary.write_bytes(data))
     return path
+
+
+def onnx_bytes(path: Path) -> bytes:
+    """A model file's contents as a serialised ONNX model.
+
+    Raises:
+        CheckpointError: when it is no checkpoint that can be used.
+        ValueError, OSError, or what onnx raises: when it is no graph of this package.
+    """
+    if path.suffix == ".onnx":
+        data = path.read_bytes()
+        if path not in [model.path for model in EMBEDDED]:  # checking takes time
+            from stonekey.graph.check import check_graph
+
+            check_graph(data)
+        return data
+    from stonekey.graph.model import checkpoint_to_onnx
+
+    return bytes(checkpoint_to_onnx(load_checkpoint(path)).SerializeToString())

@@ -1,7 +1,7 @@
-"""The front end as ONNX nodes: waveform to log-VQT, the arithmetic of `stonekey.network.vqt`.
+"""The front end as ONNX nodes: waveform to log-VQT, as `stonekey.network.vqt` computes it.
 
-Everything heavy is a two-dimensional convolution over an image of height 1: runtimes have fast
-kernels for those, which read the overlapping windows in place instead of copying them out.
+All heavy work is 2-d convolution over an image of height 1: runtimes have fast kernels for it,
+which read overlapping windows in place instead of copying them.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import numpy as np
 
 from stonekey.graph.builder import Graph
 from stonekey.model.kernels import FILTER_TAPS, decimation_matrix, octave_kernels
-from stonekey.model.settings import FrontEnd
+from stonekey.model.settings import LOG_SLOPE, FrontEnd
 
-# Decimated samples per step of the convolution: they are its output channels, of which a
-# multiple of 16 fills the vector registers; more of them multiply more of the matrix's zeros.
+# Decimated samples per step of the convolution, which are its output channels. A multiple of 16
+# fills the vector registers; larger blocks waste more products on the matrix's zeros.
 BLOCK = 32
 
 
@@ -22,7 +22,7 @@ def add_log_vqt(g: Graph, waveform: str, front_end: FrontEnd) -> str:
     octaves = octave_kernels(front_end)
     bins, count = front_end.bins_per_octave, len(octaves.hops)
     kernels = octaves.kernels.T[:, None, None, :]
-    # The kernels are shorter than the power of two that they are stored in.
+    # The kernels are stored zero-padded to a power of two: use only the part that is not zero.
     used = np.flatnonzero(np.abs(octaves.kernels).max(axis=1))
     first, end = int(used[0]), int(used[-1]) + 1
     half = octaves.taps // 2
@@ -42,18 +42,22 @@ def add_log_vqt(g: Graph, waveform: str, front_end: FrontEnd) -> str:
     flat = g.reshape(stacked, 0, count * bins, -1)
     magnitude = g.part(flat, count * bins - front_end.n_bins, count * bins, 1)
     magnitude = g.op("Mul", magnitude, g.const(octaves.scale[:, None]))
-    # 10 log10(m) / 80 + 1, floored at the item's maximum minus 1 (80 dB).
+    # 10 log10(m) / 80 + 1, at least the item's maximum minus 1 (80 dB).
     log = g.op("Log", g.op("Max", magnitude, g.const(1e-10)))
-    level = g.op("Add", g.op("Mul", log, g.const(10 / np.log(10) / 80)), g.const(1.0))
+    level = g.op("Add", g.op("Mul", log, g.const(1 / LOG_SLOPE)), g.const(1.0))
     loudest = g.op("ReduceMax", level, g.ints(1, 2), keepdims=1)
-    return g.op("Max", level, g.op("Sub", loudest, g.const(1.0)))
+    floored = g.op("Max", level, g.op("Sub", loudest, g.const(1.0)))
+    if front_end.average == 1:
+        return floored
+    length = [front_end.average]
+    return g.op("AveragePool", floored, kernel_shape=length, strides=length)
 
 
 def _add_decimation(g: Graph, x: str) -> str:
     """Low-pass and keep every second sample: (batch, 1, 1, n) -> (batch, 1, 1, n // 2)."""
     matrix = decimation_matrix(BLOCK)
     left = (FILTER_TAPS - 1) // 2
-    right = len(matrix) - left - 1  # enough for the last sample to start a step
+    right = len(matrix) - left - 1  # so that the last sample can start a step
     samples = g.slice(g.op("Shape", x), g.ints(3), g.ints(4), 0)
     steps = g.conv(x, matrix.T[:, None, None, :], strides=[1, 2 * BLOCK], pads=[0, left, 0, right])
     in_order = g.reshape(g.op("Transpose", steps, perm=[0, 2, 3, 1]), 0, 1, 1, -1)

@@ -1,8 +1,8 @@
-"""A model as one ONNX graph, waveform in and class probabilities out, built without torch.
+"""A model as one ONNX graph, from waveform to class probabilities, built without torch.
 
-Only standard operators (opset 18), so any ONNX runtime can run the file. The arithmetic is
-that of `stonekey.network.vqt` and `stonekey.network.chromanet`, laid out for speed by
-`stonekey.graph.front_end` and `stonekey.graph.network`; tests hold the two to 1e-5 of each other.
+Uses only standard operators (opset 18), so any ONNX runtime can run it. It computes the same as
+`stonekey.network.vqt` and `stonekey.network.chromanet`, rearranged for speed by
+`stonekey.graph.front_end` and `stonekey.graph.network`; tests hold the two within 1e-5.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from onnx import TensorProto, helper, numpy_helper
 from stonekey.graph.builder import Graph
 from stonekey.graph.front_end import add_log_vqt
 from stonekey.graph.network import add_chromanet
-from stonekey.model.checkpoint import Checkpoint, CheckpointError, ModelInfo
+from stonekey.model.checkpoint import Checkpoint, CheckpointError
+from stonekey.model.info import ModelInfo
+from stonekey.model.settings import LOG_SLOPE
 
 OPSET = 18
 IR_VERSION = 8
 
 
 def build(info: ModelInfo, outputs: int, add_head: Callable[[Graph, str], str]) -> onnx.ModelProto:
-    """Front end, then ``add_head`` on the uncropped log-VQT, as a checked ONNX model."""
+    """A checked ONNX model: the front end, then ``add_head`` on the uncropped log-VQT."""
     g = Graph()
     probabilities = add_head(g, add_log_vqt(g, "waveform", info.front_end))
     g.nodes.append(helper.make_node("Identity", [probabilities], ["probabilities"]))
@@ -44,10 +46,10 @@ def build(info: ModelInfo, outputs: int, add_head: Callable[[Graph, str], str]) 
 
 
 def checkpoint_to_onnx(checkpoint: Checkpoint) -> onnx.ModelProto:
-    """The whole model as ONNX.
+    """A checkpoint as an ONNX model.
 
     Raises:
-        CheckpointError: when a tensor that the architecture needs is missing.
+        CheckpointError: it has no network, or lacks a tensor that its architecture needs.
     """
     info = checkpoint.info
     arch = info.architecture
@@ -67,13 +69,13 @@ def checkpoint_to_onnx(checkpoint: Checkpoint) -> onnx.ModelProto:
 def template_to_onnx(
     info: ModelInfo, profiles: np.ndarray, sharpness: float, classes: np.ndarray
 ) -> onnx.ModelProto:
-    """A template model: correlation of the mean chroma with key profiles.
+    """A template model: it correlates the mean chroma with key profiles.
 
     Args:
-        info: description; its class table must be as long as ``classes`` is wide.
+        info: describes the model; its class table has one label per output.
         profiles: (n, 12), entry j the weight of pitch class j (C = 0).
         sharpness: factor on the correlations before the softmax.
-        classes: (n, outputs), 1 where a profile's probability counts to an output.
+        classes: (n, outputs), 1 where a profile's probability adds to an output.
     """
     unit = np.asarray(profiles, dtype=np.float64)
     unit = unit - unit.mean(axis=1, keepdims=True)
@@ -83,12 +85,12 @@ def template_to_onnx(
 
     def head(g: Graph, x: str) -> str:
         cropped = g.part(x, 0, front_end.crop_bins, 1)
-        # Back from the logarithm, up to a factor: log chroma tells keys apart far less well.
+        # Undo the logarithm, up to a factor: a log chroma separates keys far less well.
         level = g.op("Sub", cropped, g.const(1.0))
-        magnitude = g.op("Exp", g.op("Mul", level, g.const(8 * np.log(10))))
+        magnitude = g.op("Exp", g.op("Mul", level, g.const(LOG_SLOPE)))
         octaves = g.reshape(magnitude, 0, front_end.crop_bins // 12, 12, -1)
         folded = g.op("ReduceMean", octaves, g.ints(1), keepdims=0)
-        # Every frame has the same say, however loud.
+        # Every frame counts the same, however loud.
         loudest = g.op("ReduceMax", folded, g.ints(1), keepdims=1)
         even = g.op("Div", folded, g.op("Max", loudest, g.const(1e-30)))
         chroma = g.op("ReduceMean", even, g.ints(2), keepdims=0)

@@ -1,12 +1,12 @@
-"""ChromaNet as ONNX nodes, in a form that is algebraically equal to the trained one but faster.
+"""ChromaNet as ONNX nodes, algebraically equal to the torch network but faster.
 
-- Layer scale is folded into the second pointwise product, the batch norm's running statistics
-  into the classifier.
-- Runtimes compute convolutions on blocks of 16 channels, of which a stage of 2 or 3 channels
-  would leave most empty. Its bins are therefore cut into strips that lie side by side as
-  channels: (channels, bins, frames) and (channels * strips, bins / strips, frames) are the same
-  memory. Depthwise weights are repeated for each strip, pointwise ones become block diagonal.
-- The expanded activations of a wide stage are computed a part at a time that stays in cache.
+- Layer scale is folded into the second pointwise product, and the batch norm's running
+  statistics into the classifier.
+- Runtimes convolve in blocks of 16 channels, which a stage of 2 or 3 channels would leave mostly
+  empty. Its bins are therefore cut into strips that become channels: (channels, bins, frames)
+  and (channels * strips, bins / strips, frames) are the same memory. Depthwise weights are
+  repeated for each strip; pointwise weights become block diagonal.
+- A wide stage computes its expanded activations in parts that fit in cache.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import math
 import numpy as np
 
 from stonekey.graph.builder import Graph
-from stonekey.model.settings import LOG_SLOPE, Architecture, FrontEnd
+from stonekey.model.settings import Architecture, FrontEnd
 
 EPS = 1e-5
 LANES = 16
-ALIGNED = 4  # ONNX Runtime takes its fast path for multiples of this many channels
-CACHED_VALUES = 300_000  # float32, about half of a second-level cache
+ALIGNED = 4  # ONNX Runtime is fast for multiples of this many channels
+CACHED_VALUES = 300_000  # float32 values that fill about half of a second-level cache
 
 Weights = dict[str, np.ndarray]
 
@@ -31,8 +31,8 @@ def add_chromanet(
 ) -> str:
     """Cropped log-VQT (batch, bins, frames) -> probabilities (batch, outputs)."""
     bins = front_end.crop_bins
-    frames = front_end.frames(front_end.segment_samples)
-    heard, inputs = x, 1
+    frames = front_end.network_frames(front_end.segment_samples)
+    inputs = 1
     for stage, channels in enumerate(arch.channels):
         down = _sub(tensors, f"time_downsampling_blocks.{stage}.")
         block = _sub(tensors, f"convnext_blocks.{stage}.")
@@ -49,8 +49,6 @@ def add_chromanet(
         x = g.op("Add", x, y)
         inputs = channels
     logits = _add_classifier(g, x, arch, tensors, bins)
-    if arch.mode_head:
-        logits = _add_mode_head(g, logits, heard, _sub(tensors, "mode_head."), bins)
     scaled = g.op("Mul", logits, g.const(1 / arch.temperature))
     return g.op("Softmax", scaled, axis=1)
 
@@ -60,9 +58,9 @@ def _sub(tensors: Weights, prefix: str) -> Weights:
 
 
 def _strips(channels: int, bins: int) -> int:
-    """How many strips of bins leave the fewest channels of the runtime's blocks empty."""
+    """The number of strips that leaves the fewest channels of a block empty."""
     if channels >= LANES and channels % ALIGNED == 0:
-        return 1  # cutting would cost more than the few empty ones
+        return 1  # cutting costs more than a few empty channels
 
     def waste(strips: int) -> tuple[bool, float]:
         count = channels * strips
@@ -72,7 +70,7 @@ def _strips(channels: int, bins: int) -> int:
 
 
 def _in_strips(weight: np.ndarray, bias: np.ndarray, strips: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weight (outputs, inputs, ...) and bias that act on each strip, channels outermost."""
+    """Weight (outputs, inputs, ...) and bias applied to each strip; channels are outermost."""
     out, inputs = weight.shape[:2]
     wide = np.zeros((out * strips, inputs * strips, *weight.shape[2:]), dtype=np.float32)
     for strip in range(strips):
@@ -81,13 +79,13 @@ def _in_strips(weight: np.ndarray, bias: np.ndarray, strips: int) -> tuple[np.nd
 
 
 def _add_norm(g: Graph, x: str, arch: Architecture, weights: Weights, bins: int) -> str:
-    """Norm of (batch, ...), to be reshaped by the caller."""
+    """The norm of (batch, ...), flattened: the caller reshapes it."""
     if arch.norm == "joint":
         flat = g.reshape(x, 0, 1, -1)
         return g.op("InstanceNormalization", flat, g.const([1.0]), g.const([0.0]), epsilon=EPS)
     scale, shift = (weights[name].T.reshape(-1, 1) for name in ("weight", "bias"))
     flat = g.reshape(x, 0, len(scale), -1)
-    # A frame is a column: means are products with a row, much faster than reductions.
+    # Frames are columns, so means are products with a row: much faster than reductions.
     mean = g.const(np.full((1, len(scale)), 1 / len(scale)))
     centred = g.op("Sub", flat, g.op("MatMul", mean, flat))
     variance = g.op("MatMul", mean, g.op("Mul", centred, centred))
@@ -108,7 +106,7 @@ def _add_depthwise(
         x = g.op("Pad", x, g.ints(0, 0, pad, pad, 0, 0, pad, pad), mode="edge")
         return g.conv(x, weight, bias, group=channels)
     x = g.op("Pad", x, g.ints(0, 0, 0, pad, 0, 0, 0, pad), mode="edge")
-    # Each strip with the rows around it, those beyond the edges repeated.
+    # Each strip includes the rows around it; rows beyond the edges repeat the outermost.
     height = bins // strips
     rows = np.concatenate([np.arange(-pad, height + pad) + n * height for n in range(strips)])
     x = g.op("Gather", x, g.const(rows.clip(0, bins - 1), np.int64), axis=2)
@@ -149,17 +147,3 @@ def _add_classifier(g: Graph, x: str, arch: Architecture, tensors: Weights, bins
         weight = weight * gain[:, None, None, None]
         bias = (bias - tensors["batch_norm.running_mean"]) * gain
     return g.reshape(g.conv(pooled, weight[..., 0], bias), 0, -1)
-
-
-def _add_mode_head(g: Graph, logits: str, x: str, weights: Weights, bins: int) -> str:
-    """As `stonekey.network.heads.ModeHead.split`; ``x`` is the network's input."""
-    louder = g.op("Sub", x, g.op("ReduceMax", x, g.ints(1), keepdims=1))
-    loudness = g.op("Exp", g.op("Mul", louder, g.const(LOG_SLOPE)))
-    octaves = g.reshape(loudness, 0, bins // 12, 12, -1)
-    chroma = g.op("ReduceMean", octaves, g.ints(1, 3), keepdims=0)
-    chroma = g.op("Div", chroma, g.op("ReduceMean", chroma, g.ints(1), keepdims=1))
-    number = np.arange(12)
-    turned = weights["weight"][(number[:, None] - number) % 12]
-    minor = g.op("Add", g.op("MatMul", chroma, g.const(turned)), g.const(weights["bias"]))
-    parts = (g.op("Softplus", minor), g.op("Softplus", g.op("Neg", minor)))
-    return g.op("Concat", *(g.op("Sub", logits, part) for part in parts), axis=1)

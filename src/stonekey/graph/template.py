@@ -1,6 +1,6 @@
-"""The classical baseline: fixed key profiles, correlated with the mean chroma.
+"""The classical baseline: key profiles correlated with the mean chroma.
 
-``python -m stonekey.graph.template`` writes the two model files that the package ships.
+``python -m stonekey.graph.template`` writes the two template models that the package ships.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from stonekey.files import write_atomically
 from stonekey.keys import Key, KeySignature
-from stonekey.model.checkpoint import ModelInfo, write_atomically
+from stonekey.model.info import ModelInfo
 from stonekey.model.settings import FrontEnd
 
-# Weights of the 12 scale degrees from the tonic up by semitones.
+# Weights of the 12 semitones from the tonic up.
 # Krumhansl and Kessler, Psychological Review 89 (1982).
 KRUMHANSL = {
     "major": (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88),
@@ -35,7 +36,7 @@ def _unit(profile: tuple[float, ...]) -> np.ndarray:
 
 
 def key_profiles() -> np.ndarray:
-    """(24, 12): mean of the two published profiles for each key, in the order of `Key.index`."""
+    """(24, 12): sum of the two normalised profiles for each key, in the order of `Key.index`."""
     return np.stack(
         [
             np.roll(_unit(KRUMHANSL[mode]) + _unit(TEMPERLEY[mode]), tonic)
@@ -46,7 +47,7 @@ def key_profiles() -> np.ndarray:
 
 
 def relative_pairs() -> np.ndarray:
-    """(24, 12): which of the keys, in the order of `Key.index`, have which signature."""
+    """(24, 12): 1 where a key, in the order of `Key.index`, has a key signature."""
     pairs = np.zeros((24, 12))
     for index in range(24):
         pairs[index, Key.from_index(index).signature.tonic] = 1
@@ -66,11 +67,8 @@ def write_models(folder: Path) -> None:
     ):
         info = ModelInfo(name, FrontEnd(), None, table, licence="MIT", training=record)
         model = template_to_onnx(info, key_profiles(), SHARPNESS, pairs)
-        write_atomically(folder / f"{name}.onnx", partial(_write, model.SerializeToString()))
-
-
-def _write(data: bytes, path: Path) -> None:
-    path.write_bytes(data)
+        data = model.SerializeToString()
+        write_atomically(folder / f"{name}.onnx", partial(Path.write_bytes, data=data))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Keys of a whole music library: a run over many files that can be stopped at any moment.
+"""Find the keys of a whole music library, in a run that can stop and resume at any moment.
 
 >>> from stonekey.library import scan
 >>> summary = scan(["~/Music"], "keys.csv")
@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stonekey.library.base import StoreError
     from stonekey.library.result import Result
     from stonekey.library.run import ScanError, Summary, scan
-    from stonekey.library.store import StoreError, read_results
+    from stonekey.library.store import read_results
 
 _HOME = {
     "Result": "stonekey.library.result",
     "ScanError": "stonekey.library.run",
-    "StoreError": "stonekey.library.store",
+    "StoreError": "stonekey.library.base",
     "Summary": "stonekey.library.run",
     "read_results": "stonekey.library.store",
     "scan": "stonekey.library.run",

@@ -1,8 +1,8 @@
-"""Which keys go together in a mix: moves from key to key, their distance, ranked tracks.
+"""Harmonic mixing: moves from key to key, their distance, and the tracks that match.
 
-The moves are those DJs know from the Camelot wheel, on which a step is a fifth and the letter
-is the mode: the same place, a step either way, the other letter, and both at once. Energy
-moves lift the music by a tone (two steps) or a semitone (seven).
+DJs know the moves from the Camelot wheel, where a step is a fifth and the letter is the mode:
+stay, go a step either way, change the letter, or do both. Energy moves lift the music by a tone
+(two steps) or a semitone (seven).
 
 >>> from stonekey.keys import Key
 >>> move_between(Key.parse("A minor"), Key.parse("E minor"))
@@ -34,13 +34,13 @@ _MOVES: dict[str, Callable[[Key], tuple[Key, ...]]] = {
 }
 # Nearest first; no two lead to the same key.
 MOVES = tuple(_MOVES)
-# Several moves under one name.
+# Names for several moves.
 MOVE_GROUPS = {
     "all": MOVES,
     "close": ("same", "relative", "fifth-up", "fifth-down"),
     "energy": ("tone-up", "semitone-up"),
 }
-# The moves that a key signature can tell.
+# The moves that do not depend on the mode.
 _SIGNATURE_MOVES = ("same", "fifth-up", "fifth-down", "tone-up", "semitone-up")
 
 
@@ -50,8 +50,8 @@ class Match:
 
     Attributes:
         result: the track's row in the library.
-        move: how its key is reached (`MOVES`).
-        distance: steps to it on the circle of fifths, and half a step for another mode.
+        move: the move that leads to its key (`MOVES`).
+        distance: the `harmonic_distance` to its key.
     """
 
     result: Result
@@ -59,7 +59,7 @@ class Match:
     distance: float
 
     def as_dict(self, notation: str = "musical") -> dict[str, Any]:
-        """For JSON and CSV, the key in this notation (`stonekey.keys.NOTATIONS`)."""
+        """Fields for JSON and CSV, with the key in this notation (`stonekey.keys.NOTATIONS`)."""
         label = self.result.label
         return {
             "path": path_text(self.result.path),
@@ -73,20 +73,19 @@ class Match:
 
 
 def harmonic_distance(first: ClassLabel, second: ClassLabel) -> float:
-    """Steps between two keys on the circle of fifths, and half a step for another mode.
+    """Steps between two keys on the circle of fifths, plus half a step if their modes differ.
 
-    0 to 6.5, the same in both directions. A key signature has no mode: between it and a key
-    only the steps count.
+    0 to 6.5, the same in both directions. A key signature has no mode, so only the steps count.
     """
     modes = {label.mode for label in (first, second) if isinstance(label, Key)}
     return first.signature.fifths_distance(second) + (_DIFFERENT_MODE if len(modes) == 2 else 0.0)
 
 
 def move_between(first: ClassLabel, second: ClassLabel) -> str | None:
-    """The move (`MOVES`) that leads from the first key to the second; None where none does.
+    """The move (`MOVES`) from the first key to the second, or None.
 
-    Where either is a key signature both are taken as signatures: "same" is then the same
-    signature, and relative, diagonal and parallel are not known.
+    If either is a key signature, both count as signatures: "same" then means the same signature,
+    and relative, diagonal and parallel moves do not exist.
     """
     if isinstance(first, Key) and isinstance(second, Key):
         names, start, goal = MOVES, first, second
@@ -96,10 +95,10 @@ def move_between(first: ClassLabel, second: ClassLabel) -> str | None:
 
 
 def parse_moves(names: Iterable[str]) -> tuple[str, ...]:
-    """Names of moves and of groups of them (`MOVE_GROUPS`) as moves, nearest first.
+    """Expand names of moves and groups of moves (`MOVE_GROUPS`) to moves, nearest first.
 
     Raises:
-        ValueError: for another name.
+        ValueError: an unknown name.
     """
     wanted: set[str] = set()
     for name in names:
@@ -118,24 +117,24 @@ def matching_tracks(
     limit: int | None = None,
     without: Iterable[str | os.PathLike[str]] = (),
 ) -> list[Match]:
-    """The tracks of a library that go with a key, the best first.
+    """The tracks of a library that go with a key, best first.
 
     >>> from stonekey.library import read_results
     >>> matching_tracks(Key.parse("8A"), read_results("keys.csv"), moves=["close"], limit=10)
 
     Args:
-        label: the key, or key signature, of what is playing.
+        label: key or key signature of the track that is playing.
         library: results of ``stonekey scan`` (`stonekey.library.read_results`).
         moves: moves to consider, by name or group (`MOVES`, `MOVE_GROUPS`).
-        min_confidence: least confidence of a track's key, 0 to 1.
-        limit: at most so many.
-        without: absolute paths to leave out, such as that of what is playing.
+        min_confidence: leave out tracks below this confidence, 0 to 1.
+        limit: maximum number of tracks.
+        without: absolute paths to leave out, such as the track that is playing.
 
     Returns:
         Matches by harmonic distance, then from high to low confidence, then by path.
 
     Raises:
-        ValueError: for a move that does not exist.
+        ValueError: an unknown move.
     """
     wanted = parse_moves(moves)
     left_out = {os.fspath(path) for path in without}
@@ -154,10 +153,10 @@ def matching_tracks(
 
 
 def key_order(labels: Sequence[ClassLabel | None]) -> list[int]:
-    """Places of the labels, sorted around the circle of fifths as the Camelot wheel counts.
+    """Indices that sort labels around the Camelot wheel.
 
     From A flat minor (1A) and B major (1B) to D flat minor (12A) and E major (12B); a key
-    signature comes after its keys. Equal ones keep their order; None comes last.
+    signature follows its keys. Equal labels keep their order; None comes last.
     """
 
     def place(index: int) -> tuple[int, int]:
@@ -171,11 +170,11 @@ def key_order(labels: Sequence[ClassLabel | None]) -> list[int]:
 
 
 def mix_order(labels: Sequence[ClassLabel | None]) -> list[int]:
-    """Places of the labels in an order in which each is near the one before.
+    """Indices that order labels so that each is near the one before.
 
-    Starts with the first that is not None and always goes on to the nearest that is left:
-    upwards rather than downwards where two are as near, and equal ones in their order. Such a
-    greedy path can end with a leap. None comes last.
+    Starts with the first label that is not None and always continues with the nearest one left,
+    upwards if two are equally near. Equal labels keep their order; None comes last. Such a greedy
+    path can end with a leap.
     """
     waiting: dict[ClassLabel, deque[int]] = {}
     for index, label in enumerate(labels):

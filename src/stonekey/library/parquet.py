@@ -1,4 +1,4 @@
-"""Results as Parquet, written at the end of a run; until then as JSON lines beside it."""
+"""Results as Parquet, written at the end of a run, with JSON lines beside it until then."""
 
 from __future__ import annotations
 
@@ -6,41 +6,42 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from stonekey.files import write_atomically
+from stonekey.library.base import Store, StoreError
+from stonekey.library.lines import LineStore
 from stonekey.library.result import FIELDS, REALS, Result
-from stonekey.library.store import LineStore, Store, StoreError
-from stonekey.model.checkpoint import write_atomically
 
 
 def journal_path(path: Path) -> Path:
-    """Where the results of a run are until it is complete."""
+    """The file that holds the results of a run until it is complete."""
     return path.with_name(f"{path.name}.journal.jsonl")
 
 
 class ParquetStore(Store):
-    """See `stonekey.library.store.Store`; the journal, where there is one, is the truth."""
+    """A Parquet file; while its journal exists, the journal has the results that count."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        _pyarrow()  # now, not after hours of work
+        _pyarrow()  # fail now rather than after hours of work
         self._journal = LineStore(journal_path(path))
 
-    def read(self, ours: bool = False) -> list[Result]:
+    def read(self, strict: bool = False) -> list[Result]:
         """See `Store.read`."""
         parquet = _pyarrow()
         try:
-            # Also where the journal counts: it is this file that the run will replace.
-            known = not ours or not self.path.exists()
-            if not known and parquet.read_schema(self.path).names != list(FIELDS):
-                raise ValueError("other columns")
+            # Check this file even if the journal counts: the run will replace this one.
+            check = strict and self.path.exists()
+            if check and parquet.read_schema(self.path).names != list(FIELDS):
+                raise ValueError("different columns")
             if self._journal.path.exists():
-                return self._journal.read(ours)
+                return self._journal.read(strict)
             if not self.path.exists():
                 return []
             rows = parquet.read_table(self.path).to_pylist()
             return [Result.from_dict(row) for row in rows]
         except StoreError:
             raise
-        except Exception as error:  # pyarrow's errors share no base class but Exception
+        except Exception as error:  # pyarrow's errors have no narrower base class
             raise StoreError(f"{self.path}: not an output of stonekey scan: {error}") from error
 
     def rewrite(self, results: Iterable[Result]) -> None:
@@ -52,7 +53,7 @@ class ParquetStore(Store):
         self._journal.append(result)
 
     def finish(self) -> None:
-        """Write the Parquet file, then remove the journal."""
+        """Write the Parquet file, then delete the journal."""
         rows = [result.as_dict() for result in self._journal.read()]
         self._journal.close()
         parquet = _pyarrow()
@@ -81,6 +82,7 @@ def _pyarrow() -> Any:
         import pyarrow.parquet
     except ImportError:
         raise StoreError(
-            'Parquet needs pyarrow: pip install "stonekey[library]"; or write .csv, .jsonl, .sqlite'
+            'Parquet needs pyarrow: pip install "stonekey[library]"; '
+            "or choose .csv, .jsonl or .sqlite"
         ) from None
     return pyarrow.parquet

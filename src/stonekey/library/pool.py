@@ -1,8 +1,8 @@
-"""Worker processes that a bad file can take down without taking the run with it.
+"""Worker processes, so that a bad file can crash a worker but not the run.
 
-The workers are plain child processes with a pipe each. A thread of the parent waits for each
-one's answers; another watches time and memory, and kills what goes beyond. A file whose worker
-ended is answered with the reason, and a fresh worker goes on with the next.
+Each worker is a child process with a pipe, and a thread of the parent that waits for its answers.
+One more thread kills workers that exceed their time or memory. When a worker dies, the answer for
+its file is the reason, and a new worker takes the next file.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ Answer = dict[str, Any]
 
 
 class WorkerStartError(RuntimeError):
-    """A worker process did not get as far as its first file."""
+    """A worker process ended before its first file."""
 
 
 class Worker:
     """One child process, ready after `start`.
 
     Args:
-        settings: what it is told.
-        max_memory: bytes of memory (resident) that it may hold.
+        settings: settings to send it.
+        max_memory: limit on its resident memory in bytes.
     """
 
     def __init__(self, settings: WorkerSettings, max_memory: float) -> None:
@@ -50,10 +50,10 @@ class Worker:
         self._lock = threading.Lock()
         self._since: float | None = None
         self._reason: str | None = None
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # open while the process runs
         paths = [os.path.abspath(entry) for entry in sys.path]
         start = f"import sys; sys.path[:] = {paths!r}; "
-        # The interpreter's and the numerical libraries' threads: a worker has one core.
+        # Each worker has one core, so numerical libraries get one thread.
         one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._process = subprocess.Popen(
             [sys.executable, "-c", start + "from stonekey.library.worker import main; main()"],
@@ -61,7 +61,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             env={**os.environ, **one},
-            # A Ctrl-C on the terminal is for the parent alone.
+            # So that Ctrl-C in the terminal reaches only the parent.
             start_new_session=True,
         )
         self._settings = settings
@@ -71,7 +71,7 @@ class Worker:
         """Wait until the model is loaded.
 
         Raises:
-            WorkerStartError: when it cannot be, with the reason.
+            WorkerStartError: it cannot be loaded; the message says why.
         """
         answer = self._ask(asdict(self._settings))
         if "model" not in answer:
@@ -79,7 +79,7 @@ class Worker:
         self.model = str(answer["model"])
 
     def ask(self, path: Path) -> Answer:
-        """The worker's answer for a file, or ``{"error": reason}`` when it has none."""
+        """The worker's answer for a file, or ``{"error": reason}`` if the worker dies."""
         self._limit = self._settings.limit(path)
         return self._ask(os.fspath(path))
 
@@ -95,7 +95,7 @@ class Worker:
             stdin.flush()
             line = stdout.readline()
         except OSError:
-            pass  # it ended before it took the request
+            pass  # the process ended before it read the request
         with self._lock:
             self._since = None
         if line.endswith(b"\n"):
@@ -103,21 +103,21 @@ class Worker:
             return answer
         if self._reason:
             return {"error": self._reason}
-        error = self._ending()
-        return {"error": error, "passing": self._process.returncode == -9}
+        error = self._exit_reason()
+        return {"error": error, "transient": self._process.returncode == -9}
 
-    def _ending(self) -> str:
+    def _exit_reason(self) -> str:
         code = self._process.wait()
         if code < 0:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-            out_of_memory = ", perhaps for want of memory" if name == "SIGKILL" else ""
+            out_of_memory = ", perhaps out of memory" if name == "SIGKILL" else ""
             return f"the worker process crashed ({name}{out_of_memory})"
         self._errors.seek(0)
         words = self._errors.read().decode("utf-8", "replace").strip().splitlines()
         return f"the worker process ended with code {code}" + (f": {words[-1]}" if words else "")
 
     def watch(self) -> None:
-        """Kill the process when it is beyond its time or memory."""
+        """Kill the process if it exceeds its time or memory."""
         with self._lock:
             if self._since is None or self._reason:
                 return
@@ -130,7 +130,7 @@ class Worker:
             self._process.kill()
 
     def usable(self) -> bool:
-        """Whether the process is there, and has most of its memory left for the next file."""
+        """Whether the process runs and has at least half of its memory left for the next file."""
         return (
             self._reason is None
             and self._process.poll() is None
@@ -138,7 +138,7 @@ class Worker:
         )
 
     def _memory(self) -> int:
-        """Resident bytes; 0 where the system does not tell."""
+        """Resident memory in bytes; 0 on systems without ``/proc``."""
         try:
             pages = Path(f"/proc/{self._process.pid}/statm").read_bytes().split()[1]
         except (OSError, IndexError):
@@ -146,16 +146,16 @@ class Worker:
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def kill(self) -> None:
-        """End the process now; whoever waits for its answer gets one."""
+        """Kill the process; a thread waiting for its answer gets an error."""
         self._process.kill()
 
     def close(self) -> None:
-        """End the process and release its pipes."""
+        """Kill the process and close its pipes."""
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
             assert stream is not None
-            with contextlib.suppress(OSError):  # a request that it never took
+            with contextlib.suppress(OSError):  # flushing a request that it never read
                 stream.close()
 
 
@@ -163,9 +163,9 @@ class Pool:
     """Workers for a list of files; a context manager that leaves no process behind.
 
     Args:
-        count: how many.
-        settings: what each worker is told.
-        max_memory: bytes that each may hold.
+        count: maximum number of workers.
+        settings: settings for each worker.
+        max_memory: limit on the resident memory of each worker in bytes.
     """
 
     def __init__(self, count: int, settings: WorkerSettings, max_memory: float) -> None:
@@ -186,7 +186,7 @@ class Pool:
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
         for thread in self._threads:
-            while thread.is_alive():  # it may be starting one more worker
+            while thread.is_alive():  # it may just be starting another worker
                 for worker in list(self._workers):
                     worker.kill()
                 thread.join(POLL_SECONDS)
@@ -196,16 +196,16 @@ class Pool:
     def run(
         self, files: Iterable[Path], stop: Callable[[], bool] = lambda: False
     ) -> Iterator[tuple[Path, str, Answer]]:
-        """Each file with the model's name and its answer, as they come.
+        """Yield each file with the model's name and the answer, as workers finish.
 
-        Ends early when ``stop`` says so, which is asked all the time.
+        Ends early once ``stop`` returns true; it is polled several times a second.
 
         Raises:
-            WorkerStartError: when a worker cannot start, with the reason.
+            WorkerStartError: a worker cannot start; the message says why.
         """
         for path in files:
             self._todo.put(path)
-        first = self._start()  # alone: a model that cannot be loaded is told once
+        first = self._start()  # before the others, to report a model that cannot load just once
         serving = max(1, min(self._count, self._todo.qsize()))
         for number in range(serving):
             given = first if number == 0 else None
@@ -232,7 +232,7 @@ class Pool:
         return worker
 
     def _serve(self, worker: Worker | None) -> None:
-        """The life of one worker and its successors."""
+        """Give files to one worker at a time, replacing it when it dies or holds much memory."""
         try:
             while not self._stopping.is_set():
                 try:

@@ -1,4 +1,4 @@
-"""One row of a library's results, and how a path is written in it."""
+"""One row of a library's results, and how it stores a path."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stonekey.keys import ClassLabel, Key, KeySignature
+from stonekey.keys import KEY_FIELDS, ClassLabel, key_fields, parse_label
 
 # Columns of the output, in order.
 FIELDS = (
-    "path", "size", "mtime", "model", "fingerprint", "key", "tonic", "mode", "signature",
-    "camelot", "open_key", "confidence", "duration", "tuning", "error", "warnings",
+    "path", "size", "mtime", "model", "fingerprint", *KEY_FIELDS, "confidence", "duration",
+    "tuning", "error", "warnings",
 )  # fmt: skip
 REALS = ("mtime", "confidence", "duration", "tuning")
-SEPARATOR = "; "  # between warnings, where the format has no lists
+SEPARATOR = "; "  # between warnings, in formats without lists
 
 _ESCAPED = re.compile("[\x00-\x1f\x7f\udc80-\udcff]|\\\\(?=x[0-9a-f]{2})")
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 def path_text(path: str | os.PathLike[str]) -> str:
-    r"""A path as one line of valid UTF-8 from which `text_path` gets it back.
+    r"""A path as one line of valid UTF-8; `text_path` turns it back.
 
-    Bytes that are no UTF-8 and control characters become ``\xNN``; so does a backslash that
-    would look like the start of one.
+    Control characters and bytes that are not UTF-8 become ``\xNN``, and so does a backslash that
+    would otherwise look like the start of one.
     """
     text = os.fsencode(path).decode("utf-8", "surrogateescape")
     return _ESCAPED.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", text)
@@ -42,25 +42,25 @@ def text_path(text: str) -> Path:
 
 @dataclass(frozen=True)
 class Result:
-    """What is known of one file of a library.
+    """The result for one file of a library.
 
     Attributes:
         path: absolute path.
-        size: bytes; None where the file could not be looked up.
-        mtime: modification time, seconds since 1970; None as for ``size``.
+        size: size in bytes; None if the file is gone.
+        mtime: modification time, seconds since 1970; None if the file is gone.
         model: name of the model.
-        fingerprint: stands for the model's contents and the settings that change its answers.
-        key: key or key signature in the output's notation; None for "no key", a failure, or a
-            confidence below the least asked for.
-        tonic: of the key, such as "Eb"; None as for ``key`` and for a 12-signature model.
+        fingerprint: short hash of the model's contents and the settings that change its answers.
+        key: key or key signature in the output's notation; None for "no key", after a failure,
+            and below the confidence asked for.
+        tonic: tonic of the key, such as "Eb"; None without a key and for a 12-signature model.
         mode: "major" or "minor"; None as for ``tonic``.
         signature: key signature, such as "Eb major / C minor".
-        camelot: the key in Camelot's notation.
+        camelot: the key in Camelot notation.
         open_key: the key in Open Key notation.
         confidence: probability of the answer, 0 to 1 (4 decimals); None after a failure.
-        duration: seconds; None after a failure.
-        tuning: cents by which the music lies above A = 440 Hz; None where there is no tone.
-        error: why the file has no result; None where it has one.
+        duration: length in seconds; None after a failure.
+        tuning: tuning above A = 440 Hz in cents; None if there is no steady tone.
+        error: reason for the failure; None if there was none.
         warnings: anything else a user should know.
     """
 
@@ -84,46 +84,32 @@ class Result:
     @property
     def label(self) -> ClassLabel | None:
         """The key, or the signature of a 12-signature model, as an object."""
-        if self.camelot is None:
-            return None
-        if "/" in self.camelot:
-            return KeySignature.parse(self.camelot)
-        return Key.parse(self.camelot)
+        return None if self.camelot is None else parse_label(self.camelot)
 
     @property
     def withheld(self) -> bool:
-        """There was a key, but not of the confidence asked for."""
+        """Whether there was a key, but below the confidence asked for."""
         return self.camelot is None and bool(self.confidence)
 
     def with_label(
         self, label: ClassLabel | None, notation: str, min_confidence: float = 0.0
     ) -> Result:
-        """The same with this key, or none below ``min_confidence``."""
-        if label is None or (self.confidence or 0.0) < min_confidence:
-            return replace(
-                self, key=None, tonic=None, mode=None, signature=None, camelot=None, open_key=None
-            )
-        return replace(
-            self,
-            key=label.format(notation),
-            tonic=str(label).rsplit(" ", 1)[0] if isinstance(label, Key) else None,
-            mode=label.mode if isinstance(label, Key) else None,
-            signature=str(label.signature),
-            camelot=label.format("camelot"),
-            open_key=label.format("openkey"),
-        )
+        """A copy with this key, or with none if its confidence is below ``min_confidence``."""
+        sure = (self.confidence or 0.0) >= min_confidence
+        fields: dict[str, Any] = key_fields(label if sure else None, notation)
+        return replace(self, **fields)
 
     def as_dict(self) -> dict[str, Any]:
-        """By column (`FIELDS`), for JSON."""
+        """JSON values by column (`FIELDS`)."""
         values = {name: getattr(self, name) for name in FIELDS}
         return {**values, "path": path_text(self.path), "warnings": list(self.warnings)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Result:
-        """Inverse of `as_dict`; also of a row of text, where "" is None.
+        """Inverse of `as_dict`; also reads a row of text, where "" means None.
 
         Raises:
-            ValueError, TypeError: when a value is not of its column's kind, or without a path.
+            ValueError, TypeError: a value has the wrong type, or there is no path.
         """
         given: dict[str, Any] = {name: values.get(name) for name in FIELDS}
         given = {name: None if value == "" else value for name, value in given.items()}
@@ -143,14 +129,14 @@ class Result:
         given["size"] = None if given["size"] is None else int(_number(given["size"]))
         texts = [given[name] for name in FIELDS if name not in (*REALS, "path", "size", "warnings")]
         if not all(text is None or isinstance(text, str) for text in (*texts, *given["warnings"])):
-            raise ValueError("a list or number where text should be")
+            raise ValueError("expected text, got a list or number")
         result = cls(**given)
-        _ = result.label  # an error here, not in the middle of a run
+        _ = result.label  # raises here rather than in the middle of a run
         return result
 
 
 def _number(value: Any) -> float:
     number = float(value)
     if not math.isfinite(number):
-        raise ValueError(f"{value} where a number should be")
+        raise ValueError(f"expected a number, got {value}")
     return number

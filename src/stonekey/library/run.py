@@ -1,4 +1,4 @@
-"""A run over a library: what is left to do, who does it, what becomes of it."""
+"""A run over a library: find what is left to do, let workers do it, write the results."""
 
 from __future__ import annotations
 
@@ -8,44 +8,47 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from stonekey.audio.tuning import TuneOption, checked_option
-from stonekey.keys import NOTATIONS, Key, KeySignature
-from stonekey.library.lock import LockedError, locked
+from stonekey.estimate.settings import EstimatorSettings
+from stonekey.files import LockedError, core_count, locked, sha256
+from stonekey.keys import NOTATIONS, parse_label
+from stonekey.library.base import Store
 from stonekey.library.pool import GIGABYTE, Answer, Pool, WorkerStartError
 from stonekey.library.result import Result
 from stonekey.library.sources import Found, find
-from stonekey.library.store import Store, open_store
+from stonekey.library.store import open_store
 from stonekey.library.worker import WorkerSettings
 from stonekey.model.registry import DEFAULT_MODEL, find_model
+from stonekey.options import one_of
 from stonekey.text import one_line
 
 ESTIMATOR = "stonekey.estimate.estimator:KeyEstimator"
 
 
 class ScanError(RuntimeError):
-    """A run that cannot go on, though its settings are right; what is done is kept."""
+    """A run cannot continue although its settings are valid; finished results are kept."""
 
 
 @dataclass
 class Summary:
-    """What became of a run.
+    """The outcome of a run.
 
     Attributes:
-        output: the file of results.
-        files: how many files the sources hold.
-        analysed: how many were analysed now, failures among them.
-        kept: how many were known from earlier runs, failures among them.
-        tagged: how many were left out because their tags have a key.
-        repeated: how many paths were left out because they lead to a file that is in.
-        without_key: how many have no key, or none of the confidence asked for.
-        failed: files without a result, now or earlier, and folders that could not be listed;
+        output: the output file.
+        files: number of files in the sources.
+        analysed: number of files analysed in this run, including failures.
+        kept: number of files known from earlier runs, including failures.
+        tagged: number of files left out because their tags have a key.
+        repeated: number of paths left out because they lead to a file already in the list.
+        without_key: number of files without a key, or with one below the confidence asked for.
+        failed: files that failed, in this run or earlier, and folders that could not be listed,
             each with the reason.
-        keys: how many files have each key, the commonest first, in the output's notation.
-        seconds: how long the run took.
-        interrupted: it was stopped before it was done; the same call goes on.
+        keys: number of files in each key, in the output's notation, most common first.
+        seconds: duration of the run.
+        interrupted: whether the run was stopped early; the same call continues it.
     """
 
     output: Path
@@ -67,99 +70,72 @@ def scan(
     *,
     model: str | os.PathLike[str] = DEFAULT_MODEL,
     workers: int | None = None,
-    timeout: float | None = None,
     max_memory: float = 2.0,
     skip_tagged: bool = False,
     min_confidence: float = 0.0,
     notation: str = "musical",
     extensions: Iterable[str] | None = None,
-    overlap: float = 0.0,
-    published_segments: bool = False,
-    tune: TuneOption = "auto",
-    device: str = "cpu",
-    backend: str = "auto",
+    settings: EstimatorSettings | None = None,
     retry_failed: bool = False,
     prune: bool = False,
     estimator: str = ESTIMATOR,
     on_start: Callable[[int, int], object] = lambda todo, kept: None,
     on_result: Callable[[Path, str | None], object] = lambda path, error: None,
     stop: Callable[[], bool] = lambda: False,
+    **options: Any,
 ) -> Summary:
-    """Find the keys of all files of a library and write them to ``output`` as they come.
+    """Find the keys of all files in a library and write each to ``output`` once it is known.
 
-    A run that ends early, killed or not, is continued by the same call. A file is analysed
-    again when its size, its modification time, the model or a setting that changes answers
-    is another than in the output; rows of files that are not in ``sources`` stay.
+    The same call continues a run that ended early, even one that was killed. A file is analysed
+    again only if its size, its modification time, the model or a setting that changes answers
+    differs from the output. Rows of files outside ``sources`` stay.
 
     Args:
         sources: folders and files.
         output: ``.csv``, ``.jsonl``, ``.sqlite`` or ``.parquet`` (needs pyarrow).
         model: name or path of a model.
-        workers: processes; None for one on each core, or one alone on another device.
-        timeout: seconds that a file may take, or its worker is killed; None for a limit by the
-            file's size (`stonekey.audio.deadline.time_limit`).
-        max_memory: gigabytes (10^9 bytes) of memory that a worker may hold (on Linux).
+        workers: number of processes; None for one per core, or for one if the device is not a CPU.
+        max_memory: limit on a worker's memory in gigabytes (10^9 bytes; enforced on Linux).
         skip_tagged: leave out files that have a key in their tags.
-        min_confidence: write no key of a lower confidence, 0 to 1.
-        notation: how ``key`` is written (`stonekey.keys.NOTATIONS`).
-        extensions: endings to look for in folders; None for all known ones.
-        overlap: as for `stonekey.KeyEstimator`, like the next four.
-        published_segments: see there.
-        tune: see there.
-        device: see there.
-        backend: see there.
-        retry_failed: analyse files again that have failed, though they are unchanged.
-        prune: drop the rows of files that are not in ``sources``.
+        min_confidence: write no key below this confidence, 0 to 1.
+        notation: how to write ``key`` (`stonekey.keys.NOTATIONS`).
+        extensions: file extensions to look for in folders; None for all known ones.
+        settings: settings of the estimator, except ``threads`` (1) and ``min_confidence``. A
+            worker is killed when a file takes longer than ``timeout``.
+        retry_failed: analyse files that failed again, even if they have not changed.
+        prune: drop rows of files outside ``sources``.
         estimator: "module:name" of a replacement for `stonekey.KeyEstimator`, which each
-            worker imports and calls alike.
-        on_start: called once with how many files are to be analysed and how many are known.
-        on_result: called for each analysed file with its path and None or the failure.
-        stop: asked all the time; when true, the run ends early.
+            worker imports and calls in the same way.
+        on_start: called once with the number of files to analyse and of those already known.
+        on_result: called for each analysed file with its path and its error, or None.
+        stop: polled several times a second; the run ends early once it returns true.
+        options: settings by name, such as ``fast=True``; they override ``settings``.
 
     Raises:
-        ValueError: for a setting out of range.
-        FileNotFoundError: when a source does not exist.
-        CheckpointError: when the model cannot be had.
-        StoreError: when the output is another kind of file or cannot be written.
-        ScanError: when another run has the output, or workers cannot start.
+        ValueError: a setting is out of range.
+        FileNotFoundError: a source does not exist.
+        CheckpointError: the model cannot be loaded.
+        StoreError: the output is another kind of file or cannot be written.
+        ScanError: another run is writing the output, or the workers cannot start.
     """
     began = time.monotonic()
-    if notation not in NOTATIONS:
-        raise ValueError(f"notation must be one of {', '.join(NOTATIONS)}, got {notation!r}")
+    one_of("notation", notation, NOTATIONS)
     if not 0 <= min_confidence <= 1:
         raise ValueError(f"min_confidence must be 0 to 1, got {min_confidence}")
-    if not 0 <= overlap < 1:
-        raise ValueError(f"overlap must be at least 0 and below 1, got {overlap}")
-    if (timeout is not None and timeout <= 0) or max_memory <= 0:
-        raise ValueError("timeout and max_memory must be above 0")
+    ours = {"threads": 1, "min_confidence": 0.0}
+    settings = replace(settings or EstimatorSettings(), **{**options, **ours})
+    if max_memory <= 0:
+        raise ValueError("max_memory must be above 0")
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
-    # Through a link to the output itself, so that the link stays one.
+    # Follow a link to the real output, so that it stays a link.
     path = Path(os.path.realpath(Path(output).expanduser()))
     store = open_store(path)
-    weights = find_model(model)  # fetched here, once
-    settings = WorkerSettings(
-        str(weights.absolute()),
-        estimator,
-        {
-            "device": device,
-            "backend": backend,
-            "threads": 1,
-            "overlap": overlap,
-            "published_segments": published_segments,
-            "tune": checked_option(tune),
-            "timeout": timeout,
-        },
-        skip_tagged,
-        timeout,
+    weights = find_model(model)  # here, so that workers need not fetch it
+    work = WorkerSettings(
+        str(weights.absolute()), estimator, asdict(settings), skip_tagged, settings.timeout
     )
-    run = _Run(
-        store,
-        Summary(path),
-        _fingerprint(weights, overlap, published_segments, checked_option(tune)),
-        notation,
-        min_confidence,
-    )
+    run = _Run(store, Summary(path), _fingerprint(weights, settings), notation, min_confidence)
     try:
         with locked(path.with_name(f".{path.name}.lock")):
             _sweep(path)
@@ -168,8 +144,8 @@ def scan(
                 todo = run.plan(found, retry_failed, prune)
                 on_start(len(todo), run.summary.kept)
                 if todo:
-                    count = workers or (_cores() if device == "cpu" else 1)
-                    with Pool(count, settings, max_memory * GIGABYTE) as pool:
+                    count = workers or (core_count() if settings.device == "cpu" else 1)
+                    with Pool(count, work, max_memory * GIGABYTE) as pool:
                         for file, name, answer in pool.run(todo, stop):
                             on_result(file, run.take(file, name, found.files[file], answer))
                 run.summary.interrupted = stop() and run.left > 0
@@ -186,26 +162,21 @@ def scan(
 
 
 def _sweep(path: Path) -> None:
-    """Remove what `write_atomically` left of a killed run; the lock is held."""
+    """Delete files that a killed run left from `write_atomically`; call it with the lock held."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.????????"):
         left.unlink(missing_ok=True)
 
 
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _fingerprint(weights: Path, *settings: object) -> str:
-    from stonekey.model.checkpoint import sha256
-
-    text = f"{sha256(weights)} {settings!r}"
+def _fingerprint(weights: Path, settings: EstimatorSettings) -> str:
+    known = list(settings.identity.items())
+    # The first three have no names, so that old fingerprints stay valid.
+    values = (*(value for _, value in known[:3]), *known[3:])
+    text = f"{sha256(weights)} {values!r}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 class _Run:
-    """The results of a run while it goes on."""
+    """The results of a run in progress."""
 
     def __init__(
         self, store: Store, summary: Summary, fingerprint: str, notation: str, minimum: float
@@ -220,18 +191,18 @@ class _Run:
         self._superseded = False
 
     def plan(self, found: Found, retry_failed: bool, prune: bool) -> list[Path]:
-        """Bring the output into shape for this run; returns the files to analyse."""
+        """Update the rows from earlier runs; returns the files to analyse."""
         todo = set(found.files)
-        for result in self.store.read(ours=True):
+        for result in self.store.read(strict=True):
             status = found.files.get(result.path)
             if status is None:
                 if prune:
                     continue
             elif status != (result.size, result.mtime):
-                continue  # of no worth any more
+                continue  # stale: the file has changed
             elif self._holds(result) and not (retry_failed and result.error is not None):
                 todo.discard(result.path)
-            # A row of another model is replaced only when the new one is there.
+            # A row from another model or settings stays until the new one replaces it.
             self._results[result.path] = result.with_label(
                 result.label, self._notation, self._minimum
             )
@@ -243,15 +214,15 @@ class _Run:
         return [path for path in found.files if path in todo]
 
     def _holds(self, result: Result) -> bool:
-        """Whether an unchanged file's result is what an analysis would give."""
+        """Whether analysing an unchanged file again would give the same result."""
         if result.fingerprint != self._fingerprint:
             return False
         return not result.withheld or (result.confidence or 0.0) < self._minimum
 
     def take(self, path: Path, model: str, status: tuple[int, float], answer: Answer) -> str | None:
-        """Write a worker's answer; returns why there is no result, or None."""
+        """Write a worker's answer; returns the error in it, or None."""
         self.left -= 1
-        if "tag" in answer:
+        if "tagged" in answer:
             self.summary.tagged += 1
             return None
         self.summary.analysed += 1
@@ -261,8 +232,8 @@ class _Run:
             size=answer.get("size", status[0]),
             mtime=answer.get("mtime", status[1]),
             model=one_line(model),
-            # Without one the file is tried again in the next run.
-            fingerprint="" if answer.get("passing") else self._fingerprint,
+            # Without a fingerprint, the next run tries the file again.
+            fingerprint="" if answer.get("transient") else self._fingerprint,
             confidence=answer.get("confidence"),
             duration=answer.get("duration"),
             tuning=answer.get("tuning"),
@@ -270,8 +241,7 @@ class _Run:
             warnings=tuple(map(one_line, answer.get("warnings", ()))),
         )
         if text := answer.get("label"):
-            label = KeySignature.parse(text) if "/" in text else Key.parse(text)
-            result = result.with_label(label, self._notation, self._minimum)
+            result = result.with_label(parse_label(text), self._notation, self._minimum)
         self._superseded = self._superseded or path in self._results
         self._results.pop(path, None)
         self._results[path] = result
@@ -279,14 +249,14 @@ class _Run:
         return result.error
 
     def finish(self) -> None:
-        """Leave one row a file."""
+        """Leave one row for each file, and complete the output."""
         if self._superseded:
             self.store.rewrite(self._results.values())
         if not self.summary.interrupted:
             self.store.finish()
 
     def summarise(self, found: Found) -> None:
-        """Count the results of the run's files, whether they are of today or not."""
+        """Count the results of all files in the sources, from this run and earlier ones."""
         summary = self.summary
         summary.failed += found.problems
         counts: Counter[str] = Counter()

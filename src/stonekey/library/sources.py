@@ -1,4 +1,4 @@
-"""The files of a library: folders, files and playlists made a list without repetitions."""
+"""Turn folders, files and playlists into a list of audio files without repetitions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from stonekey.audio.files import find_audio_files, listing_problem
 
 @dataclass(frozen=True)
 class Found:
-    """What the sources hold.
+    """The files in the sources.
 
     Attributes:
-        files: absolute paths in order of their bytes, each with its size in bytes and
-            modification time in seconds since 1970.
-        problems: what could not be looked at (a folder, a broken link), and why.
-        repeated: how many paths were left out because they lead to a file of the list.
+        files: absolute paths, in byte order, with size in bytes and modification time in
+            seconds since 1970.
+        problems: folders and links that could not be followed, with the reason.
+        repeated: number of paths left out because they lead to a file already in the list.
     """
 
     files: dict[Path, tuple[int, float]] = field(default_factory=dict)
@@ -27,17 +27,17 @@ class Found:
 
 
 def find(sources: Iterable[str | os.PathLike[str]], extensions: Iterable[str] | None) -> Found:
-    """The audio files of ``sources``.
+    """The audio files in ``sources``.
 
-    A file that several paths lead to through symbolic links is taken once, under its own path
-    where that is among them; hard links are files of their own.
+    A file that several paths lead to through symbolic links is listed once, by its real path if
+    that is one of them. Hard links count as separate files.
 
     Args:
-        sources: folders, searched to any depth without hidden files, and files.
-        extensions: endings to look for in folders; None for all known ones.
+        sources: files, and folders to search to any depth; hidden files are left out.
+        extensions: file extensions to look for in folders; None for all known ones.
 
     Raises:
-        FileNotFoundError: when a source does not exist.
+        FileNotFoundError: a source does not exist.
     """
     problems: list[tuple[Path, str]] = []
 
@@ -45,7 +45,7 @@ def find(sources: Iterable[str | os.PathLike[str]], extensions: Iterable[str] | 
         problems.append((folder, listing_problem(error)))
 
     by_inode: dict[tuple[int, int], list[tuple[Path, os.stat_result]]] = {}
-    for path in find_audio_files(expand(sources), extensions, unlisted):
+    for path in find_audio_files(_absolute(sources), extensions, unlisted):
         try:
             status = path.stat()
         except OSError as error:
@@ -67,15 +67,10 @@ def find(sources: Iterable[str | os.PathLike[str]], extensions: Iterable[str] | 
     return Found(files, problems, repeated)
 
 
-def expand(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """Sources as absolute paths of folders and files; playlists stay.
-
-    Raises:
-        FileNotFoundError: when a source does not exist.
-    """
+def _absolute(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
     paths = []
     for source in sources:
-        # Not resolved: a library keeps the names that its links give it.
+        # Not resolved, so that a library keeps the names that its links give it.
         path = Path(os.path.abspath(Path(source).expanduser()))
         if not os.path.lexists(path):
             raise FileNotFoundError(f"{os.fspath(source)}: no such file or folder")

@@ -1,4 +1,4 @@
-"""Results in a SQLite database: the table ``keys``, one row a file."""
+"""Results in a SQLite database: the table ``keys`` with a row for each file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from stonekey.library.base import Store, StoreError
 from stonekey.library.result import FIELDS, REALS, SEPARATOR, Result
-from stonekey.library.store import Store, StoreError
 
 # A damaged database can have names that are no text, and then no message can be made of them.
 _ERRORS = (sqlite3.Error, UnicodeDecodeError)
@@ -22,7 +22,7 @@ _INSERT = f"INSERT OR REPLACE INTO keys VALUES ({', '.join('?' * len(FIELDS))})"
 
 
 class SqliteStore(Store):
-    """See `stonekey.library.store.Store`; each result is a transaction."""
+    """A SQLite database; each result is a transaction."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -30,23 +30,23 @@ class SqliteStore(Store):
 
     def _connection(self) -> sqlite3.Connection:
         if self._open is None:
-            # Transactions are begun and ended here, not by the module.
+            # None: this class starts and ends transactions itself.
             self._open = sqlite3.connect(self.path, isolation_level=None)
         return self._open
 
-    def read(self, ours: bool = False) -> list[Result]:
+    def read(self, strict: bool = False) -> list[Result]:
         """See `Store.read`."""
         if not self.path.exists() or not self.path.stat().st_size:
             return []
         try:
             database = self._connection()
-            # Somebody's index is no harm; a trigger or view of theirs would be.
+            # An index that somebody has added does no harm; a trigger or view could.
             parts = database.execute("SELECT name FROM sqlite_master WHERE type != 'index'")
             names = [name for (name,) in parts]
-            if not names:  # a run killed before its first transaction
+            if not names:  # a run was killed before its first transaction
                 return []
             columns = [row[1] for row in database.execute("PRAGMA table_info(keys)")]
-            if "keys" not in names or (ours and len(names) > 1) or columns != list(FIELDS):
+            if "keys" not in names or (strict and len(names) > 1) or columns != list(FIELDS):
                 raise StoreError(f"{self.path}: a database, but not an output of stonekey scan")
             rows = database.execute("SELECT * FROM keys ORDER BY rowid").fetchall()
             return [Result.from_dict(dict(zip(FIELDS, row, strict=True))) for row in rows]
@@ -61,8 +61,8 @@ class SqliteStore(Store):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             database = self._connection()
-            # Readers do not wait for a run, nor a run for the disk; where the file system is
-            # not up to it, SQLite stays with its usual journal.
+            # With WAL, readers need not wait for a run, nor a run for the disk. On file systems
+            # that cannot do it, SQLite keeps its usual journal.
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")
             database.execute("BEGIN IMMEDIATE")
@@ -90,7 +90,7 @@ class SqliteStore(Store):
         """See `Store.close`."""
         database, self._open = self._open, None
         if database is not None:
-            # Back to a single file; not while somebody reads it, nor on a full disk.
+            # Go back to a single file. This fails while somebody reads it or on a full disk.
             with contextlib.suppress(*_ERRORS):
                 database.execute("PRAGMA journal_mode = DELETE")
             with contextlib.suppress(*_ERRORS):

@@ -1,8 +1,8 @@
-"""A worker process: estimates one file after the other for `stonekey.library.pool`.
+"""A worker process: estimates one file after another for `stonekey.library.pool`.
 
-It speaks JSON lines: on standard input the settings, then a path a line; on its first
-standard output ``{"model": name}`` when it is ready, then an answer for each path. Anything
-that a decoder prints goes elsewhere.
+It speaks JSON lines. Standard input has the settings, then one path a line. Standard output has
+``{"model": name}`` once the model is loaded, then one answer for each path. Anything that decoders
+print is discarded.
 """
 
 from __future__ import annotations
@@ -22,30 +22,32 @@ from typing import Any
 
 from stonekey.audio.deadline import time_limit
 from stonekey.estimate.result import KeyEstimate
-from stonekey.text import json_text
+from stonekey.tags import read_key
+from stonekey.text import json_text, reason
 
-_PASSING = frozenset(
+# Errors that are likely to go away, whatever is in the file.
+_TRANSIENT = frozenset(
     getattr(errno, name)
     for name in (
         "EACCES", "EAGAIN", "EDQUOT", "EMFILE", "ENFILE", "ENOENT", "ENOMEM", "ENOSPC", "ESTALE",
     )
     if hasattr(errno, name)
 )  # fmt: skip
-# Beyond the limit that the parent keeps: only a worker without a parent gets this far.
+# On top of the parent's own limit: only a worker without a parent gets this far.
 ORPHAN_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What a worker needs to know.
+    """Settings of a worker.
 
     Attributes:
         model: path of the model's file.
-        estimator: "module:name" of what is called with the model and the options of
-            `stonekey.estimate.estimator.KeyEstimator`, and gives an estimator like it.
-        options: these options.
+        estimator: "module:name" of a callable that takes the model and ``options`` and returns an
+            estimator, like `stonekey.estimate.estimator.KeyEstimator`.
+        options: keyword arguments for it.
         skip_tagged: leave out files that have a key in their tags.
-        timeout: seconds a file may take; None for a limit by its size.
+        timeout: limit for one file in seconds; None for a limit by its size.
     """
 
     model: str
@@ -77,7 +79,7 @@ def main() -> None:
             module, name = settings.estimator.split(":")
             make = getattr(import_module(module), name)
             estimator = make(settings.model, **settings.options)
-        except Exception as error:  # told by the parent, whatever it is
+        except Exception as error:  # of any kind: the parent reports it
             send({"error": str(error) or type(error).__name__})
             return
         send({"model": estimator.info.name})
@@ -85,7 +87,7 @@ def main() -> None:
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
         for line in requests:
             path = Path(json.loads(line))
-            # Ends this process even where a decoder never gives control back to Python.
+            # Ends this process even if a decoder never returns to Python.
             faulthandler.dump_traceback_later(
                 settings.limit(path) + ORPHAN_SECONDS, exit=True, file=nowhere
             )
@@ -96,7 +98,7 @@ def main() -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End this process when its parent was killed, be it in the middle of a file."""
+    """End this process soon after its parent is killed, even in the middle of a file."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
@@ -105,18 +107,16 @@ def _end_with(parent: int) -> None:
 def _answer(
     path: Path, estimator: Callable[[Path], KeyEstimate], skip_tagged: bool
 ) -> dict[str, Any]:
-    from stonekey.text import reason
-
     answer: dict[str, Any] = {}
     try:
-        # Before it is read: if it changes meanwhile, the next run sees that.
+        # Look before reading: if the file changes meanwhile, the next run notices.
         status = path.stat()
         answer.update(size=status.st_size, mtime=status.st_mtime)
-        if skip_tagged and (tag := _tagged_key(path)):
-            return {**answer, "tag": tag}
+        if skip_tagged and _is_tagged(path):
+            return {**answer, "tagged": True}
         estimate = estimator(path)
-    except Exception as error:  # one bad file must not end the run, whatever is wrong
-        return {**answer, "error": reason(error), "passing": passing(error)}
+    except Exception as error:  # of any kind: one bad file must not end the run
+        return {**answer, "error": reason(error), "transient": _is_transient(error)}
     return {
         **answer,
         "label": estimate.label and str(estimate.label),
@@ -127,21 +127,20 @@ def _answer(
     }
 
 
-def passing(error: BaseException) -> bool:
-    """Whether the machine is at fault, or somebody's settings, and not what the file holds."""
+def _is_transient(error: BaseException) -> bool:
+    """Whether the machine or its settings are to blame, rather than the contents of the file."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, MemoryError) or (isinstance(seen, OSError) and seen.errno in _PASSING):
+        if isinstance(seen, MemoryError):
+            return True
+        if isinstance(seen, OSError) and seen.errno in _TRANSIENT:
             return True
         seen = seen.__cause__ or seen.__context__
     return False
 
 
-def _tagged_key(path: Path) -> str | None:
-    from stonekey.tags import read_key
-
+def _is_tagged(path: Path) -> bool:
     try:
-        found = read_key(path)
+        return read_key(path) is not None
     except Exception:  # damaged tags are no reason to leave a file out
-        return None
-    return str(found) if found else None
+        return False

@@ -5,123 +5,26 @@ This is the only place that knows how a model is stored. Nothing here needs torc
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stonekey.keys import ClassLabel, parse_class_table
+from stonekey.files import sha256, write_atomically
+from stonekey.keys import ClassLabel
+from stonekey.model.info import MAX_METADATA, ModelInfo
 from stonekey.model.published import PUBLISHED, read_published
-from stonekey.model.settings import MAX_ACTIVATIONS, Architecture, FrontEnd, real, whole
 from stonekey.model.tensors import check_shapes, check_values
-from stonekey.text import json_text, one_line, printable, shown
+from stonekey.text import one_line, shown
 
-if TYPE_CHECKING:
-    from stonekey.network.stone import Stone
-
-FORMAT = "stonekey-1"
-# Characters of a description, and bytes of a file with the networks that `settings` allows.
-MAX_METADATA = 1_000_000
+# Bytes of a file with the networks that `stonekey.model.settings` allows.
 MAX_BYTES = 500_000_000
 
 
 class CheckpointError(Exception):
     """A model file that cannot be used; the message names the file and the reason."""
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """Everything about a model but its weights; stored as metadata with them.
-
-    ``class_table`` labels the outputs in order; None when it is not known yet (a model
-    trained without labels is calibrated afterwards). ``omega`` is the circle of the
-    training loss: 7 fifths, 1 semitones. ``training`` is a free record of how it was made.
-    ``softness``: of a segment's signatures before the mean over segments, ``temperature``: of that
-    mean, and ``min_clarity``: a recording less clear than this has no key
-    (`stonekey.model.confidence`).
-    """
-
-    name: str
-    front_end: FrontEnd
-    architecture: Architecture | None
-    class_table: tuple[ClassLabel, ...] | None
-    omega: int | None = None
-    licence: str = ""
-    training: dict[str, Any] = field(default_factory=dict)
-    softness: float = 1.0
-    temperature: float = 1.0
-    min_clarity: float = 0.0
-
-    def __post_init__(self) -> None:
-        if (
-            not isinstance(self.name, str)
-            or len(self.name) > 200
-            or printable(self.name) != self.name
-        ):
-            raise ValueError("its name is not one printable line of at most 200 characters")
-        if not isinstance(self.licence, str) or not isinstance(self.training, dict):
-            raise ValueError("its licence is no text, or the record of its training no object")
-        if self.omega is not None:
-            whole("omega", self.omega, 1, 12)
-        for name in ("softness", "temperature"):
-            real(name, getattr(self, name), 0.01, 100)
-        real("min_clarity", self.min_clarity, 0, 1)
-        arch, front_end, table = self.architecture, self.front_end, self.class_table
-        if arch is None:
-            return
-        if table is not None and len(table) != arch.outputs:
-            raise ValueError(f"{arch.outputs} outputs, but names for {len(table)}")
-        frames = front_end.frames(front_end.segment_samples)
-        if frames * front_end.crop_bins * max(arch.channels) > MAX_ACTIVATIONS:
-            raise ValueError("its network is too large for segments of that length")
-
-    def to_metadata(self) -> dict[str, str]:
-        """As strings, for safetensors or ONNX metadata."""
-        table = self.class_table
-        return {
-            "format": FORMAT,
-            "name": self.name,
-            "front_end": json_text(self.front_end.as_dict(), ascii=True),
-            "architecture": json_text(
-                self.architecture and self.architecture.as_dict(), ascii=True
-            ),
-            "class_table": json_text(table and [str(label) for label in table], ascii=True),
-            "omega": json_text(self.omega, ascii=True),
-            "licence": self.licence,
-            "training": json_text(self.training, ascii=True),
-            "softness": json_text(self.softness, ascii=True),
-            "temperature": json_text(self.temperature, ascii=True),
-            "min_clarity": json_text(self.min_clarity, ascii=True),
-        }
-
-    @classmethod
-    def from_metadata(cls, metadata: dict[str, str]) -> ModelInfo:
-        """Inverse of `to_metadata`; ValueError or KeyError when it is not ours."""
-        if sum(map(len, metadata.values())) > MAX_METADATA:
-            raise ValueError(f"its metadata is longer than {MAX_METADATA} characters")
-        if metadata.get("format") != FORMAT:
-            raise ValueError(f"not a stonekey model (format {metadata.get('format')!r})")
-        architecture = json.loads(metadata["architecture"])
-        table = json.loads(metadata["class_table"])
-        return cls(
-            name=metadata["name"],
-            front_end=FrontEnd.from_dict(json.loads(metadata["front_end"])),
-            architecture=architecture and Architecture.from_dict(architecture),
-            class_table=table and parse_class_table(table),
-            omega=json.loads(metadata["omega"]),
-            licence=metadata["licence"],
-            training=json.loads(metadata["training"]),
-            softness=json.loads(metadata.get("softness", "1")),
-            temperature=json.loads(metadata.get("temperature", "1")),
-            min_clarity=json.loads(metadata.get("min_clarity", "0")),
-        )
 
 
 @dataclass(frozen=True)
@@ -131,60 +34,9 @@ class Checkpoint:
     info: ModelInfo
     tensors: dict[str, np.ndarray]
 
-    def to_stone(self) -> Stone:
-        """The torch module with these weights, in evaluation mode."""
-        import torch
-
-        from stonekey.network.stone import Stone
-
-        stone = Stone(self.info.front_end, self.info.architecture, self.info.class_table)
-        state = {name: torch.from_numpy(np.array(value)) for name, value in self.tensors.items()}
-        stone.chromanet.load_state_dict(state)
-        return stone.eval()
-
-    @classmethod
-    def from_stone(cls, stone: Stone, name: str, **info: Any) -> Checkpoint:
-        """Take the weights of a torch module; ``info`` as in `ModelInfo`."""
-        tensors = {
-            key: value.detach().cpu().numpy() for key, value in stone.chromanet.state_dict().items()
-        }
-        architecture = stone.chromanet.architecture
-        described = ModelInfo(name, stone.front_end, architecture, stone.class_table, **info)
-        return cls(described, tensors)
-
     def with_class_table(self, table: tuple[ClassLabel, ...]) -> Checkpoint:
         """The same model with its outputs labelled."""
         return replace(self, info=replace(self.info, class_table=table))
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file's contents."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then rename it; a link stays a link.
-
-    When anything fails (a full disk, say) the old file is untouched and the temporary one
-    removed.
-    """
-    path = Path(os.path.realpath(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path | str) -> None:

@@ -23,24 +23,17 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
-def mean_of_segments(
-    segments: Sequence[np.ndarray], table: Sequence[ClassLabel], softness: float = 1.0
-) -> np.ndarray:
+def mean_of_segments(segments: Sequence[np.ndarray], temperature: float = 1.0) -> np.ndarray:
     """A recording's probabilities: the mean over its segments.
 
     Args:
         segments: (classes,) probabilities of each.
-        table: labels of the classes.
-        softness: temperature of each segment's signatures before the mean; which of a signature's
-            two keys it is keeps its share. Above 1 the mean comes nearer to the product: it knows
-            how close the second best was, and near-ties are decided by all of the music.
+        temperature: of each before the mean. Above 1 the mean comes nearer to the product:
+            it knows how close the second best was, and near-ties are decided by all of the music.
     """
     stacked = np.stack(segments)
-    if softness != 1:
-        member = _of_signatures(table)
-        signatures = stacked @ member
-        ratio = tempered(signatures, softness) / np.maximum(signatures, _SMALLEST)
-        stacked = stacked * (ratio @ member.T)
+    if temperature != 1:
+        stacked = tempered(stacked, temperature)
     return np.asarray(stacked.mean(axis=0, dtype=np.float64))
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 import os
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
-from stonekey.model.checkpoint import CheckpointError, sha256
+from stonekey.files import cache_folder, sha256, write_atomically
+from stonekey.model.checkpoint import CheckpointError
 from stonekey.model.published import PUBLISHED, PublishedModel
 
 DEFAULT_MODEL = "stone24"
+_WEIGHTS = Path(__file__).parent / "weights"
 SUFFIXES = (".onnx", ".safetensors", ".pt")
 
 
@@ -31,7 +33,7 @@ class EmbeddedModel:
     @property
     def path(self) -> Path:
         """The file in the installed package."""
-        return Path(str(resources.files("stonekey.model") / "weights" / self.file))
+        return _WEIGHTS / self.file
 
 
 EMBEDDED = (
@@ -40,7 +42,7 @@ EMBEDDED = (
         "stone24.onnx",
         24,
         "for most uses: major and minor keys, calibrated confidence, no key for drums and speech; "
-        "stone12, and a mode learnt from labelled scores",
+        "learnt from chord charts and other estimators' answers",
     ),
     EmbeddedModel(
         "stone12",
@@ -63,30 +65,39 @@ EMBEDDED = (
     ),
 )
 
-# On 84 recordings (docs/results.md): MIREX score with both fifths, KSEA of 12 signatures; percent.
-SCORES = {
-    "stone24": "MIREX 92.5, KSEA 96.4",
-    "stone12": "KSEA 96.4",
-    "template": "MIREX 78.3, KSEA 80.4",
-    "template12": "KSEA 80.4",
-    "deezer/stone12": "KSEA 87.5",
-    "deezer/stone24": "MIREX 88.7, KSEA 93.5",
-    "deezer/skey": "MIREX 95.2, KSEA 96.4",
-}
+
+@dataclass(frozen=True)
+class Score:
+    """A score in percent with its 95 % interval; as text ``92.5 [87.9, 96.5]``."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.1f} [{self.low:.1f}, {self.high:.1f}]"
+
+
+def scores() -> dict[str, dict[str, Score]]:
+    """By model: MIREX (both fifths) and KSEA (12 signatures) on the 84 recordings of the dev set.
+
+    ``weights/scores.csv`` is the one place of these figures; the README, the cards and
+    docs/results.md repeat them, and a test holds them to it.
+    """
+    text = (_WEIGHTS / "scores.csv").read_text(encoding="utf-8")
+    found: dict[str, dict[str, Score]] = {}
+    for row in csv.DictReader(text.splitlines()):
+        found[row["model"]] = {
+            name: Score(*(float(row[f"{column}{part}"]) for part in ("", "_low", "_high")))
+            for name, column in (("MIREX", "mirex"), ("KSEA", "ksea"))
+            if row[column]
+        }
+    return found
 
 
 def model_names() -> list[str]:
     """Every name that `find_model` knows."""
     return [m.name for m in EMBEDDED] + [m.name for m in PUBLISHED]
-
-
-def cache_folder() -> Path:
-    """Where fetched models are kept: ``$STONEKEY_HOME``, or the user's cache folder."""
-    if home := os.environ.get("STONEKEY_HOME"):
-        return Path(home).expanduser()
-    import pooch
-
-    return Path(pooch.os_cache("stonekey"))
 
 
 def find_model(name: str | os.PathLike[str]) -> Path:
@@ -134,21 +145,18 @@ def fetch(model: PublishedModel, folder: Path) -> Path:
     path = folder / model.file
     if path.is_file() and sha256(path) == model.sha256:
         return path
-    pooch.get_logger().setLevel("WARNING")
+    download = pooch.HTTPDownloader(timeout=30)
+
+    def fill(temporary: Path) -> None:
+        download(model.url, str(temporary), None)
+        if sha256(temporary) != model.sha256:
+            raise ModelNotFoundError("its checksum is not the expected one")
+
     try:
-        pooch.retrieve(
-            model.url,
-            known_hash=f"sha256:{model.sha256}",
-            fname=model.file,
-            path=folder,
-            downloader=pooch.HTTPDownloader(timeout=30),
-        )
-    except (requests.RequestException, OSError, ValueError) as error:
-        reason = str(error)
-        if isinstance(error, requests.ConnectionError):
-            reason = "no connection to the server"
-        elif isinstance(error, ValueError) and "hash" in reason.lower():
-            reason = "its checksum is not the expected one"
+        write_atomically(path, fill)
+    except (requests.RequestException, OSError, ValueError, ModelNotFoundError) as error:
+        lost = isinstance(error, requests.ConnectionError)
+        reason = "no connection to the server" if lost else str(error)
         raise ModelNotFoundError(
             f"{model.name}: cannot be fetched: {reason}.\n"
             f"Download {model.url}\nand save it as {path} (sha256 {model.sha256})."

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 Norm = Literal["joint", "frame"]
+GONE = ("mode_head", False)
 
 
 def _from_dict(cls: type[Any], values: dict[str, Any]) -> Any:
@@ -50,7 +51,8 @@ class FrontEnd:
 
     Bin ``i`` is centred on ``fmin * 2 ** (i / bins_per_octave)`` Hz; with the defaults bin 0
     is A0 and the ``crop_bins`` lowest of the ``n_bins`` bins are what the network sees at
-    inference. Training crops higher, which lowers the content by a semitone a bin.
+    inference. Training crops higher, which lowers the content by a semitone a bin. The network
+    sees the mean of every ``average`` frames, hops of ``hop`` samples apart.
     """
 
     sample_rate: int = 22050
@@ -60,10 +62,12 @@ class FrontEnd:
     bins_per_octave: int = 12
     crop_bins: int = 84
     segment_seconds: float = 15.0
+    average: int = 1
 
     def __post_init__(self) -> None:
         whole("sample_rate", self.sample_rate, 1000, 1_000_000)
         whole("hop", self.hop, 1, 2**16)
+        whole("average", self.average, 1, 1024)
         whole("bins_per_octave", self.bins_per_octave, 1, 96)
         whole("n_bins", self.n_bins, 1, 1024)
         whole("crop_bins", self.crop_bins, 1, 1024)
@@ -119,6 +123,10 @@ class FrontEnd:
         """Frames that ``samples`` samples give (646 for 15 s)."""
         return samples // self.hop + 1
 
+    def network_frames(self, samples: int) -> int:
+        """Means of ``average`` frames among them: what the network sees."""
+        return self.frames(samples) // self.average
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for metadata."""
         return asdict(self)
@@ -136,8 +144,7 @@ class Architecture:
     ``norm`` is "frame" (layer norm of each frame over bins and channels, with weights: the
     published 12-signature model) or "joint" (layer norm over channels, bins and time at
     once, no weights: the published 24-key models, whose output therefore depends on the
-    segment's length). ``mode_head``: the network gives 12 signatures, which
-    `stonekey.network.heads` splits into major and minor.
+    segment's length).
     """
 
     outputs: int = 24
@@ -146,13 +153,10 @@ class Architecture:
     kernels: tuple[int, ...] = (7, 7, 7, 7, 7, 5, 5)
     temperature: float = 1.0
     drop_path: float = field(default=0.1, metadata={"training": True})
-    mode_head: bool = False
 
     def __post_init__(self) -> None:
         if self.outputs not in (12, 24):
             raise ValueError(f"outputs must be 12 (signatures) or 24 (keys), got {self.outputs}")
-        if self.mode_head and self.outputs != 24:
-            raise ValueError("a mode head makes 24 keys of 12 signatures: outputs must be 24")
         if self.norm not in ("joint", "frame"):
             raise ValueError(f"norm must be 'joint' or 'frame', got {self.norm!r}")
         if len(self.channels) != len(self.kernels):
@@ -165,8 +169,6 @@ class Architecture:
             raise ValueError(f"kernels must be odd, got {self.kernels}")
         real("temperature", self.temperature, 1e-3, 1e3)
         real("drop_path", self.drop_path, 0, 1)
-        if not isinstance(self.mode_head, bool):
-            raise ValueError(f"mode_head must be true or false, got {self.mode_head!r}")
 
     @property
     def min_frames(self) -> int:
@@ -175,8 +177,8 @@ class Architecture:
 
     @property
     def rows(self) -> int:
-        """Rows of 12 that the classifier gives: 1 for signatures, 2 for keys."""
-        return 1 if self.mode_head else self.outputs // 12
+        """Rows of 12 outputs: 1 for signatures, 2 for keys."""
+        return self.outputs // 12
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for metadata."""
@@ -185,4 +187,6 @@ class Architecture:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Architecture:
         """Inverse of `as_dict`; ValueError on an unknown name."""
+        # False in every model made before the setting went.
+        values = {name: value for name, value in values.items() if (name, value) != GONE}
         return _from_dict(cls, values)  # type: ignore[no-any-return]

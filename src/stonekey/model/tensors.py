@@ -43,8 +43,6 @@ def tensor_shapes(arch: Architecture, bins: int) -> dict[str, tuple[int, ...]]:
     shapes |= {"classifier.weight": (arch.rows, inputs, 1, 1), "classifier.bias": (arch.rows,)}
     if arch.rows == 2:
         shapes |= {"batch_norm.running_mean": (2,), "batch_norm.running_var": (2,)}
-    if arch.mode_head:
-        shapes |= {"mode_head.weight": (12,), "mode_head.bias": (1,)}
     return shapes
 
 

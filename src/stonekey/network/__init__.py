@@ -1,1 +1,1 @@
-"""The network and its front end, as torch modules."""
+"""The network and its front end as torch modules."""

@@ -1,4 +1,4 @@
-"""ChromaNet: the octave-equivariant network between the log-VQT and the key profile."""
+"""ChromaNet: the octave-equivariant network from the log-VQT to the logits of keys."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from torch.nn import functional
 
 from stonekey.model.settings import Architecture, Norm
 from stonekey.network.depthwise import depthwise
-from stonekey.network.heads import ModeHead
 from stonekey.network.mlp import pointwise_mlp
 
 PITCH_CLASSES = 12
 EPS = 1e-5
-# In training on a CPU long segments go through the stages so many at a time: what all of a batch
-# leave for the backward pass is otherwise memory that the system hands out page by page anew.
+# Training on a CPU passes segments of at least LONG_FRAMES through the stages PART at a time: the
+# activations of a whole batch are so large that the system would map their pages anew every step.
 PART = 16
 LONG_FRAMES = 400
 
 
-# Arrays go from module to module as (batch, channels, bins, frames), but lie in memory as
-# (batch, frames, bins, channels), here "inner": pointwise products and both norms then read
-# them in order, and going from one to the other only permutes axes.
+# Modules exchange tensors as (batch, channels, bins, frames), stored in memory as
+# (batch, frames, bins, channels), called "inner" here. Pointwise products and both norms then
+# read memory in order, and switching between the two only permutes axes.
 
 
 def _inner(x: Tensor) -> Tensor:
@@ -64,11 +63,11 @@ class TimeDownsampling(nn.Module):
         self.conv = nn.Conv2d(c_in, c_out, kernel_size=(1, 2), stride=(1, 2))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Halve the number of frames; an odd last frame is left out."""
+        """Halve the number of frames, dropping an odd last frame."""
         inner = self.norm(_inner(x))
         if inner.shape[1] % 2:
             inner = inner[:, :-1]
-        # Both frames of a pair side by side: the convolution is then a product.
+        # With the frames of a pair side by side, the convolution is a matrix product.
         pairs = inner.unflatten(1, (-1, 2)).transpose(2, 3).flatten(3)
         weight = self.conv.weight[:, :, 0].transpose(1, 2).flatten(1)
         return _inner(functional.gelu(functional.linear(pairs, weight, self.conv.bias)))
@@ -95,7 +94,7 @@ class ConvNeXtBlock(nn.Module):
         keep = 1.0 - self.drop_path
         kept = x.new_empty(x.shape[0]).bernoulli_(keep)
         if x.device.type == "cpu" and not torch.compiler.is_compiling():
-            # What would be dropped is not computed.
+            # Compute only the branches that drop path keeps.
             index = kept.nonzero().flatten()
             branch = self._branch(inner.index_select(0, index), self.gamma / keep)
             return _inner(inner.index_add(0, index, branch.to(inner.dtype)))
@@ -110,10 +109,10 @@ class ConvNeXtBlock(nn.Module):
 
 
 def _replicated(x: Tensor, pad: tuple[int, ...]) -> Tensor:
-    """Replicate padding of the last two axes, alike on all sides."""
+    """Replicate padding of the last two axes, equal on all sides."""
     if not torch.compiler.is_compiling():
         return functional.pad(x, pad, mode="replicate")
-    # The compiler mistakes the strides of that operator's gradient.
+    # torch.compile gets the strides of replicate padding's gradient wrong.
     for axis in (2, 3):
         size = [-1 if i != axis else pad[0] for i in range(4)]
         first, last = x.narrow(axis, 0, 1), x.narrow(axis, x.shape[axis] - 1, 1)
@@ -124,9 +123,9 @@ def _replicated(x: Tensor, pad: tuple[int, ...]) -> Tensor:
 class RowBatchNorm(nn.Module):
     """Batch norm of (batch, rows, 12, 1) without weights, over the batches of all processes.
 
-    State and evaluation are those of ``nn.BatchNorm2d(rows, affine=False)``. In a process
-    group the statistics are of the joined batch, on any device (``nn.SyncBatchNorm`` needs a
-    GPU).
+    Has the state and evaluation of ``nn.BatchNorm2d(rows, affine=False)``. In a process group
+    it normalises by the statistics of all processes' batches, on any device
+    (``nn.SyncBatchNorm`` needs a GPU).
     """
 
     running_mean: Tensor
@@ -141,7 +140,7 @@ class RowBatchNorm(nn.Module):
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise each row; also updates the running statistics in training."""
+        """Normalise each row; in training, also update the running statistics."""
         if not self.training:
             mean, variance = self.running_mean, self.running_var
         else:
@@ -164,7 +163,7 @@ def _world_size() -> int:
 
 
 def mean_across_ranks(x: Tensor) -> Tensor:
-    """Differentiable mean over processes with batches of equal size."""
+    """Differentiable mean over processes, whose batches must have equal size."""
     if _world_size() == 1:
         return x
     total: Tensor = _SumAcrossRanks.apply(x)  # type: ignore[no-untyped-call]
@@ -189,8 +188,8 @@ class ChromaNet(nn.Module):
     """ChromaNet (paper, section 2.2), for 12 key signatures or 24 keys.
 
     Args:
-        architecture: outputs, norm, channels and kernels of the stages.
-        bins: bins of the cropped input, whole octaves of 12 (84).
+        architecture: outputs, norm, and channels and kernels of the stages.
+        bins: bins of the cropped input, a multiple of 12 (84).
     """
 
     def __init__(self, architecture: Architecture | None = None, bins: int = 84) -> None:
@@ -210,30 +209,28 @@ class ChromaNet(nn.Module):
         )
         self.classifier = nn.Conv2d(arch.channels[-1], arch.rows, kernel_size=1)
         self.batch_norm = RowBatchNorm(arch.rows) if arch.rows == 2 else nn.Identity()
-        self.mode_head = ModeHead() if arch.mode_head else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Score the classes.
+        """Logits of the classes.
 
         Args:
-            x: cropped log-VQT (batch, 1, bins, frames), at least 128 frames. Bin 0 has pitch
-                class index 0 of the output, whichever note that is.
+            x: cropped log-VQT (batch, 1, bins, frames), at least `Architecture.min_frames`. Bin
+                0 has pitch class index 0 of the output, whichever note that is.
 
         Returns:
             Logits (batch, 12) or (batch, 24), row-major: index 12 * row + pitch class index.
 
         Raises:
-            ValueError: when the shape is not as above.
+            ValueError: the shape of ``x`` is not as above.
         """
         parts = [x]
         by_parts = self.training and x.device.type == "cpu" and not torch.compiler.is_compiling()
         if by_parts and x.shape[3] >= LONG_FRAMES:
             parts = list(x.split(PART))
-        logits = self.classify(torch.cat([self.pool(self.features(part)) for part in parts]))
-        return logits if self.mode_head is None else self.mode_head.split(logits, x)
+        return self.classify(torch.cat([self.pool(self.features(part)) for part in parts]))
 
     def features(self, x: Tensor) -> Tensor:
-        """Seven stages: (batch, 1, bins, frames) -> (batch, channels, bins, frames / 128)."""
+        """All stages: (batch, 1, bins, frames) -> (batch, channels, bins, frames / 2 ** stages)."""
         if x.ndim != 4 or x.shape[1] != 1 or x.shape[2] != self.bins:
             raise ValueError(f"expected (batch, 1, {self.bins}, frames), got {tuple(x.shape)}")
         if x.shape[3] < self.architecture.min_frames:
@@ -245,7 +242,7 @@ class ChromaNet(nn.Module):
         return x
 
     def pool(self, x: Tensor) -> Tensor:
-        """Octave pooling, then the mean over time: -> (batch, channels, 12, 1)."""
+        """Mean over octaves, then over time: -> (batch, channels, 12, 1)."""
         octaves = x.reshape(x.shape[0], x.shape[1], -1, PITCH_CLASSES, x.shape[3])
         return octaves.mean(dim=2).mean(dim=-1, keepdim=True)
 

@@ -1,8 +1,8 @@
-"""Depthwise convolution whose backward pass is fast on a CPU.
+"""Depthwise convolution with a fast backward pass on a CPU.
 
-The library computes both gradients of a wide depthwise convolution without its depthwise
-kernels. The gradient of the input is again a depthwise convolution; that of the weight has a
-fast kernel for filters of at most 3 columns, so it is computed a strip of columns at a time.
+torch computes neither gradient of a wide depthwise convolution with its depthwise kernels. The
+gradient of the input is itself a depthwise convolution. That of the weight has a fast kernel for
+filters of at most 3 columns, so it is computed in strips of columns.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
-STRIP = 3  # columns of a filter; with 4 the library takes 6 times as long
+STRIP = 3  # columns of a filter; 4 take torch 6 times as long
 
 
 def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """``conv2d`` of (batch, channels, height, width) with a filter (channels, 1, k, k) for each."""
-    wanted = bias is not None and weight.requires_grad and torch.is_grad_enabled()
-    own = wanted and x.device.type == "cpu"
-    if own and not (torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu")):
+    """``conv2d`` of (batch, channels, height, width) with filters (channels, 1, k, k)."""
+    training = bias is not None and weight.requires_grad and torch.is_grad_enabled()
+    if (
+        training
+        and x.device.type == "cpu"
+        and not (torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"))
+    ):
         return _Depthwise.apply(x, weight, bias)  # type: ignore[no-any-return,no-untyped-call]
     return functional.conv2d(x, weight, bias, groups=len(weight))
 

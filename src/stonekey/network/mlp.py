@@ -1,8 +1,7 @@
-"""The pointwise part of a ConvNeXt block: expand channels by 4, GELU, back.
+"""The pointwise part of a ConvNeXt block: expand channels by 4, GELU, reduce.
 
-The expanded activations are the largest arrays of the network by far. In training on a CPU
-they are computed a part at a time that stays in cache, and again in the backward pass,
-instead of being written to memory and read back.
+The expanded activations are by far the largest arrays of the network. Training on a CPU computes
+them in parts that fit in cache, and again in the backward pass, instead of storing them.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ SPLITS = 8
 
 def pointwise_mlp(x: Tensor, expand: nn.Linear, reduce: nn.Linear, gamma: Tensor) -> Tensor:
     """``gamma * reduce(gelu(expand(x)))`` on the last axis of (..., channels)."""
-    # The scale is put on the weights, which are far smaller than the result.
+    # Scale the weights, which are far smaller than the result.
     weight, bias = gamma[:, None] * reduce.weight, gamma * reduce.bias
-    by_parts = x.device.type == "cpu" and x.requires_grad and not torch.compiler.is_compiling()
-    if by_parts and not torch.is_autocast_enabled("cpu"):
+    in_parts = x.device.type == "cpu" and x.requires_grad and not torch.compiler.is_compiling()
+    if in_parts and not torch.is_autocast_enabled("cpu"):
         flat = x.reshape(-1, x.shape[-1])
         parameters = (expand.weight, expand.bias, weight, bias)
-        return _ByParts.apply(flat, *parameters).view_as(x)  # type: ignore[no-any-return,no-untyped-call]
+        return _InParts.apply(flat, *parameters).view_as(x)  # type: ignore[no-any-return,no-untyped-call]
     return functional.linear(functional.gelu(expand(x)), weight, bias)
 
 
-class _ByParts(torch.autograd.Function):
+class _InParts(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
         ctx.save_for_backward(x, w1, b1, w2)
@@ -59,10 +58,9 @@ class _ByParts(torch.autograd.Function):
 
 
 def _summed_products(a: Tensor, b: Tensor) -> Tensor:
-    """``a.t() @ b`` of (positions, m) and (positions, n), as several products of fewer positions.
+    """``a.t() @ b`` of (positions, m) and (positions, n), as several shorter products.
 
-    The library's single product, with so long a sum and so small a result, is 2 to 20 times
-    slower.
+    With so long a sum and so small a result, torch's single product is 2 to 20 times slower.
     """
     if len(a) < ROWS or len(a) % SPLITS:
         return a.t() @ b

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from stonekey.keys import ClassLabel
+from stonekey.model.checkpoint import Checkpoint
+from stonekey.model.info import ModelInfo
 from stonekey.model.settings import Architecture, FrontEnd
 from stonekey.network.chromanet import ChromaNet
 from stonekey.network.vqt import VQT, log_vqt
@@ -18,8 +23,7 @@ class Stone(nn.Module):
     Args:
         front_end: settings of the VQT.
         architecture: shape of the network.
-        class_table: label of each output, or None while it is unknown (a model trained
-            without labels, not calibrated yet).
+        class_table: label of each output; None for a model that is not calibrated yet.
     """
 
     def __init__(
@@ -39,14 +43,28 @@ class Stone(nn.Module):
             )
         self.class_table = None if class_table is None else tuple(class_table)
 
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint) -> Stone:
+        """The module with a checkpoint's weights, in evaluation mode."""
+        info = checkpoint.info
+        stone = cls(info.front_end, info.architecture, info.class_table)
+        weights = {k: torch.from_numpy(np.array(v)) for k, v in checkpoint.tensors.items()}
+        stone.chromanet.load_state_dict(weights)
+        return stone.eval()
+
+    def to_checkpoint(self, name: str, **info: Any) -> Checkpoint:
+        """The current weights as a checkpoint; ``info`` holds further fields of `ModelInfo`."""
+        network = self.chromanet
+        tensors = {key: value.detach().cpu().numpy() for key, value in network.state_dict().items()}
+        return Checkpoint(
+            ModelInfo(name, self.front_end, network.architecture, self.class_table, **info), tensors
+        )
+
     def log_vqt(self, waveform: Tensor) -> Tensor:
         """Waveform (batch, samples) -> log-VQT (batch, 1, n_bins, frames), not cropped."""
-        return log_vqt(self.vqt(waveform))
+        return log_vqt(self.vqt(waveform), self.front_end.average)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Waveform (batch, samples), -> probabilities (batch, outputs).
-
-        Tracks are expected at a peak of 1.
-        """
+        """Waveform (batch, samples), peak 1 per track -> probabilities (batch, outputs)."""
         logits = self.chromanet(self.log_vqt(waveform)[:, :, : self.front_end.crop_bins])
         return self.chromanet.probabilities(logits)

@@ -16,10 +16,10 @@ DYNAMIC_RANGE_DB = 80.0
 class VQT(nn.Module):
     """Magnitudes of a constant-Q transform, computed octave by octave.
 
-    With the default settings equal to ``nnAudio.features.vqt.VQT`` with gamma 0, a Hann
-    window and librosa's normalisation, at a small part of its cost: low-pass filtering and
-    decimation are matrix products over blocks instead of strided single-channel convolutions.
-    (Where the top bin is low, nnAudio also decimates before the first octave; this does not.)
+    With the default settings it equals ``nnAudio.features.vqt.VQT`` with gamma 0, a Hann window
+    and librosa's normalisation, at a fraction of the cost: low-pass filtering and decimation
+    are matrix products over blocks instead of strided single-channel convolutions. (If the top
+    bin is low, nnAudio also decimates before the first octave; this does not.)
 
     Args:
         front_end: sample rate, hop, lowest frequency and bins.
@@ -35,18 +35,18 @@ class VQT(nn.Module):
         octaves = octave_kernels(self.front_end)
         self.hops = octaves.hops
         self.taps = octaves.taps
-        # Constants of the arithmetic, not state: kept out of checkpoints.
+        # Constants, not state: kept out of checkpoints.
         self.register_buffer("decimate", torch.from_numpy(decimation_matrix()), persistent=False)
         self.register_buffer("kernels", torch.from_numpy(octaves.kernels), persistent=False)
         self.register_buffer("scale", torch.from_numpy(octaves.scale), persistent=False)
 
     @property
     def min_samples(self) -> int:
-        """Fewest samples that reflect padding at the lowest octave allows."""
+        """Fewest samples that the lowest octave's reflect padding allows."""
         return (self.taps // 2 + 1) * int(2 ** (len(self.hops) - 1))
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Transform audio.
+        """The magnitudes of a waveform.
 
         Args:
             waveform: (batch, samples) at the front end's sample rate.
@@ -55,7 +55,7 @@ class VQT(nn.Module):
             Magnitudes (batch, n_bins, samples // hop + 1), lowest frequency first.
 
         Raises:
-            ValueError: when the waveform is not 2-d or shorter than `min_samples`.
+            ValueError: the waveform is not 2-d, or is shorter than `min_samples`.
         """
         if waveform.ndim != 2:
             raise ValueError(f"expected (batch, samples), got {tuple(waveform.shape)}")
@@ -86,13 +86,21 @@ class VQT(nn.Module):
         return (rows @ self.decimate).flatten(1)[:, :outputs]
 
 
-def log_vqt(magnitude: Tensor) -> Tensor:
-    """Log scaling: (batch, bins, frames) -> (batch, 1, bins, frames).
+def log_vqt(magnitude: Tensor, average: int = 1) -> Tensor:
+    """Log scaling: (batch, bins, frames) -> (batch, 1, bins, frames // average).
 
-    80 dB below each item's own maximum becomes that maximum minus 1; a magnitude of 1
-    becomes 1. The decibels are ``10 log10`` of a magnitude: a formula for powers applied to
-    magnitudes, kept because every published model was trained on it.
+    A magnitude of 1 becomes 1, and 80 dB less becomes 0; each item is clipped 80 dB below its
+    own maximum. The decibels are ``10 log10`` of a magnitude, a formula meant for
+    powers, because every published model was trained with it.
     """
     db = 10.0 * torch.log10(torch.clamp(magnitude, min=LOG_FLOOR))
     floor = db.amax(dim=(1, 2), keepdim=True) - DYNAMIC_RANGE_DB
-    return (torch.maximum(db, floor) / DYNAMIC_RANGE_DB + 1.0)[:, None]
+    return frame_means((torch.maximum(db, floor) / DYNAMIC_RANGE_DB + 1.0)[:, None], average)
+
+
+def frame_means(x: Tensor, average: int) -> Tensor:
+    """Means of every ``average`` frames, the last axis; a remainder is left out."""
+    if average == 1:
+        return x
+    frames = x.shape[-1] // average
+    return x[..., : frames * average].reshape(*x.shape[:-1], frames, average).mean(dim=-1)

@@ -1,4 +1,4 @@
-"""Chroma of a recording, for pictures: how loud each pitch class is over time, in NumPy."""
+"""Chroma of a recording, for plots: the energy of each pitch class over time, in NumPy."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from stonekey.estimate.segments import cut
 from stonekey.model.kernels import BLOCK, FILTER_TAPS, decimation_matrix, octave_kernels
 from stonekey.model.settings import FrontEnd
 
-# Two frames overlap little at this hop, but a picture shows far fewer of them.
+# Frames hardly overlap at this hop, but a picture shows far fewer of them anyway.
 HOP = 2048
 _CHUNK_FRAMES = 320  # about 30 s at once
-_MARGIN = 4  # frames at a chunk's edge, which its neighbour knows better
+_MARGIN = 4  # frames at a chunk's edge, where padding distorts them: its neighbour's are used
 
 
 def vqt(samples: NDArray[np.float32], front_end: FrontEnd) -> NDArray[np.float32]:
     """Constant-Q magnitudes (n_bins, samples // hop + 1), as `stonekey.network.vqt.VQT` gives.
 
     Args:
-        samples: mono (n,) at the front end's rate, with at least one for each octave's halving.
+        samples: mono (n,) at the front end's rate, long enough to be halved once per octave.
     """
     octaves = octave_kernels(front_end)
     half, per_octave = octaves.taps // 2, front_end.bins_per_octave
@@ -60,8 +60,8 @@ def chroma(blocks: Iterable[NDArray[np.float32]], sample_rate: int) -> NDArray[n
         blocks: consecutive parts of a recording, mono, at ``sample_rate`` Hz.
 
     Returns:
-        (12, frames), C first; a frame every ``HOP`` samples. Energies of all octaves from C2 up
-        are added: below it a semitone is too narrow for the room that is left.
+        (12, frames), C first, one frame every ``HOP`` samples: the energies of all octaves from
+        C2 up, added. Below C2, semitones are too close in frequency to separate.
     """
     front_end = FrontEnd(sample_rate=sample_rate, hop=HOP, fmin=55 * 2 ** (3 / 12), n_bins=72,
                          crop_bins=72)  # fmt: skip

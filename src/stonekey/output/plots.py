@@ -1,8 +1,7 @@
-"""One figure of a recording: its chroma, its keys over time, and the circle of fifths.
+"""A figure of a recording: its chroma, its keys over time, and the circle of fifths.
 
-Drawn with matplotlib without a display. Darkness alone carries the quantities, so the figure can
-be printed in grey; the one colour used besides, orange, marks answers and is told from the blue
-by colour-blind readers.
+Drawn with matplotlib, without a display. Quantities are shown by darkness alone, so the figure
+survives printing in grey. Orange marks the answers: colour-blind readers can tell it from blue.
 """
 
 from __future__ import annotations
@@ -18,19 +17,19 @@ from numpy.typing import NDArray
 
 from stonekey.estimate.result import KeyEstimate
 from stonekey.estimate.timeline import Timeline
-from stonekey.keys import ClassLabel, Key, KeySignature
+from stonekey.keys import NO_KEY, ClassLabel, Key, KeySignature
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ORANGE = "#D55E00"  # of Okabe and Ito
+ORANGE = "#D55E00"  # from Okabe and Ito's colour-blind-safe palette
 CMAP = "Blues"
 _LEGEND = (
     "Darker: louder (pitch classes), likelier (keys).\n"
     "Orange: the key, and the seven notes of its scale."
 )
-_COLUMNS = 900  # of the chroma, at most
+_COLUMNS = 900  # most columns of the chroma to draw
 _PITCH_CLASSES = ("C", "D♭", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B")
 
 
@@ -47,20 +46,19 @@ def plot_recording(
     """Analyse a file and draw it.
 
     Args:
-        path: of the recording.
+        path: the recording.
         model: name or path of a model; None for the default.
         hop: of the timeline, as in `stonekey.estimate.timeline.timeline_estimator`.
         window: likewise.
         notation: how keys are written (`stonekey.keys.NOTATIONS`).
-        title: above the figure; None for the file's name.
-        options: further settings of `stonekey.KeyEstimator`.
+        title: title of the figure; None for the file's name.
+        options: ``settings``, or settings by name, as `stonekey.KeyEstimator` takes them.
 
     Raises:
-        AudioError: when the file cannot be read.
-        CheckpointError, ValueError: as `stonekey.KeyEstimator`.
+        AudioError: the file cannot be read.
+        CheckpointError, ValueError: as for `stonekey.KeyEstimator`.
     """
     from stonekey.audio import stream_audio
-    from stonekey.audio.tuning import Tuner
     from stonekey.estimate.estimator import KeyEstimator
     from stonekey.estimate.timeline import DEFAULT_HOP, key_timeline, timeline_estimator
     from stonekey.model.registry import DEFAULT_MODEL
@@ -68,12 +66,12 @@ def plot_recording(
     from stonekey.text import printable, shown
 
     model = DEFAULT_MODEL if model is None else model
-    # Checked before the work is done.
+    # First, so that a bad hop or window fails before the work.
     windows = timeline_estimator(model, DEFAULT_HOP if hop is None else hop, window, **options)
     estimate = KeyEstimator(model, **options)(path)
     timeline = key_timeline(path, estimator=windows)
     rate = windows.info.front_end.sample_rate
-    with stream_audio(path, rate, Tuner(windows.tune), windows.timeout) as stream:
+    with stream_audio(path, rate, windows.settings.tuner(), windows.settings.timeout) as stream:
         energies = chroma(stream, rate)
     name = shown(Path(path).name) if title is None else printable(title, keep="\n")
     return key_figure(estimate, timeline, energies, name, notation)
@@ -89,11 +87,11 @@ def key_figure(
     """Draw a recording.
 
     Args:
-        estimate: of the whole recording: the circle.
+        estimate: of the whole recording, for the circle of fifths.
         timeline: of the same recording.
-        energies: its chroma from start to end, (12, frames), C first.
-        title: above the figure.
-        notation: how keys are written.
+        energies: its chroma (12, frames), C first.
+        title: title of the figure.
+        notation: how keys are written (`stonekey.keys.NOTATIONS`).
     """
     from matplotlib.figure import Figure
 
@@ -119,10 +117,10 @@ def key_figure(
 def _draw_chroma(
     axes: Axes, timeline: Timeline, energies: NDArray[np.float64], centre: int
 ) -> None:
-    """Pitch classes in fifths, so that a scale's seven are neighbours, and boxes round them."""
-    # The scale of the main key in the middle.
+    """Pitch classes in fifths, with boxes around the scales, whose notes are then neighbours."""
+    # Centre the scale of the main key.
     order = [(7 * (centre - 4 + row)) % 12 for row in range(12)]
-    # Between loudness and energy: a loud note's neighbours stay pale.
+    # Between magnitude and energy, so that a loud note's neighbours stay pale.
     shown = _columns(energies[order] ** 0.7, _COLUMNS)
     loudest = shown.max(axis=0, initial=0.0)
     audible = loudest > 1e-3 * loudest.max(initial=0.0)
@@ -135,7 +133,7 @@ def _draw_chroma(
         if span.label is None:
             continue
         first = (span.label.signature.fifths - 1 - (centre - 4)) % 12
-        for low in (first, first - 12):  # the circle goes on at the other edge
+        for low in (first, first - 12):  # the scale wraps around the edge
             _box(axes, span.start, span.end, max(low, 0) - 0.5, min(low + 7, 12) - 0.5)
     axes.set_yticks(range(12), [_PITCH_CLASSES[i] for i in order], fontsize=9)
     axes.set_ylabel("pitch class, in fifths")
@@ -154,7 +152,7 @@ def _box(axes: Axes, left: float, right: float, low: float, high: float) -> None
 
 
 def _draw_keys(axes: Axes, timeline: Timeline, centre: int, notation: str) -> None:
-    """Probabilities of the windows, a key a row, and the smoothed keys as bars."""
+    """Probabilities of the windows, one row per key, with boxes around the smoothed keys."""
     table = timeline.class_table
 
     def place(label: ClassLabel) -> tuple[int, int]:
@@ -187,10 +185,10 @@ def _draw_keys(axes: Axes, timeline: Timeline, centre: int, notation: str) -> No
 
 
 def _name_spans(axes: Axes, timeline: Timeline, notation: str) -> None:
-    """The keys above their spans, where there is room."""
+    """Write the keys above their spans, where there is room."""
     for span in timeline.spans:
         share = (span.end - span.start) / timeline.duration
-        name = "no key" if span.label is None else _text(span.label, notation)
+        name = NO_KEY if span.label is None else _text(span.label, notation)
         if share >= 0.013 * len(name) + 0.01:
             axes.annotate(
                 name, ((span.start + span.end) / 2, 11.5), (0, 4), textcoords="offset points",
@@ -202,7 +200,7 @@ def _name_spans(axes: Axes, timeline: Timeline, notation: str) -> None:
 def _draw_circle(
     axes: Any, estimate: KeyEstimate, table: Sequence[ClassLabel], notation: str
 ) -> None:
-    """Sectors clockwise in fifths: majors outside, minors inside; darker is likelier."""
+    """Sectors clockwise in fifths: major keys outside, minor inside; darker is likelier."""
     from matplotlib import colormaps
 
     axes.set_theta_zero_location("N")
@@ -232,7 +230,7 @@ def _draw_circle(
             ha="center", va="center", fontsize=9, linespacing=1.15, zorder=4,
             color="white" if dark else "0.1", fontweight="bold" if best else "normal",
         )  # fmt: skip
-    answer = "no key" if estimate.label is None else _text(estimate.label, "musical", "\n")
+    answer = NO_KEY if estimate.label is None else _text(estimate.label, "musical", "\n")
     axes.text(0, 0, answer, ha="center", va="center", fontsize=13, fontweight="bold")
     facts = [_shortened(warning, 44) for warning in estimate.warnings[:2]]
     if estimate.label is not None:
@@ -246,7 +244,7 @@ def _draw_circle(
 
 
 def _tuning(cents: float) -> str:
-    """How far the music lies from A = 440 Hz, in words."""
+    """The deviation from A = 440 Hz in words."""
     whole = round(cents)
     if not whole:
         return "in tune with A = 440 Hz"
@@ -254,7 +252,7 @@ def _tuning(cents: float) -> str:
 
 
 def _text(label: ClassLabel, notation: str, between: str = "/") -> str:
-    """A label for a figure, with real sharps and flats."""
+    """A label with typographic sharps and flats."""
     names = [label.major, label.minor] if isinstance(label, KeySignature) else [label]
     if isinstance(label, KeySignature) and notation in ("short", "musical"):
         parts = label.format(notation).split(" / ")
@@ -266,7 +264,7 @@ def _text(label: ClassLabel, notation: str, between: str = "/") -> str:
 
 
 def _columns(values: NDArray[np.float64], most: int) -> NDArray[np.float64]:
-    """Neighbouring columns averaged, so that there are at most so many."""
+    """The values with neighbouring columns averaged down to at most ``most``."""
     count = values.shape[1]
     if count <= most:
         return values

@@ -1,4 +1,4 @@
-"""A timeline as text: JSON, CSV, JAMS, and labels for Audacity and Sonic Visualiser."""
+"""A timeline as a table, JSON, CSV, JAMS, or labels for Audacity and Sonic Visualiser."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-from stonekey.estimate.timeline import KeySpan, Timeline
-from stonekey.keys import ClassLabel, Key
+from stonekey import __version__
+from stonekey.estimate.timeline import Timeline
+from stonekey.keys import NO_KEY, ClassLabel, Key
+from stonekey.output.formats import Format, formats
 from stonekey.text import json_text
-from stonekey.version import __version__
-
-NO_KEY = "no key"
 
 
-def shown(label: ClassLabel | None, notation: str) -> str:
-    """A label as text, ``no key`` for None."""
+def _name(label: ClassLabel | None, notation: str) -> str:
     return NO_KEY if label is None else label.format(notation)
 
 
 def to_json(timeline: Timeline, file: str, notation: str = "musical") -> str:
-    """One object: spans, modulations, and the grid by columns. Times in seconds."""
+    """One object: spans, modulations, and the grid by columns; times in seconds."""
     record: dict[str, Any] = {
         "file": file,
         "duration": round(timeline.duration, 3),
@@ -63,7 +61,7 @@ def to_json(timeline: Timeline, file: str, notation: str = "musical") -> str:
 
 
 def to_csv(timeline: Timeline, file: str, notation: str = "musical") -> str:
-    """The grid: a row for each window with its time, smoothed key and all probabilities."""
+    """The grid: a row per window with its time, smoothed key and all probabilities."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["time", "key", *(label.format(notation) for label in timeline.class_table)])
@@ -76,9 +74,9 @@ def to_csv(timeline: Timeline, file: str, notation: str = "musical") -> str:
 
 
 def to_jams(timeline: Timeline, file: str, notation: str = "musical") -> str:
-    """JAMS 0.3: namespace ``key_mode``, or ``tag_open`` for key signatures, which it lacks.
+    """JAMS 0.3: namespace ``key_mode``, or ``tag_open`` for key signatures, which JAMS lacks.
 
-    The notation is JAMS's own.
+    Ignores ``notation``: JAMS has its own.
     """
     keys = all(isinstance(label, Key) for label in timeline.class_table)
     record = {
@@ -131,35 +129,60 @@ def _jams_value(label: ClassLabel | None) -> str:
 
 
 def to_audacity(timeline: Timeline, file: str, notation: str = "musical") -> str:
-    """An Audacity label track: start, end and key, tab-separated, a line for each span."""
+    """An Audacity label track: a line per span with start, end and key, separated by tabs."""
     return "".join(
-        f"{span.start:.6f}\t{span.end:.6f}\t{shown(span.label, notation)}\n"
+        f"{span.start:.6f}\t{span.end:.6f}\t{_name(span.label, notation)}\n"
         for span in timeline.spans
     )
 
 
 def to_sonic(timeline: Timeline, file: str, notation: str = "musical") -> str:
-    """A regions layer for Sonic Visualiser: time, value, duration, label, comma-separated.
+    """A regions layer for Sonic Visualiser: CSV of time, value, duration and label.
 
-    The value, which places the region vertically, is the confidence in percent.
+    The value, which sets the region's height, is the confidence in percent.
     """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     for span in timeline.spans:
-        rows.writerow(_sonic_row(span, notation))
+        value, duration = f"{100 * span.confidence:.1f}", f"{span.end - span.start:.6f}"
+        rows.writerow([f"{span.start:.6f}", value, duration, _name(span.label, notation)])
     return text.getvalue()
 
 
-def _sonic_row(span: KeySpan, notation: str) -> list[str]:
-    times = f"{span.start:.6f}", f"{span.end - span.start:.6f}"
-    label = shown(span.label, notation)
-    return [times[0], f"{100 * span.confidence:.1f}", times[1], label]
+def to_table(timeline: Timeline, file: str, notation: str = "musical", colour: bool = False) -> str:
+    """A table of the spans, then the modulations, for reading."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    spans = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("Start", "End", "Key", "Confidence"):
+        spans.add_column(name, justify="left" if name == "Key" else "right")
+    for span in timeline.spans:
+        cells = _name(span.label, notation), f"{span.confidence:.0%}"
+        spans.add_row(_clock(span.start), _clock(span.end), *cells)
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=colour, width=100)
+    if timeline.spans:
+        console.print(spans)
+    else:
+        console.print(NO_KEY)
+    for change in timeline.modulations:
+        names = f"{_name(change.before, notation)} to {_name(change.after, notation)}"
+        console.print(f"{_clock(change.time)}  {names}, confidence {change.confidence:.0%}")
+    return text.getvalue()
 
 
-WRITERS: dict[str, Callable[[Timeline, str, str], str]] = {
-    "json": to_json,
-    "csv": to_csv,
-    "jams": to_jams,
-    "audacity": to_audacity,
-    "sonic": to_sonic,
-}
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+TIMELINES: dict[str, Format[Callable[..., str]]] = formats(
+    Format("table", to_table),
+    Format("json", to_json, (".json",)),
+    Format("csv", to_csv, (".csv",)),
+    Format("jams", to_jams, (".jams",)),
+    Format("audacity", to_audacity, (".txt",)),
+    Format("sonic", to_sonic),
+)

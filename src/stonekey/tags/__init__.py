@@ -1,6 +1,6 @@
-"""Keys in the tags of audio files: read, written, and put back as they were.
+"""Read, write and restore the key in the tags of audio files.
 
-Importing this loads nothing heavy; mutagen and PyAV are loaded on first use.
+Importing this package is cheap: mutagen and PyAV load on first use.
 """
 
 from __future__ import annotations
@@ -8,34 +8,26 @@ from __future__ import annotations
 import os
 
 from stonekey.keys import Key
-from stonekey.tags.formats import TagError, UnsupportedError, open_tags
+from stonekey.tags.base import TagError, UnsupportedError, parsed
+from stonekey.tags.formats import open_tags
 
 
 def read_key(path: str | os.PathLike[str]) -> Key | str | None:
     """The key in a file's tags.
 
     Returns:
-        The key, in whatever spelling `Key.parse` understands (Camelot and Open Key too); the
-        text itself when it is not understood ("o", for off key); None when there is none,
-        or in a format without a field for it.
+        The key, in any spelling that `Key.parse` reads (Camelot and Open Key too); the text of
+        the field when it is not a key ("o", for off key); None when the file has no key or its
+        format no field for one.
 
     Raises:
-        TagError: the file is missing, may not be read, or its tags are damaged.
+        TagError: the file is missing, cannot be read, or has damaged tags.
     """
     try:
-        return understood(open_tags(path).text("key"))
+        text = open_tags(path).text("key")
     except UnsupportedError:
         return None
+    return None if text is None else parsed(text) or text
 
 
-def understood(text: str | None) -> Key | str | None:
-    """The key that a field says, or its text when that is none."""
-    if text is None:
-        return None
-    try:
-        return Key.parse(text)
-    except ValueError:
-        return text
-
-
-__all__ = ["TagError", "UnsupportedError", "read_key", "understood"]
+__all__ = ["TagError", "UnsupportedError", "read_key"]

@@ -1,115 +1,17 @@
-"""Where each file format keeps the key, the comment and the grouping, read and changed.
-
-A field is named as the format itself names it (``TKEY``, ``INITIALKEY``). `dump` gives a
-field's values in full, as JSON can hold them; `restore` puts exactly these back.
-"""
+"""Where each file format keeps the key, the comment and the grouping."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-from stonekey.audio.errors import AudioError
-
-ROLES = ("key", "comment", "grouping")
-
-
-class TagError(AudioError):
-    """The tags of a file cannot be read or written; ``reason`` says why."""
-
-
-class UnsupportedError(TagError):
-    """A kind of file that holds no key, or not in a way known here."""
-
-
-@contextmanager
-def told_as_tag_errors(path: Path) -> Iterator[None]:
-    """Turn what mutagen and the system raise into a `TagError` that names ``path``."""
-    from mutagen import MutagenError
-
-    try:
-        yield
-    except AudioError:
-        raise
-    except OSError as error:
-        raise TagError(path, error.strerror or str(error)) from error
-    except MutagenError as error:
-        cause = error.__context__  # mutagen wraps the errors of the system
-        why = cause.strerror if isinstance(cause, OSError) else None
-        raise TagError(path, why or f"its tags cannot be read: {error}") from error
-    except Exception as error:
-        # Damaged files get past mutagen's own checks now and then, to any error.
-        raise TagError(path, f"its tags cannot be read: {type(error).__name__}: {error}") from error
-
-
-class Tags:
-    """The fields of one file, of a format in which names have one or more text values."""
-
-    # For each role the names it goes by; the first is the standard one.
-    names: ClassVar[dict[str, tuple[str, ...]]]
-
-    def __init__(self, path: Path, audio: Any) -> None:
-        self.path = path
-        self.audio = audio
-
-    @property
-    def present(self) -> bool:
-        """Whether the file has tags of this kind at all."""
-        return self.audio.tags is not None
-
-    def fields(self, role: str) -> list[str]:
-        """The names under which ``role`` is stored; the standard one where there is none."""
-        standard, *others = self.names[role]
-        also = [name for name in others if self.texts(name)]
-        return [standard, *also]
-
-    def text(self, role: str) -> str | None:
-        """The first text of ``role`` that is not blank, or None."""
-        texts = (text for name in self.fields(role) for text in self.texts(name))
-        return next((text.strip() for text in texts if text.strip()), None)
-
-    def texts(self, name: str) -> list[str]:
-        """The texts of a field, none when it is absent."""
-        if not self.present or name not in self.audio.tags:
-            return []
-        return [str(value) for value in self.audio.tags[name]]
-
-    def set(self, name: str, text: str) -> None:
-        """Replace the first value of a field, which is made when absent."""
-        self._make()
-        self.audio.tags[name] = [text, *self.texts(name)[1:]]
-
-    def dump(self, name: str) -> Any:
-        """The values of a field as JSON can hold them, None when it is absent."""
-        return self.texts(name) or None
-
-    def restore(self, name: str, dumped: Any) -> None:
-        """Make a field what `dump` said."""
-        self._make()
-        if dumped is not None:
-            self.audio.tags[name] = dumped
-        elif name in self.audio.tags:
-            del self.audio.tags[name]
-
-    def save(self) -> None:
-        """Write the tags into the file."""
-        self.audio.save(self.path)
-
-    def delete_if_empty(self) -> None:
-        """Take the tags out of the file when nothing is in them."""
-        if self.present and not len(self.audio.tags):
-            self.audio.delete(self.path)
-
-    def _make(self) -> None:
-        if not self.present:
-            self.audio.add_tags()
+from stonekey.tags.base import Tags, UnsupportedError, as_tag_errors
+from stonekey.tags.id3 import ID3Tags, has_id3
 
 
 class VorbisTags(Tags):
-    """Vorbis comments: FLAC, Ogg (Vorbis, Opus, Speex, FLAC). Names are in any case."""
+    """Vorbis comments: FLAC, Ogg (Vorbis, Opus, Speex, FLAC). Names ignore case."""
 
     names: ClassVar = {
         "key": ("INITIALKEY", "KEY"),
@@ -118,25 +20,25 @@ class VorbisTags(Tags):
     }
 
     def dump(self, name: str) -> Any:
-        """Pairs of the name as it is spelled and its value, in order."""
+        """Pairs of name, spelled as in the file, and value, in order."""
         if not self.present:
             return None
         same = [[k, v] for k, v in self.audio.tags if k.lower() == name.lower()]
         return same or None
 
     def restore(self, name: str, dumped: Any) -> None:
-        """Make a field what `dump` said."""
+        """Restore a field to what `dump` returned."""
         self._make()
         if name in self.audio.tags:
             del self.audio.tags[name]
         self.audio.tags.extend((k, v) for k, v in dumped or ())
 
     def delete_if_empty(self) -> None:
-        """Nothing: these formats demand the block, and it names the encoder."""
+        """Do nothing: these formats require the block, which also names the encoder."""
 
 
 class MP4Tags(Tags):
-    """MP4 (m4a, m4b, mp4): the key is a freeform atom, which others may spell otherwise."""
+    """MP4 (m4a, m4b, mp4): the key is a freeform atom, which some programs spell differently."""
 
     freeform = "----:com.apple.iTunes:"
     names: ClassVar = {
@@ -146,7 +48,7 @@ class MP4Tags(Tags):
     }
 
     def fields(self, role: str) -> list[str]:
-        """As `Tags.fields`; freeform names are found in any case."""
+        """As `Tags.fields`, but freeform names ignore case."""
         if role != "key" or not self.present:
             return super().fields(role)
         wanted = {self.freeform.lower() + name for name in ("initialkey", "key")}
@@ -156,14 +58,14 @@ class MP4Tags(Tags):
         return found if has_standard else [self.names["key"][0], *found]
 
     def texts(self, name: str) -> list[str]:
-        """The texts of a field; freeform ones are bytes in UTF-8."""
+        """The texts of a field; freeform values are UTF-8 bytes."""
         if not self.present or name not in self.audio.tags:
             return []
         values = self.audio.tags[name]
         return [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in values]
 
     def set(self, name: str, text: str) -> None:
-        """Replace the first value of a field, which is made when absent."""
+        """Replace the first value of a field, or add the field."""
         self._make()
         if not name.startswith("----"):
             super().set(name, text)
@@ -174,7 +76,7 @@ class MP4Tags(Tags):
         self.audio.tags[name] = [value, *self.audio.tags.get(name, [])[1:]]
 
     def dump(self, name: str) -> Any:
-        """Texts; of freeform values bytes in hexadecimal, data type and version."""
+        """Texts; for freeform values their bytes in hexadecimal, data type and version."""
         if not self.present or name not in self.audio.tags:
             return None
         if not name.startswith("----"):
@@ -182,7 +84,7 @@ class MP4Tags(Tags):
         return [[v.hex(), int(v.dataformat), int(v.version)] for v in self.audio.tags[name]]
 
     def restore(self, name: str, dumped: Any) -> None:
-        """Make a field what `dump` said."""
+        """Restore a field to what `dump` returned."""
         from mutagen.mp4 import MP4FreeForm
 
         if dumped is not None and name.startswith("----"):
@@ -214,8 +116,8 @@ def open_tags(path: str | os.PathLike[str]) -> Tags:
     """The tags of a file.
 
     Raises:
-        UnsupportedError: no format known here.
-        TagError: the file is missing, may not be read, or its tags are damaged.
+        UnsupportedError: stonekey cannot write tags in this format.
+        TagError: the file is missing, cannot be read, or has damaged tags.
     """
     import mutagen
     from mutagen.apev2 import APEv2File
@@ -225,21 +127,17 @@ def open_tags(path: str | os.PathLike[str]) -> Tags:
     from mutagen.mp4 import MP4
     from mutagen.ogg import OggFileType
 
-    from stonekey.tags.id3 import with_id3
-
     path = Path(path)
     kinds = ((OggFileType, VorbisTags), (FLAC, VorbisTags), (MP4, MP4Tags), (ASF, ASFTags),
              (APEv2File, APETags))  # fmt: skip
-    with told_as_tag_errors(path):
-        with path.open("rb"):  # a missing or locked file, told by the system's own reason
+    with as_tag_errors(path):
+        with path.open("rb"):  # for the system's own reason if it is missing or locked
             pass
         audio = mutagen.File(path)
-        # A bare ID3 tag on an unknown kind of sound is not ours to move.
-        if with_id3(audio) and type(audio) is not ID3FileType:
-            from stonekey.tags.id3 import ID3Tags
-
+        # Leave a bare ID3 tag in front of an unknown kind of sound alone.
+        if has_id3(audio) and type(audio) is not ID3FileType:
             return ID3Tags(path, audio)
         for kind, tags in kinds:
             if isinstance(audio, kind) and hasattr(audio, "add_tags"):
                 return tags(path, audio)
-    raise UnsupportedError(path, "no format in which tags can be written")
+    raise UnsupportedError(path, "cannot write tags in this format")

@@ -1,16 +1,16 @@
-"""ID3 tags: MP3, AIFF, WAV, TTA and DSF files. The version, 2.3 or 2.4, is kept."""
+"""ID3 tags of MP3, AIFF, WAV, TTA and DSF files. A tag keeps its version, 2.3 or 2.4."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, ClassVar
 
-from stonekey.tags.formats import Tags
+from stonekey.tags.base import Tags
 
 _V1_SIZE = 128
 
 
-def with_id3(audio: Any) -> bool:
+def has_id3(audio: Any) -> bool:
     """Whether mutagen keeps ID3 tags in this kind of file."""
     from mutagen.aiff import AIFF
     from mutagen.dsf import DSF
@@ -21,7 +21,7 @@ def with_id3(audio: Any) -> bool:
 
 
 class ID3Tags(Tags):
-    """Frames. A new tag is 2.3, which everything reads."""
+    """ID3 frames. New tags are version 2.3, which every program reads."""
 
     names: ClassVar = {"key": ("TKEY",), "comment": ("COMM",), "grouping": ("TIT1", "GRP1")}
 
@@ -30,7 +30,7 @@ class ID3Tags(Tags):
         self._version = 3
         if audio.tags is not None and audio.tags.version[:2] >= (2, 3):
             self._version = audio.tags.version[1]
-            # Read again as it stands: by default mutagen turns frames into those of 2.4.
+            # Read again without mutagen's default translation to 2.4 frames.
             audio.load(path, translate=False)
 
     def texts(self, name: str) -> list[str]:
@@ -39,7 +39,7 @@ class ID3Tags(Tags):
         return [] if frame is None else [str(text) for text in frame.text]
 
     def set(self, name: str, text: str) -> None:
-        """Replace the first text of a frame, which is made when absent."""
+        """Replace the first text of a frame, or add the frame."""
         self._make()
         frame = self._frame(name)
         if frame is not None:
@@ -50,7 +50,7 @@ class ID3Tags(Tags):
             self._add(name, 0 if text.isascii() else 1, "XXX", [text])
 
     def dump(self, name: str) -> Any:
-        """Encoding, language and texts."""
+        """Encoding, language and texts; None when the frame is absent."""
         frame = self._frame(name)
         if frame is None:
             return None
@@ -58,7 +58,7 @@ class ID3Tags(Tags):
         return [int(frame.encoding), getattr(frame, "lang", ""), texts]
 
     def restore(self, name: str, dumped: Any) -> None:
-        """Make a frame what `dump` said."""
+        """Restore a frame to what `dump` returned."""
         self._make()
         frame = self._frame(name)
         if frame is not None:
@@ -67,9 +67,9 @@ class ID3Tags(Tags):
             self._add(name, *dumped)
 
     def save(self) -> None:
-        """Write the tag; an ID3v1 tag at the end of the file stays as it is."""
+        """Write the tag, but leave an ID3v1 tag at the end of the file as it is."""
         old = _read_v1(self.path)
-        # DSF and WAV files have no ID3v1, and a method without the argument.
+        # No v1 argument: DSF and WAV files have no ID3v1, and their save() does not take one.
         self.audio.tags.save(self.path, v2_version=self._version, v23_sep=None)
         if old is not None and _read_v1(self.path) is not None:
             with self.path.open("r+b") as file:
@@ -77,7 +77,7 @@ class ID3Tags(Tags):
                 file.write(old)
 
     def delete_if_empty(self) -> None:
-        """Take the tag out of the file when no frame is in it."""
+        """Remove the tag from the file if it has no frames."""
         if not self.present or self.audio.tags.values() or self.audio.tags.unknown_frames:
             return
         from mutagen.id3 import ID3
@@ -88,7 +88,7 @@ class ID3Tags(Tags):
             self.audio.tags.delete(self.path)
 
     def _frame(self, name: str) -> Any:
-        """The frame; of comments the one without a description, in whatever language."""
+        """The frame; for comments the one without a description, in any language."""
         if not self.present:
             return None
         frames = self.audio.tags.getall(name)

@@ -1,7 +1,7 @@
-"""What runs changed, kept so that the last one can be undone.
+"""Journals of what each run changed, so that the last run can be undone.
 
-One file of JSON lines a run, in the folder ``tags`` beside the fetched models. An entry is
-on the disk before its file is replaced, so a crash loses none.
+Each run has a file of JSON lines in the folder ``tags`` beside the fetched models. An entry
+reaches the disk before its audio file is replaced, so a crash loses nothing.
 """
 
 from __future__ import annotations
@@ -16,23 +16,22 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from stonekey.library.lock import LockedError, locked
-from stonekey.model.checkpoint import write_atomically
+from stonekey.files import LockedError, cache_folder, locked, write_atomically
 from stonekey.text import json_text
 
-KEPT = 20  # journals; older ones are removed
-PATIENCE = 30  # seconds to wait for other runs, which replace a file in milliseconds
+KEPT = 20  # journals; older ones are deleted
+PATIENCE = 30  # seconds to wait for other runs; each needs milliseconds to replace a file
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file that a run changed, or was about to.
+    """A file that a run changed or was about to change.
 
     Attributes:
         path: absolute path.
         before, after: `stonekey.tags.writing.fingerprint` of the file in both states.
-        had_tags: whether it had tags of its format before.
-        fields: name of each field that was set and its former values (`Tags.dump`).
+        had_tags: whether the file had tags before.
+        fields: name of each field that was set -> its values before (`Tags.dump`).
     """
 
     path: str
@@ -43,14 +42,12 @@ class Entry:
 
 
 def journal_folder() -> Path:
-    """Where journals are kept: under ``$STONEKEY_HOME``, or the user's cache folder."""
-    from stonekey.model.registry import cache_folder
-
+    """The folder of all journals, in `stonekey.files.cache_folder`."""
     return cache_folder() / "tags"
 
 
 class Journal:
-    """The journal of a run that writes; a run that changes nothing leaves none."""
+    """The journal of a run; the file appears with the first entry."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -67,10 +64,10 @@ class Journal:
         self._stack.close()
 
     def add(self, entry: Entry) -> None:
-        """Append an entry; it is on the disk when this returns.
+        """Append an entry and wait until it is on the disk.
 
         Raises:
-            OSError: when the journal cannot be written.
+            OSError: the journal cannot be written.
         """
         if self._handle is None:
             self._handle = self._open()
@@ -82,7 +79,10 @@ class Journal:
             os.fsync(self._handle)
         except OSError as error:
             os.ftruncate(self._handle, start)
-            raise OSError(f"the journal in {self.folder}: {error.strerror or error}") from error
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> OSError:
+        return OSError(f"cannot write the journal in {self.folder}: {error.strerror or error}")
 
     def _open(self) -> int:
         try:
@@ -92,7 +92,7 @@ class Journal:
             self._stack.enter_context(_lock(path))
             handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
-            raise OSError(f"the journal in {self.folder}: {error.strerror or error}") from error
+            raise self._failed(error) from error
         for old in _journals(self.folder)[:-KEPT]:
             old.unlink(missing_ok=True)
         return handle
@@ -100,10 +100,10 @@ class Journal:
 
 @contextmanager
 def turn(folder: Path) -> Iterator[None]:
-    """Hold the right to replace a file, which one process of a user has at a time.
+    """Wait for this process's turn to replace a file; one process of a user at a time has it.
 
     Raises:
-        LockedError: when it is not to be had, on a file system without locks for example.
+        LockedError: the turn did not come within `PATIENCE` seconds.
     """
     end = time.monotonic() + PATIENCE
     with ExitStack() as stack:
@@ -122,15 +122,15 @@ def turn(folder: Path) -> Iterator[None]:
 def last_run(
     folder: Path, on_damage: Callable[[Path, int], object] = lambda kept, lines: None
 ) -> Iterator[tuple[Path, list[Entry]]]:
-    """The newest journal, held against other processes, with its entries, last one first.
+    """Lock the newest journal; yields its path and its entries, the last one first.
 
     Args:
-        folder: where the journals are.
-        on_damage: called when lines cannot be read, with the file beside the journal in which they
-            are kept and how many they are; the others count.
+        folder: folder of the journals.
+        on_damage: called if some lines cannot be read, with the file beside the journal that now
+            keeps them, and how many there are. The other lines still count.
 
     Raises:
-        ValueError: when there is none, or it is in use.
+        ValueError: there is no journal, or another process is using it.
     """
     found = _journals(folder)
     if not found:
@@ -141,10 +141,10 @@ def last_run(
             stack.enter_context(_lock(path))
         except LockedError:
             raise ValueError(
-                "a run is still writing tags, or undoing them: wait for its end"
+                "another run is still writing or undoing tags: wait until it ends"
             ) from None
         try:
-            # What follows the last line end was cut off by a crash, before its file changed.
+            # A crash cut off what follows the last line end, before its file changed.
             lines = path.read_bytes().split(b"\n")[:-1]
         except FileNotFoundError:
             raise ValueError("the last run has just been undone by another process") from None
@@ -157,14 +157,14 @@ def last_run(
 
 
 def _entry(line: bytes) -> Entry | None:
-    """The entry in a line, None when it holds none."""
+    """The entry in a line, or None when it is damaged."""
     try:
         entry = Entry(**json.loads(line))
     except (ValueError, TypeError, RecursionError):
         return None
     states = [*entry.before, *entry.after] if _are(list, entry.before, entry.after) else [None]
-    right = _are(str, entry.path) and _are(int, *states) and _are(dict, entry.fields)
-    return entry if right and "\0" not in entry.path else None
+    valid = _are(str, entry.path) and _are(int, *states) and _are(dict, entry.fields)
+    return entry if valid and "\0" not in entry.path else None
 
 
 def _are(kind: type, *values: object) -> bool:
@@ -172,7 +172,7 @@ def _are(kind: type, *values: object) -> bool:
 
 
 def keep_only(path: Path, entries: Iterable[Entry]) -> None:
-    """Leave in a journal only entries, given last one first, or remove it."""
+    """Rewrite a journal with these entries, the last one first; without any, delete it."""
     lines = [json_text(asdict(entry), ascii=True).encode() + b"\n" for entry in entries][::-1]
     if lines:
         write_atomically(path, lambda temporary: temporary.write_bytes(b"".join(lines)))

@@ -1,4 +1,4 @@
-"""Decide what to write into a file's tags, write it, and undo it."""
+"""Write a key into a file's tags, and undo it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from stonekey.keys import Key
-from stonekey.tags.formats import TagError, Tags, open_tags, told_as_tag_errors
+from stonekey.tags.base import TagError, Tags, as_tag_errors, parsed
+from stonekey.tags.formats import open_tags
 from stonekey.tags.journal import Entry, Journal, turn
 from stonekey.tags.writing import ChangedError, fingerprint, rewrite
 
@@ -19,14 +20,14 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Settings:
-    """How to tag.
+    """What to write.
 
     Attributes:
         overwrite: replace existing keys.
-        also: further fields that get the key, of `ALSO`.
-        notation: how the key is written in these (`stonekey.keys.NOTATIONS`).
-        min_confidence: no key is written below it.
-        keep_mtime: files keep their modification time.
+        also: other fields to put the key in, from `ALSO`.
+        notation: how to write the key in those fields (`stonekey.keys.NOTATIONS`).
+        min_confidence: write no key below this confidence.
+        keep_mtime: keep the files' modification times.
     """
 
     overwrite: bool = False
@@ -38,17 +39,17 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a file.
+    """The outcome for one file.
 
     Attributes:
-        path: as it was given.
-        existing: text in the key field before; None where there was none.
-        key: the key found, or on undo the restored one; None where there is none.
-        confidence: its probability.
+        path: path as given.
+        existing: text of the key field before; None if there was none.
+        key: the key found or, on undo, restored; None if there is none.
+        confidence: probability of the key found, 0 to 1.
         action: "written" or, in a dry run, "would write"; "kept" (nothing to change, or an
-            existing key); "unsure" (below the least confidence); "no key"; "restored";
+            existing key stays); "unsure" (below ``min_confidence``); "no key"; "restored";
             "failed".
-        error: why it failed.
+        error: reason for the failure.
     """
 
     path: Path
@@ -60,32 +61,24 @@ class Outcome:
 
     @property
     def differs(self) -> bool:
-        """Whether there is an existing key and it is not the one found."""
+        """Whether there is an existing key other than the one found."""
         if self.existing is None or self.key is None:
             return False
         return parsed(self.existing) != self.key
 
 
-def parsed(text: str) -> Key | None:
-    """The key that a text says, None when it says none."""
-    try:
-        return Key.parse(text)
-    except ValueError:
-        return None
-
-
 def tag_file(
     path: Path, key: Key | None, confidence: float, settings: Settings, journal: Journal | None
 ) -> Outcome:
-    """Write a key into a file's tags, or without a journal say what would be done.
+    """Write a key into a file's tags; without a journal, only report what would be written.
 
     Raises:
-        TagError: when it cannot be done; the file is then as it was.
+        TagError: the tags cannot be written; the file is left as it was.
     """
     for attempt in range(_ATTEMPTS):
         try:
             return _tag_file(path, key, confidence, settings, journal)
-        except ChangedError:  # another run, perhaps of this very command: look again
+        except ChangedError:  # perhaps by another run of this command: look again
             if attempt + 1 == _ATTEMPTS:
                 raise
     raise AssertionError
@@ -94,7 +87,7 @@ def tag_file(
 def _tag_file(
     path: Path, key: Key | None, confidence: float, settings: Settings, journal: Journal | None
 ) -> Outcome:
-    with told_as_tag_errors(path):
+    with as_tag_errors(path):
         before = path.stat()
     tags = open_tags(path)
     existing = tags.text("key")
@@ -124,9 +117,9 @@ def _tag_file(
 
 
 def _changes(tags: Tags, existing: str | None, key: Key, settings: Settings) -> dict[str, str]:
-    """Field -> its new text, without those that have it."""
+    """Field -> new text, for the fields that need a change."""
     if existing is not None and parsed(existing) != key and not settings.overwrite:
-        return {}  # nor is a comment to contradict the key that stays
+        return {}  # a comment must not contradict the key that stays either
     changes = {}
     if existing is None or settings.overwrite:
         changes.update(dict.fromkeys(tags.fields("key"), key.format("short")))
@@ -138,10 +131,10 @@ def _changes(tags: Tags, existing: str | None, key: Key, settings: Settings) -> 
 
 
 def with_key(text: str, key: str, overwrite: bool) -> str:
-    """A comment with a key put before it: ``8A - bought in Rome``.
+    """A comment with a key in front: ``8A - bought in Rome``.
 
-    A key that stands there already is kept, or replaced when ``overwrite`` is set. A single
-    letter is not taken for one: it may be a word.
+    A key already in front stays, or is replaced if ``overwrite`` is set. A single letter does not
+    count as a key: it may be a word.
     """
     if not text.strip():
         return key
@@ -154,25 +147,27 @@ def with_key(text: str, key: str, overwrite: bool) -> str:
 
 
 def undo_file(entry: Entry, folder: Path, force: bool = False, keep_mtime: bool = False) -> Outcome:
-    """Give the fields of a file the values they had before.
+    """Restore the fields of a file to their values before the run.
 
     Args:
-        folder: where the journals are.
-        force: also when the file was changed since by something else.
+        entry: the file's entry in the journal.
+        folder: folder of the journals.
+        force: restore them even if something else has changed the file since.
+        keep_mtime: keep the file's modification time.
 
     Raises:
-        TagError: when it cannot be done; the file is then as it is.
+        TagError: the fields cannot be restored; the file is left as it is.
     """
     path = Path(entry.path)
-    with told_as_tag_errors(path):
+    with as_tag_errors(path):
         before = path.stat()
     now = fingerprint(before)
     tags = open_tags(path)
     existing = tags.text("key")
     if now != entry.after and not force:
         if now != entry.before:
-            raise TagError(path, "changed since; --force restores its key all the same")
-        return _restored(path, existing, existing, "kept")  # its turn never came
+            raise TagError(path, "changed since; --force restores its key anyway")
+        return _restored(path, existing, existing, "kept")  # the run ended before it wrote this
 
     def edit(copy: Path) -> None:
         changed = open_tags(copy)

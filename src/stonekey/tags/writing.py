@@ -1,4 +1,4 @@
-"""Change a file by way of a copy that replaces it only when it is complete and checked."""
+"""Change a file by editing a copy, which replaces the file only once it is complete and checked."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from stonekey.library.lock import take
-from stonekey.tags.formats import TagError, told_as_tag_errors
+from stonekey.files import take
+from stonekey.tags.base import TagError, as_tag_errors
 
-# Hidden, so that a copy left behind by a crash is not taken for a recording.
+# Hidden, so that nothing mistakes a copy left by a crash for a recording.
 PREFIX = ".stonekey-copy-"
 
 
 class ChangedError(TagError):
-    """Somebody else changed the file while it was being worked on."""
+    """Another program changed the file in the meantime."""
 
 
 def fingerprint(status: os.stat_result) -> list[int]:
-    """What tells one state of a file from another: size and modification time in ns."""
+    """Size and modification time (ns), which change whenever the file does."""
     return [status.st_size, status.st_mtime_ns]
 
 
@@ -36,31 +36,31 @@ def rewrite(
     on_ready: Callable[[os.stat_result], None],
     keep_mtime: bool = False,
 ) -> None:
-    """Copy ``path`` in its folder, ``edit`` the copy, check its sound, put it in place.
+    """Copy ``path`` within its folder, edit the copy, check its sound and put it in place.
 
-    A link stays a link: the file that it leads to is replaced. Permissions, extended
-    attributes and, where allowed, the owner are kept.
+    For a symbolic link, this replaces the file that it points to. The new file keeps permissions,
+    extended attributes and, where allowed, the owner.
 
     Args:
-        before: status of the file when it was read; when it has another size, time or
-            identity in the end it is left alone.
-        turn: entered for the last check and the replacement, so that of several runs at
-            once one is at it.
-        on_ready: called with the status of the finished copy, just before it takes the
-            file's place.
-        keep_mtime: give the copy the modification time of the file.
+        path: file to change.
+        before: status of the file when it was read; if its size, time or inode have changed by
+            the end, the file is left alone.
+        edit: changes the copy at the path it is given.
+        turn: held during the last check and the replacement, so that concurrent runs take turns.
+        on_ready: called with the status of the finished copy, just before the replacement.
+        keep_mtime: keep the file's modification time.
 
     Raises:
         TagError: read-only file or folder, full disk, sound changed by the edit, ...
-        ChangedError: the file is not the one that was read.
+        ChangedError: the file has changed since it was read.
     """
-    with told_as_tag_errors(path):
+    with as_tag_errors(path):
         real = path.resolve(strict=True)
-        # Renaming over a file asks for no right on the file itself, so its owner's wish does.
+        # Renaming works even over a read-only file, so check what its owner wanted.
         if not before.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
             raise TagError(path, "is read-only")
         if not os.access(real, os.W_OK):
-            raise TagError(path, "may not be written")
+            raise TagError(path, "no permission to write it")
         try:
             handle, name = tempfile.mkstemp(suffix=real.suffix, prefix=PREFIX, dir=real.parent)
         except PermissionError:
@@ -89,19 +89,22 @@ def rewrite(
 
 
 def _held(handle: int) -> bool:
-    """Lock a copy while this process works on it, where an open file is not in the way."""
+    """Keep a copy open and locked while this process works on it; not on Windows.
+
+    There, an open file cannot be renamed.
+    """
     if sys.platform == "win32":
         os.close(handle)
         return False
-    with suppress(OSError):  # a file system without locks: the sweep has none either
+    with suppress(OSError):  # a file system without locks, where `sweep` deletes nothing either
         take(handle)
     return True
 
 
 def sweep(files: Iterable[Path]) -> None:
-    """Remove the copies that killed runs left in the folders of these files.
+    """Delete the copies that killed runs left in the folders of these files.
 
-    A copy that a running process works on is locked, and stays.
+    Copies that another process is working on are locked, and stay.
     """
     for folder in {Path(os.path.realpath(path)).parent for path in files}:
         for left in folder.glob(f"{PREFIX}????????.*"):
@@ -143,7 +146,7 @@ def sound_hash(path: Path) -> str:
     """SHA-256 of the encoded sound: the bytes of the first audio stream's packets.
 
     Raises:
-        TagError: no such stream, or the file cannot be taken apart.
+        TagError: there is no audio stream, or the file cannot be demuxed.
     """
     import av
 
@@ -157,7 +160,7 @@ def sound_hash(path: Path) -> str:
             reader = Reader(file, str(path), Deadline(path))
             with open_container(reader) as container:
                 if not container.streams.audio:
-                    raise TagError(path, "no sound to be checked")
+                    raise TagError(path, "has no audio to check")
                 for packet in container.demux(container.streams.audio[0]):
                     reader.sounded()
                     digest.update(packet)
@@ -165,5 +168,5 @@ def sound_hash(path: Path) -> str:
                 raise reader.error
     except (av.FFmpegError, AudioError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
-        raise TagError(path, f"its sound cannot be checked: {reason}") from error
+        raise TagError(path, f"cannot check its sound: {reason}") from error
     return digest.hexdigest()

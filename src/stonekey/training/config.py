@@ -18,10 +18,13 @@ import gin
 
 from stonekey.data.segments import window_frames
 from stonekey.model.settings import Architecture, FrontEnd, Norm
+from stonekey.training.losses import Weights
+from stonekey.training.options import ConfigError as ConfigError
+from stonekey.training.options import TrainType as TrainType
 
-TrainType = Literal["ks", "ks_mode"]
 Mode = Literal["selfsupervised", "supervised", "mix"]
 Objective = Literal["stone", "skey"]
+Labels = Literal["cpsd", "cross_entropy"]
 
 # The published configuration files say "unsupervised" for what the paper calls
 # self-supervised.
@@ -29,48 +32,98 @@ _MODE_NAMES = {"unsupervised": "selfsupervised"}
 MODES = ("selfsupervised", "supervised", "mix")
 
 
-class ConfigError(ValueError):
-    """A configuration that cannot be used; the message says which setting and why."""
-
-
 @dataclass(frozen=True)
 class DataConfig:
-    """Batches: their size, kind and, instead of ours, a user's own loaders."""
+    """Batches: their size, kind and, in place of the package's own, a user's loaders.
 
-    batch_size: int
-    train_mode: Mode
-    test_mode: Mode
-    train_loader: Callable[[], Any] | None
-    test_loader: Callable[[], Any] | None
-    holdout_percent: float
-    augment: tuple[str, ...]
-    detune_variants: int
-    window_seconds: float | None
+    ``dataset_type_train`` and ``dataset_type_test`` are of `MODES`; ``duration`` is that of a
+    segment in seconds.
+    """
+
+    sample_rate: int = 22050
+    duration: float = 15.0
+    batch_size: int = 128
+    dataset_type_train: str = "selfsupervised"
+    dataset_type_test: str = "selfsupervised"
+    train_loader: Callable[[], Any] | None = None
+    test_loader: Callable[[], Any] | None = None
+    holdout_percent: float = 3.0
+    augment: tuple[str, ...] = ()
+    detune_variants: int = 1
+    window_seconds: float | None = None
+    shares: dict[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        _check_types("data", DataConfig, vars(self))
+        object.__setattr__(self, "augment", tuple(self.augment))
+        for name in ("dataset_type_train", "dataset_type_test"):
+            kind = _MODE_NAMES.get(getattr(self, name), getattr(self, name))
+            _one_of("a data set's type", kind, MODES)
+            object.__setattr__(self, name, kind)
+        if self.batch_size < 1:
+            raise ConfigError(f"data.batch_size must be at least 1, got {self.batch_size}")
+        shares = self.shares
+        if shares is not None and not (
+            isinstance(shares, dict)
+            and all(isinstance(v, (int, float)) and v >= 0 for v in shares.values())
+            and any(shares.values())
+        ):
+            raise ConfigError(f"data.shares must give groups a share each, got {shares!r}")
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Objective and weights of its terms."""
+    """Objective and weights of its terms.
 
-    objective: Objective
-    key_weight: float
-    mode_weight: float
-    balance_weight: float
-    half: bool
+    ``labels``: what labelled batches minimise. "cpsd" compares as the self-supervised objective
+    does, with the label in place of a view; "cross_entropy" compares outputs with the labels'
+    probabilities, of which ``smoothing`` is spread over all outputs.
+    """
+
+    objective: Objective = "stone"
+    key_weight: float = 1.0
+    mode_weight: float = 1.5
+    balance_weight: float = 15.0
     flat_weight: float = 1.0
+    half: bool = True
+    labels: Labels = "cpsd"
+    smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_types("loss", LossConfig, vars(self))
+        _one_of("loss.objective", self.objective, ("stone", "skey"))
+        _one_of("loss.labels", self.labels, ("cpsd", "cross_entropy"))
+        if not 0 <= self.smoothing < 1:
+            raise ConfigError(f"loss.smoothing must be 0 to 1, got {self.smoothing}")
+
+    @property
+    def weights(self) -> Weights:
+        """The weights as the losses take them."""
+        return Weights(self.key_weight, self.mode_weight, self.balance_weight, self.flat_weight)
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW, its schedules, clipping and early stopping."""
+    """AdamW, its schedules, clipping, early stopping, and averaging.
 
-    final_learning_rate: float
-    n_epochs_cosine: int | None
-    betas: tuple[float, float]
-    weight_decay: float
-    final_weight_decay: float
-    clip: float
-    patience: int | None
+    ``average``: how much the model that is kept holds on to its weights at each step, while a
+    share of ``1 - average`` comes from those just trained; 0 keeps these.
+    """
+
+    final_learning_rate: float = 5e-8
+    n_epochs_cosine: int | None = None
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.04
+    final_weight_decay: float = 0.4
+    clip: float = 3.0
+    patience: int | None = None
+    average: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_types("optimizer", OptimizerConfig, vars(self))
+        object.__setattr__(self, "betas", tuple(self.betas))
+        if not 0 <= self.average < 1:
+            raise ConfigError(f"optimizer.average must be 0 to 1, got {self.average}")
 
 
 @dataclass(frozen=True)
@@ -91,12 +144,19 @@ def _vqt(
     n_bins: int = 99,
     bins_per_octave: int = 12,
     hop: int = 512,
+    average: int = 1,
 ) -> dict[str, Any]:
     if list(harmonics) != [1]:
         raise ConfigError(f"VQT.harmonics: only [1] is supported, got {list(harmonics)}")
     if bins_per_octave != 12:  # the network pools octaves of 12
         raise ConfigError(f"VQT.bins_per_octave: only 12 is supported, got {bins_per_octave}")
-    return {"fmin": fmin, "n_bins": n_bins, "bins_per_octave": bins_per_octave, "hop": hop}
+    return {
+        "fmin": fmin,
+        "n_bins": n_bins,
+        "bins_per_octave": bins_per_octave,
+        "hop": hop,
+        "average": average,
+    }
 
 
 def _chromanet(
@@ -110,54 +170,15 @@ def _chromanet(
     return locals()
 
 
-def _data(
-    sample_rate: int = 22050,
-    duration: float = 15.0,
-    batch_size: int = 128,
-    dataset_type_train: str = "selfsupervised",
-    dataset_type_test: str = "selfsupervised",
-    train_loader: Callable[[], Any] | None = None,
-    test_loader: Callable[[], Any] | None = None,
-    holdout_percent: float = 3.0,
-    augment: Sequence[str] = (),
-    detune_variants: int = 1,
-    window_seconds: float | None = None,
-) -> dict[str, Any]:
-    return locals()
-
-
-def _loss(
-    objective: Objective = "stone",
-    key_weight: float = 1.0,
-    mode_weight: float = 1.5,
-    balance_weight: float = 15.0,
-    flat_weight: float = 1.0,
-    half: bool = True,
-) -> dict[str, Any]:
-    return locals()
-
-
-def _optimizer(
-    final_learning_rate: float = 5e-8,
-    n_epochs_cosine: int | None = None,
-    betas: Sequence[float] = (0.9, 0.98),
-    weight_decay: float = 0.04,
-    final_weight_decay: float = 0.4,
-    clip: float = 3.0,
-    patience: int | None = None,
-) -> dict[str, Any]:
-    return locals()
-
-
-_FUNCTIONS: dict[str, Callable[..., dict[str, Any]]] = {
-    "VQT": _vqt,
-    "ChromaNet": _chromanet,
-    "data": _data,
-    "loss": _loss,
-    "optimizer": _optimizer,
-}
 _SECTIONS = {
-    name: gin.external_configurable(function, name=name) for name, function in _FUNCTIONS.items()
+    name: gin.external_configurable(section, name=name)
+    for name, section in {
+        "VQT": _vqt,
+        "ChromaNet": _chromanet,
+        "data": DataConfig,
+        "loss": LossConfig,
+        "optimizer": OptimizerConfig,
+    }.items()
 }
 
 
@@ -190,15 +211,17 @@ def load_config(
         raise ConfigError(f"{gin_file}: {error}") from error
     except (ValueError, TypeError, AttributeError, SyntaxError, ImportError, NameError) as error:
         raise ConfigError(f"{gin_file or 'configuration'}: {error}") from error
-    for name, section in values.items():
-        _check_types(name, section)
+    _check_types("VQT", _vqt, values["VQT"])
+    _check_types("ChromaNet", _chromanet, values["ChromaNet"])
     text = gin.operative_config_str()
-    net, data = values["ChromaNet"], values["data"]
+    net, data, loss = values["ChromaNet"], values["data"], values["loss"]
+    if loss.objective == "skey" and train_type == "ks":
+        raise ConfigError("loss.objective = 'skey' learns 24 keys: it needs -tt ks_mode")
     try:
         front_end = FrontEnd(
             **values["VQT"],
-            sample_rate=data["sample_rate"],
-            segment_seconds=float(data["duration"]),
+            sample_rate=data.sample_rate,
+            segment_seconds=float(data.duration),
             crop_bins=net["n_bins"],
         )
         architecture = Architecture(
@@ -212,25 +235,16 @@ def load_config(
     except (ValueError, TypeError) as error:
         raise ConfigError(str(error)) from error
     try:
-        window_frames(data["window_seconds"], front_end)
+        window_frames(data.window_seconds, front_end)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"data.window_seconds: {error}") from error
-    frames = front_end.frames(front_end.segment_samples)
+    frames = front_end.network_frames(front_end.segment_samples)
     if frames < architecture.min_frames:
         raise ConfigError(
-            f"data.duration = {data['duration']} gives {frames} frames; the network needs "
+            f"data.duration = {data.duration} gives {frames} frames; the network needs "
             f"{architecture.min_frames}"
         )
-    optimizer = values["optimizer"]
-    optimizer["betas"] = tuple(optimizer["betas"])
-    return Config(
-        front_end,
-        architecture,
-        _data_config(data),
-        _loss_config(values["loss"], train_type),
-        OptimizerConfig(**optimizer),
-        text,
-    )
+    return Config(front_end, architecture, data, loss, values["optimizer"], text)
 
 
 @contextmanager
@@ -243,9 +257,14 @@ def _quiet() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-def _check_types(section: str, values: dict[str, Any]) -> None:
+def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def _check_types(section: str, made_by: Callable[..., Any], values: dict[str, Any]) -> None:
     """ConfigError for a value of another type than the parameter's default, named."""
-    for name, parameter in inspect.signature(_FUNCTIONS[section]).parameters.items():
+    for name, parameter in inspect.signature(made_by).parameters.items():
         default, value = parameter.default, values.get(name)
         if name not in values or default is None:
             continue
@@ -256,34 +275,3 @@ def _check_types(section: str, values: dict[str, Any]) -> None:
             wanted = (tuple, list)
         if not isinstance(value, wanted) or isinstance(value, bool) != isinstance(default, bool):
             raise ConfigError(f"{section}.{name}: {value!r} is not a {wanted[-1].__name__}")
-
-
-def _mode(name: str) -> Mode:
-    mode = _MODE_NAMES.get(name, name)
-    if mode not in MODES:
-        raise ConfigError(f"a data set's type must be one of {', '.join(MODES)}, got {name!r}")
-    return mode  # type: ignore[return-value]
-
-
-def _data_config(values: dict[str, Any]) -> DataConfig:
-    if values["batch_size"] < 1:
-        raise ConfigError(f"data.batch_size must be at least 1, got {values['batch_size']}")
-    return DataConfig(
-        batch_size=values["batch_size"],
-        train_mode=_mode(values["dataset_type_train"]),
-        test_mode=_mode(values["dataset_type_test"]),
-        train_loader=values["train_loader"],
-        test_loader=values["test_loader"],
-        holdout_percent=values["holdout_percent"],
-        augment=tuple(values["augment"]),
-        detune_variants=values["detune_variants"],
-        window_seconds=values["window_seconds"],
-    )
-
-
-def _loss_config(values: dict[str, Any], train_type: TrainType) -> LossConfig:
-    if values["objective"] not in ("stone", "skey"):
-        raise ConfigError(f"loss.objective must be stone or skey, got {values['objective']!r}")
-    if values["objective"] == "skey" and train_type == "ks":
-        raise ConfigError("loss.objective = 'skey' learns 24 keys: it needs -tt ks_mode")
-    return LossConfig(**values)

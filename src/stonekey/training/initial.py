@@ -6,6 +6,7 @@ import torch
 
 from stonekey.model.checkpoint import Checkpoint
 from stonekey.network.chromanet import ChromaNet
+from stonekey.network.stone import Stone
 from stonekey.training.config import ConfigError
 
 CLASSIFIER = "classifier."
@@ -21,7 +22,7 @@ def initialise(network: ChromaNet, checkpoint: Checkpoint) -> None:
         ConfigError: when the two have other channels, kernels, norm or bins.
     """
     state = network.state_dict()
-    theirs = checkpoint.to_stone().chromanet.state_dict()
+    theirs = Stone.from_checkpoint(checkpoint).chromanet.state_dict()
     for name, value in theirs.items():
         if name.startswith(CLASSIFIER) and name in state and len(state[name]) == 2 * len(value):
             value = torch.cat([value, value])
@@ -30,7 +31,7 @@ def initialise(network: ChromaNet, checkpoint: Checkpoint) -> None:
         if name not in state or state[name].shape != value.shape:
             raise ConfigError(f"--init: {checkpoint.info.name} is another network ({name})")
         state[name] = value
-    new = ("batch_norm.", "mode_head.")
+    new = "batch_norm."
     missing = [name for name in state if name not in theirs and not name.startswith(new)]
     if missing:
         raise ConfigError(f"--init: {checkpoint.info.name} is another network ({missing[0]})")

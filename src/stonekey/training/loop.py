@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from stonekey.training.views import fixed_crops, random_crops
 
 # A run whose loss is not finite goes back to its last checkpoint this often before it stops.
 MAX_RESTORES = 3
-TERMS = ("key", "mode", "balance", "total", "flat")  # of any objective
+TERMS = ("key", "mode", "balance", "total", "flat", "divergence")  # of any objective
 # Steps in a row whose gradient is not finite before the same is done.
 MAX_SKIPPED = 20
 
@@ -108,6 +109,8 @@ class Trainer:
             parameter_groups(module), lr=plan.learning_rate, betas=settings.betas
         )
         self.network, self.optimizer = fabric.setup(module, optimizer)
+        # What is validated and kept: these weights, or their running mean.
+        self.kept = copy.deepcopy(self.stone).eval() if settings.average else self.stone
         self._forward = torch.compile(self.network) if compiled else self.network
         self.objective = Objective(
             config.loss, plan.omega, config.front_end, config.architecture.outputs
@@ -164,6 +167,7 @@ class Trainer:
             if math.isfinite(norm):
                 self._consecutive_skips = 0
                 self.optimizer.step()
+                self._average()
             else:
                 self._consecutive_skips += 1
                 self.progress.skipped += 1
@@ -171,6 +175,20 @@ class Trainer:
             values["gradient_norm"] = norm
         values |= {"learning_rate": rate, "weight_decay": decay}
         return values
+
+    def _average(self) -> None:
+        if self.kept is self.stone:
+            return
+        # From a mean over few steps to the full one: the first weights must not linger.
+        hold = min(
+            self.config.optimizer.average, (self.progress.step + 1) / (self.progress.step + 10)
+        )
+        trained = self.stone.chromanet.state_dict()
+        for name, value in self.kept.chromanet.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(trained[name], 1 - hold)
+            else:
+                value.copy_(trained[name])
 
     def _scaler(self) -> Any:
         return getattr(self.fabric._precision, "scaler", None)
@@ -256,6 +274,8 @@ class Trainer:
         # Not the data-parallel wrapper, which talks to the other processes at each call: the
         # processes may have different numbers of batches.
         network = self.network.module.eval()
+        if self.kept is not self.stone:
+            network = Probabilities(self.kept.chromanet)
         front_end = self.config.front_end
         sums, counts = dict.fromkeys(TERMS, 0.0), dict.fromkeys(TERMS, 0)
         profile: Tensor | None = None
@@ -321,9 +341,7 @@ class Trainer:
             },
             "config": self.config.text,
         }
-        return Checkpoint.from_stone(
-            self.stone, self.plan.name, omega=self.plan.omega, training=record
-        )
+        return self.kept.to_checkpoint(self.plan.name, omega=self.plan.omega, training=record)
 
     def _save(self) -> None:
         scaler = self._scaler()
@@ -333,6 +351,7 @@ class Trainer:
             {
                 "progress": vars(self.progress),
                 "network": self.stone.chromanet.state_dict(),
+                "kept": self.kept.chromanet.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": scaler.state_dict() if scaler is not None else None,
                 "loader": loader() if loader is not None else None,
@@ -354,6 +373,7 @@ class Trainer:
         self.progress = Progress(**state["progress"])
         try:
             self.stone.chromanet.load_state_dict(state["network"])
+            self.kept.chromanet.load_state_dict(state["kept"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError) as error:
             raise CheckpointError(

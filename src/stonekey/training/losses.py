@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -24,11 +25,30 @@ from torch import Tensor
 PITCH_CLASSES = 12
 OMEGAS = (1, 7)
 BCE_EPSILON = 1e-6
-SKEY_WEIGHTS = (1.0, 1.5, 15.0)
+# Only where a softmax underflows: what is wrong and sure must keep its gradient.
+LOG_FLOOR = 1e-30
 # Where the relative minor's tonic lies above the major tonic, in semitones.
 RELATIVE_MINOR = 9
 
 Terms = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What each term of a loss counts for; the defaults are the papers'."""
+
+    key: float = 1.0
+    mode: float = 1.5
+    balance: float = 15.0
+    flat: float = 1.0
+
+    def total(self, terms: Terms) -> Terms:
+        """The terms with ``total``, their weighted sum, beside them."""
+        weighted = [getattr(self, name) * term for name, term in terms.items()]
+        return {**terms, "total": torch.stack(weighted).sum()}
+
+
+PUBLISHED_WEIGHTS = Weights()
 
 
 def _wide(x: Tensor) -> Tensor:
@@ -166,20 +186,18 @@ def stone_losses(
     shift: Tensor | int,
     omega: int = 7,
     *,
-    mode_weight: float = 1.5,
+    weights: Weights = PUBLISHED_WEIGHTS,
     half: bool = True,
 ) -> Terms:
     """Self-supervised losses of STONE (12 outputs) and 24-STONE (24 outputs).
 
     Returns:
-        Scalars ``key``, with 24 outputs ``mode`` (unweighted), and
-        ``total`` = key + mode_weight * mode.
+        Scalars ``key``, with 24 outputs ``mode``, unweighted, and ``total``, their weighted sum.
     """
     key = key_loss(y_a, y_b, y_c, shift, omega, half=half)
     if y_a.shape[1] == PITCH_CLASSES:
-        return {"key": key, "total": key}
-    mode = mode_loss(y_a, y_b, y_c)
-    return {"key": key, "mode": mode, "total": key + mode_weight * mode}
+        return weights.total({"key": key})
+    return weights.total({"key": key, "mode": mode_loss(y_a, y_b, y_c)})
 
 
 def flat_loss(y: Tensor) -> Tensor:
@@ -196,6 +214,20 @@ def flat_loss(y: Tensor) -> Tensor:
     return math.log(y.shape[1]) + (y * logs).sum(dim=1).mean()
 
 
+def divergence(target: Tensor, y: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of outputs from labels, in nats, mean over the batch.
+
+    The cross entropy but for the labels' own entropy, so 0 where the two are equal.
+
+    Args:
+        target: (batch, n) probabilities; no gradient flows through them.
+        y: (batch, n) outputs.
+    """
+    target, y = _wide(target).detach(), _wide(y)
+    logs = y.clamp_min(LOG_FLOOR).log()
+    return (torch.xlogy(target, target) - target * logs).sum(dim=1).mean()
+
+
 def supervised_losses(
     target: Tensor,
     y_b: Tensor,
@@ -203,7 +235,7 @@ def supervised_losses(
     shift: Tensor | int,
     omega: int = 7,
     *,
-    mode_weight: float = 1.5,
+    weights: Weights = PUBLISHED_WEIGHTS,
     half: bool = True,
 ) -> Terms:
     """The same losses with A replaced by the label, through which no gradient flows.
@@ -213,14 +245,14 @@ def supervised_losses(
             cropped at 0 (`stonekey.training.views.supervised_views` makes them).
         y_b: outputs for the segment cropped at 0.
         y_c: outputs for the segment cropped at ``shift``.
-        shift, omega, mode_weight, half: as in `stone_losses`.
+        shift, omega, weights, half: as in `stone_losses`.
 
     Raises:
         ValueError: if the target is not as wide as the outputs.
     """
     if target.shape != y_b.shape:
         raise ValueError(f"labels of shape {(*target.shape,)} for outputs of shape {(*y_b.shape,)}")
-    return stone_losses(target.detach(), y_b, y_c, shift, omega, mode_weight=mode_weight, half=half)
+    return stone_losses(target.detach(), y_b, y_c, shift, omega, weights=weights, half=half)
 
 
 def chroma(x: Tensor) -> Tensor:
@@ -288,7 +320,7 @@ def skey_losses(
     energy: Tensor,
     omega: int = 7,
     *,
-    weights: tuple[float, float, float] = SKEY_WEIGHTS,
+    weights: Weights = PUBLISHED_WEIGHTS,
     half: bool = True,
     across_ranks: Callable[[Tensor], Tensor] | None = None,
 ) -> Terms:
@@ -299,7 +331,7 @@ def skey_losses(
         shift: semitones C sounds lower than A and B.
         energy: (batch, 12) mean of `chroma` of A and of B, see `pseudo_label`.
         omega: 7 or 1.
-        weights: of key, mode and balance; the paper's by default.
+        weights: of the terms; the paper's by default.
         half: see `cpsd_distance`.
         across_ranks: see `balance_loss`.
 
@@ -311,5 +343,4 @@ def skey_losses(
     key = key_loss(y_a, y_b, y_c, shift, omega, half=half)
     mode = sum((bce(label, first_row(y)) for y in (y_a, y_b, y_c)), torch.zeros_like(label)).mean()
     balance = balance_loss(y_a, y_b, across_ranks)
-    total = weights[0] * key + weights[1] * mode + weights[2] * balance
-    return {"key": key, "mode": mode, "balance": balance, "total": total}
+    return weights.total({"key": key, "mode": mode, "balance": balance})

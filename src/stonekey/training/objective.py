@@ -15,12 +15,20 @@ from stonekey.network.chromanet import ChromaNet, mean_across_ranks
 from stonekey.training.config import LossConfig
 from stonekey.training.losses import (
     chroma,
+    divergence,
     flat_loss,
     skey_losses,
     stone_losses,
     supervised_losses,
 )
-from stonekey.training.views import Crops, Views, make_views, supervised_views
+from stonekey.training.views import (
+    Crops,
+    Views,
+    crop,
+    lowered,
+    make_views,
+    supervised_views,
+)
 
 Terms = dict[str, Tensor]
 
@@ -36,11 +44,11 @@ def natural_table(front_end: FrontEnd, outputs: int) -> tuple[ClassLabel, ...]:
     return row_table(outputs, (lowest, (lowest + 9) % 12), ("major", "minor"))
 
 
-def output_of_key(table: Sequence[ClassLabel]) -> Tensor:
-    """(24,) int64: for each `Key.index`, the output that stands for the key."""
+def outputs_of_keys(table: Sequence[ClassLabel]) -> Tensor:
+    """(24, outputs): 1 where an output stands for the key of that `Key.index`."""
     place = {label: i for i, label in enumerate(table)}
     keys = (Key.from_index(i) for i in range(24))
-    return torch.tensor([place[k.signature if len(table) == 12 else k] for k in keys])
+    return torch.eye(len(table))[[place[k.signature if len(table) == 12 else k] for k in keys]]
 
 
 class Objective:
@@ -58,7 +66,7 @@ class Objective:
         self.omega = omega
         self.front_end = front_end
         self.outputs = outputs
-        self._output_of_key = output_of_key(natural_table(front_end, outputs))
+        self._outputs_of_keys = outputs_of_keys(natural_table(front_end, outputs))
 
     def views(self, batch: TrainingBatch, crops: Crops) -> Views:
         """The three views of a batch at the crops given."""
@@ -66,8 +74,12 @@ class Objective:
         if batch.labels is None:
             assert batch.b is not None
             return make_views(batch.a, batch.b, crops, bins)
-        labels = self._output_of_key.to(batch.labels.device)[batch.labels]
-        return supervised_views(batch.a, labels, self.outputs, crops, bins)
+        return supervised_views(batch.a, self.labels(batch), crops, bins)
+
+    def labels(self, batch: TrainingBatch) -> Tensor:
+        """The labels of a batch as probabilities of the outputs, (batch, outputs)."""
+        assert batch.labels is not None
+        return batch.labels @ self._outputs_of_keys.to(batch.labels.device)
 
     def __call__(
         self,
@@ -85,26 +97,32 @@ class Objective:
             joined: take the batch means of all processes together; then every process must
                 call at the same time.
         """
+        if batch.labels is not None and self.loss.labels == "cross_entropy":
+            return self._cross_entropy(network, batch, crops)
         views = self.views(batch, crops)
-        half, weight = self.loss.half, self.loss.mode_weight
+        weights, half = self.loss.weights, self.loss.half
         if batch.labels is not None:
             y_b, y_c = network(torch.cat([views.b, views.c])).chunk(2)
-            terms = self._supervised(batch.labels >= 0, views, y_b, y_c)
-        else:
-            y_a, y_b, y_c = network(torch.cat([views.a, views.b, views.c])).chunk(3)
-            if self.loss.objective == "skey":
-                weights = (self.loss.key_weight, weight, self.loss.balance_weight)
-                energy = (chroma(views.a) + chroma(views.b)) / 2
-                return skey_losses(
-                    y_a, y_b, y_c, views.shift, energy, self.omega,
-                    weights=weights, half=half, across_ranks=mean_across_ranks if joined else None,
-                )  # fmt: skip
-            terms = stone_losses(
-                y_a, y_b, y_c, views.shift, self.omega, mode_weight=weight, half=half
-            )
-        if self.loss.key_weight != 1.0:
-            terms["total"] = terms["total"] + (self.loss.key_weight - 1.0) * terms["key"]
-        return terms
+            known = batch.labels.amax(dim=1) > batch.labels.amin(dim=1)
+            return self._supervised(known, views, y_b, y_c)
+        y_a, y_b, y_c = network(torch.cat([views.a, views.b, views.c])).chunk(3)
+        if self.loss.objective == "skey":
+            energy = (chroma(views.a) + chroma(views.b)) / 2
+            return skey_losses(
+                y_a, y_b, y_c, views.shift, energy, self.omega,
+                weights=weights, half=half, across_ranks=mean_across_ranks if joined else None,
+            )  # fmt: skip
+        return stone_losses(y_a, y_b, y_c, views.shift, self.omega, weights=weights, half=half)
+
+    def _cross_entropy(
+        self, network: Callable[[Tensor], Tensor], batch: TrainingBatch, crops: Crops
+    ) -> Terms:
+        """One view of each segment, cropped at ``crops.second``, against its label."""
+        views = crop(batch.a, crops.second, self.front_end.crop_bins)
+        target = lowered(self.labels(batch), crops.second)
+        target = target + self.loss.smoothing * (1 / self.outputs - target)
+        total = divergence(target, network(views))
+        return {"divergence": total, "total": total}
 
     def _supervised(self, known: Tensor, views: Views, y_b: Tensor, y_c: Tensor) -> Terms:
         """Terms of a labelled batch; ``known`` (batch,) is false for music without a key."""
@@ -115,13 +133,13 @@ class Objective:
         used = known if known.any() else ~known
         terms = supervised_losses(
             views.a[used], y_b[used], y_c[used], views.shift[used], self.omega,
-            mode_weight=self.loss.mode_weight, half=self.loss.half,
+            weights=self.loss.weights, half=self.loss.half,
         )  # fmt: skip
         share = known.float().mean()  # terms are means over the whole batch
         terms = {name: share * value for name, value in terms.items()}
+        del terms["total"]
         terms["flat"] = (1 - share) * flat
-        terms["total"] = terms["total"] + self.loss.flat_weight * terms["flat"]
-        return terms
+        return self.loss.weights.total(terms)
 
 
 class Probabilities(nn.Module):

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
+from typing import Literal
 
-from stonekey.training.config import ConfigError, TrainType
+from stonekey.options import option
+
+TrainType = Literal["ks", "ks_mode"]
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message says which setting and why."""
+
 
 DATA_HELP = """\
 There is nothing to train on. Give a folder of music, or a manifest:
@@ -22,32 +30,51 @@ There is nothing to train on. Give a folder of music, or a manifest:
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says; see ``stonekey train --help``."""
+    """The options of ``stonekey train``.
 
-    exp_name: str
-    train_type: TrainType = "ks"
-    circle_type: int = 7
-    save_dir: Path = Path("runs")
-    n_epochs: int = 100
-    train_steps: int = 512
-    val_steps: int = 256
-    learning_rate: float = 1e-3
-    gin_file: str | None = None
-    bindings: tuple[str, ...] = ()
-    data: Path | None = None
-    labels: Path | None = None
-    valid: Path | None = None
-    cache: Path | None = None
-    device: str = "auto"
-    devices: int = 1
-    nodes: int = 1
-    precision: str | None = None
-    compile: bool = False
-    seed: int = 0
-    resume: bool = True
-    init: str | None = None
+    Raises:
+        ConfigError: for an option out of range.
+    """
+
+    exp_name: str = option(MISSING, "Name of the run and of its folders.", "--exp-name", "-n")
+    train_type: TrainType = option(
+        "ks", "ks (12 signatures) or ks_mode (24 keys).", "--train-type", "-tt", type=str
+    )
+    circle_type: int = option(7, "1 (semitones) or 7 (fifths).", "--circle-type", "-c")
+    save_dir: Path = option(
+        Path("runs"), "Folder for models, events and the cache.", "--save-dir", "-s"
+    )
+    n_epochs: int = option(100, "Epochs.", "--n-epochs", "-e")
+    train_steps: int = option(512, "Training steps in an epoch.", "--train-steps", "-ts")
+    val_steps: int = option(
+        256, "Validation batches after an epoch, at most.", "--val-steps", "-vs"
+    )
+    learning_rate: float = option(1e-3, "Learning rate at the start.", "--learning-rate", "-lr")
+    gin_file: str | None = option(None, "Configuration, such as config/ks.gin.", "--gin-file", "-g")
+    bindings: tuple[str, ...] = option(
+        (), 'One more line of gin: "data.batch_size = 32".', "--binding", "-b", type=list[str]
+    )
+    data: Path | None = option(None, "Folder of music, or manifest (path, key, split).")
+    labels: Path | None = option(None, "Manifest of labelled recordings, to add to the data.")
+    valid: Path | None = option(
+        None, "Folder or manifest to validate on; labelled recordings are scored too."
+    )
+    cache: Path | None = option(None, "Folder for transformed tracks; default: SAVE_DIR/cache.")
+    device: str = option("auto", "auto, cpu, cuda or cuda:1.")
+    devices: int = option(1, "Devices (processes) on each machine.")
+    nodes: int = option(1, "Machines; start each with torchrun.")
+    precision: str | None = option(
+        None, "32-true, bf16-mixed or 16-mixed; default: bf16-mixed on a GPU."
+    )
+    compile: bool = option(False, "Run the network through torch.compile.")
+    init: str | None = option(None, "Checkpoint of a model whose weights to start from.")
+    seed: int = option(0, "Seed of everything random.")
+    resume: bool = option(
+        True, "Go on from the run's last checkpoint, or start anew.", "--resume/--fresh"
+    )
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "bindings", tuple(self.bindings))
         if self.train_type not in ("ks", "ks_mode"):
             raise ConfigError(f"train type must be ks or ks_mode, got {self.train_type!r}")
         if self.circle_type not in (1, 7):

@@ -53,7 +53,7 @@ def train(options: Options, report: Report | None = None) -> Path | None:
         options.models,
         keep_epochs=max(1, options.n_epochs // 10),
     )
-    supervised = config.data.train_mode != "selfsupervised"
+    supervised = config.data.dataset_type_train != "selfsupervised"
     trainer = Trainer(
         fabric,
         config,
@@ -68,6 +68,7 @@ def train(options: Options, report: Report | None = None) -> Path | None:
         if path.suffix == ".onnx":  # the weights lie beside it
             path = path.with_suffix(".safetensors")
         initialise(trainer.stone.chromanet, load_checkpoint(path))
+        trainer.kept.chromanet.load_state_dict(trainer.stone.chromanet.state_dict())
     if options.resume:
         if trainer.resume():
             fabric.print(f"resumed at epoch {trainer.progress.epoch}, step {trainer.progress.step}")

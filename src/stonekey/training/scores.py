@@ -12,6 +12,7 @@ import torch
 from stonekey.data.manifest import Track
 from stonekey.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from stonekey.model.class_table import Calibration, CalibrationError, calibrate, hear_cadences
+from stonekey.network.stone import Stone
 from stonekey.training.objective import natural_table
 
 
@@ -39,7 +40,7 @@ def calibration_of(checkpoint: Checkpoint) -> Calibration:
     Raises:
         CalibrationError: when the answers fit no class table.
     """
-    front_end, stone = checkpoint.info.front_end, checkpoint.to_stone()
+    front_end, stone = checkpoint.info.front_end, Stone.from_checkpoint(checkpoint)
 
     def predict(audio: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from stonekey.model.checkpoint import CheckpointError, write_atomically
+from stonekey.files import write_atomically
+from stonekey.model.checkpoint import CheckpointError
 
 LAST = "last.pt"
 VERSION = 1

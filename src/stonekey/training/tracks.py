@@ -172,7 +172,7 @@ def train_loader(config: Config, options: Options, data: Data | None, fabric: Fa
     if not data.train:
         raise DataError("no track is long enough: no recording could be transformed")
     shared: dict[str, Any] = {
-        "mode": settings.train_mode,
+        "mode": settings.dataset_type_train,
         "batch_size": settings.batch_size,
         "front_end": config.front_end,
         "seed": options.seed,
@@ -183,7 +183,7 @@ def train_loader(config: Config, options: Options, data: Data | None, fabric: Fa
     }
     if isinstance(data.train[0], ShardTrack):
         return AudioLoader(data.train, **shared)
-    loader = CachedLoader(data.train, device=fabric.device, **shared)
+    loader = CachedLoader(data.train, device=fabric.device, shares=settings.shares, **shared)
     if loader.skipped_short:
         seconds = config.front_end.segment_seconds
         fabric.print(f"{loader.skipped_short} recordings shorter than {seconds:g} s are left out")
@@ -202,7 +202,7 @@ def validation_batches(
         batches = fixed_batches(
             data.valid,
             config.data.batch_size,
-            supervised=config.data.test_mode == "supervised",
+            supervised=config.data.dataset_type_test == "supervised",
             front_end=config.front_end,
             rank=fabric.global_rank,
             world=fabric.world_size,

@@ -34,7 +34,7 @@ class Views:
     """Three views of a batch.
 
     ``a``, ``b`` and ``c`` are network inputs (batch, 1, crop_bins, T), except that in supervised
-    views ``a`` is the one-hot label (batch, outputs). ``shift``, int64 (batch,), is the number of
+    views ``a`` is the label (batch, outputs). ``shift``, int64 (batch,), is the number of
     semitones ``c`` sounds lower than ``a`` and ``b``.
     """
 
@@ -133,28 +133,36 @@ def make_views(a: Tensor, b: Tensor, crops: Crops, crop_bins: int = CROP_BINS) -
     )
 
 
-def supervised_views(
-    x: Tensor, labels: Tensor, outputs: int, crops: Crops, crop_bins: int = CROP_BINS
-) -> Views:
-    """Views of labelled segments: A the one-hot label, B cropped at 0, C cropped at c'.
+def supervised_views(x: Tensor, labels: Tensor, crops: Crops, crop_bins: int = CROP_BINS) -> Views:
+    """Views of labelled segments: A the label, B cropped at 0, C cropped at c'.
 
     Args:
         x: (batch, 1, bins, T) log-VQT of one segment of each track.
-        labels: (batch,) output indices of the labels, for the music as it sounds (crop 0).
-        outputs: 12 or 24.
+        labels: (batch, outputs) probabilities, for the music as it sounds (crop 0).
         crops: from `random_crops` or `fixed_crops`; only ``second`` is used, c being 0.
         crop_bins: height of the crop.
 
     Raises:
         ValueError: if the shapes do not fit.
     """
-    if labels.shape != x.shape[:1]:
+    if labels.ndim != 2 or len(labels) != len(x):
         raise ValueError(f"{x.shape[0]} samples but labels of shape {(*labels.shape,)}")
     shift = crops.second.to(x.device, non_blocking=True)
-    target = labels.to(x.device)[:, None] == torch.arange(outputs, device=x.device)
     return Views(
-        target.float(),
+        labels.to(x.device),
         crop(x, torch.zeros_like(shift), crop_bins),
         crop(x, shift, crop_bins),
         shift,
     )
+
+
+def lowered(labels: Tensor, semitones: Tensor) -> Tensor:
+    """Labels of the same music so many semitones lower.
+
+    Args:
+        labels: (batch, 12 * rows) probabilities of outputs, row-major.
+        semitones: (batch,) integers.
+    """
+    rows = labels.reshape(len(labels), -1, 12)
+    from_bin = (torch.arange(12, device=labels.device) + semitones[:, None].to(labels.device)) % 12
+    return rows.gather(2, from_bin[:, None].expand_as(rows)).flatten(1)

@@ -88,9 +88,7 @@ def arrange(
         for note in part.notes:
             note.pitch = int(np.clip(note.pitch + transposed, 12, 115))
             note.velocity = int(np.clip(note.velocity * level, 20, 127))
-    # Most recordings are in tune within 10 cents, some are far off.
-    cents = float(rng.uniform(-50, 50) if rng.random() < 0.15 else rng.normal(0, 7))
-    cents = float(np.clip(cents, -50, 50))
+    cents = draw_cents(rng)
     for part in parts:
         # The bend's range is two semitones each way, 8192 steps each.
         part.pitch_bends.append(pretty_midi.PitchBend(round(cents / 200 * 8192), 0.0))
@@ -100,6 +98,12 @@ def arrange(
     music = pretty_midi.PrettyMIDI()
     music.instruments = parts
     return Arrangement(music, transposed, cents)
+
+
+def draw_cents(rng: np.random.Generator) -> float:
+    """A tuning: most recordings are within 10 cents of A = 440 Hz, some are far off."""
+    cents = rng.uniform(-50, 50) if rng.random() < 0.15 else rng.normal(0, 7)
+    return float(np.clip(cents, -50, 50))
 
 
 def _bounds(score: PrettyMIDI) -> tuple[float, float]:

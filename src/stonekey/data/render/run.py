@@ -14,15 +14,19 @@ from pathlib import Path
 import numpy as np
 
 from stonekey.data.render.arrange import arrange
+from stonekey.data.render.band import mix, perform
 from stonekey.data.render.compose import compose
 from stonekey.data.render.scores import ScoreEntry, read_score, safe_name
 from stonekey.data.render.sound import SAMPLE_RATE, RenderError, play, process, write_lossy
-from stonekey.model.checkpoint import write_atomically
+from stonekey.data.render.styles import TRAINED
+from stonekey.files import write_atomically
 from stonekey.text import json_text
 
 MANIFEST = "manifest.csv"
 SETTINGS = "settings.json"
-COLUMNS = ("path", "key", "split", "score", "source", "transposed", "cents", "soundfont")
+COLUMNS = (
+    "path", "key", "split", "score", "song", "source", "style", "transposed", "cents", "soundfont",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class RenderSettings:
         versions: renderings of each score.
         transpose: draw a key for each rendering.
         seed: of every choice; the same seed gives the same audio with the same FluidSynth.
+        styles: of bands for charts, one drawn for each rendering of a chart that has none of its
+            own; none for all but those held out.
     """
 
     soundfonts: tuple[Path, ...]
@@ -42,11 +48,15 @@ class RenderSettings:
     versions: int = 1
     transpose: bool = True
     seed: int = 0
+    styles: tuple[str, ...] = ()
 
     def as_json(self) -> str:
         """For comparison with an earlier run."""
         names = [path.name for path in self.soundfonts]
-        return json_text({**vars(self), "soundfonts": names}, ascii=True, indent=1)
+        settings = {**vars(self), "soundfonts": names}
+        if not self.styles:  # as folders of earlier versions have it
+            del settings["styles"]
+        return json_text(settings, ascii=True, indent=1)
 
 
 @dataclass(frozen=True)
@@ -133,25 +143,37 @@ def render_one(
     """
     rng = np.random.default_rng([settings.seed, zlib.crc32(entry.name.encode()), version])
     soundfont = settings.soundfonts[int(rng.integers(len(settings.soundfonts)))]
-    if entry.composed is None:
-        score = read_score(entry.path)
+    style = ""
+    if entry.chart is not None:
+        style = entry.style or str(rng.choice(settings.styles or TRAINED))
+        performance = perform(entry.chart, style, rng, settings.seconds, settings.transpose)
+        stereo = play(performance.music(), soundfont, None)
+        samples = mix(performance, stereo, settings.seconds, SAMPLE_RATE, rng)[:, None]
+        transposed = (performance.key.tonic - entry.chart.key.tonic + 6) % 12 - 6
+        cents = performance.cents
     else:
-        score = compose(entry.composed, 1.3 * settings.seconds, entry.key, entry.borrowing)
-    arrangement = arrange(score, rng, settings.seconds, settings.transpose)
-    samples = play(arrangement.music, soundfont, rng)
+        if entry.composed is None:
+            score = read_score(entry.path)
+        else:
+            score = compose(entry.composed, 1.3 * settings.seconds, entry.key, entry.borrowing)
+        arrangement = arrange(score, rng, settings.seconds, settings.transpose)
+        samples = play(arrangement.music, soundfont, rng)
+        transposed, cents = arrangement.transposed, arrangement.cents
     samples = process(samples[: round(settings.seconds * SAMPLE_RATE)], rng)
     suffix = "mp3" if rng.random() < 0.5 else "ogg"
     path = folder / f"{safe_name(entry.name)}_{version}.{suffix}"
     write_lossy(path, samples, float(rng.uniform(0.1, 0.9)))
-    key = entry.key and entry.key.transpose(arrangement.transposed)
+    key = entry.key and entry.key.transpose(transposed)
     row = {
         "path": path.name,
         "key": str(key or ""),
         "split": entry.split,
         "score": entry.name,
+        "song": entry.song,
         "source": entry.source,
-        "transposed": str(arrangement.transposed),
-        "cents": f"{arrangement.cents:.1f}",
+        "style": style,
+        "transposed": str(transposed),
+        "cents": f"{cents:.1f}",
         "soundfont": soundfont.name,
     }
     text = json_text(row, ascii=True)

@@ -1,4 +1,4 @@
-"""Read scores (MIDI, MusicXML) and divide them into splits by song."""
+"""Read scores (MIDI, MusicXML, chord charts) and divide them into splits by song."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import re
 import warnings
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from stonekey.data.render.charts import JSON_LINES, TEXT, Chart, read_charts
 from stonekey.keys import Key
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 MIDI = (".mid", ".midi")
 MUSICXML = (".mxl", ".musicxml", ".xml")
+SUFFIXES = (*MIDI, *MUSICXML, JSON_LINES, TEXT)
 # Of a hundred songs, how many to validate and to test with.
 VALID, TEST = 10, 10
 
@@ -28,7 +30,8 @@ class ScoreEntry:
     """One score: its name in the collection, its file, and its key if that is known.
 
     Without a file, ``composed`` is the seed and ``borrowing`` the share of coloured phrases of
-    `stonekey.data.render.compose.compose`.
+    `stonekey.data.render.compose.compose`. A ``chart`` is played by a band in ``style``, or in one
+    drawn for each rendering. What follows an ``@`` in the name tells apart entries of one song.
     """
 
     name: str
@@ -36,6 +39,8 @@ class ScoreEntry:
     key: Key | None = None
     composed: int | None = None
     borrowing: float = 0.0
+    chart: Chart | None = None
+    style: str | None = None
 
     @property
     def source(self) -> str:
@@ -49,7 +54,7 @@ class ScoreEntry:
         Movements of one work (names that differ after the last but one ``__``) and versions of
         one tune (names that differ in trailing digits) belong together.
         """
-        stem = self.name.rsplit(".", 1)[0]
+        stem = self.name.split("@")[0].rsplit(".", 1)[0]
         parts = stem.split("__")
         return "__".join(parts[:-2]) if len(parts) > 3 else stem
 
@@ -61,31 +66,56 @@ class ScoreEntry:
 
 
 def list_scores(source: Path) -> list[ScoreEntry]:
-    """The scores of a folder, or of a CSV with columns ``path`` and, if known, ``key``.
+    """The scores of a folder or of one file.
 
-    Paths in the CSV are relative to it.
+    A folder may hold MIDI, MusicXML and charts (`stonekey.data.render.charts.read_charts`). A file
+    is a CSV with columns ``path`` (relative to it) and, if known, ``key``, or a file of charts.
 
     Raises:
         ValueError: when there is none, or for a row without a path or with a key that is none.
         OSError: when the source cannot be read.
     """
     if source.is_dir():
-        found = sorted(p for p in source.rglob("*") if p.suffix.lower() in (*MIDI, *MUSICXML))
-        entries = [ScoreEntry(p.relative_to(source).as_posix(), p) for p in found]
+        found = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES)
+        entries = []
+        for path in found:
+            name = path.relative_to(source).as_posix()
+            entries += _charts(path, name) if _is_chart(path) else [ScoreEntry(name, path)]
+    elif _is_chart(source):
+        entries = _charts(source, source.name)
     else:
         entries = []
         with source.open(encoding="utf-8-sig", newline="") as stream:
             for number, row in enumerate(csv.DictReader(stream), start=2):
-                name, key = row.get("path"), row.get("key")
-                if not name:
+                place, key = row.get("path"), row.get("key")
+                if not place:
                     raise ValueError(f"{source}:{number}: no path")
                 try:
                     known = Key.parse(key) if key else None
                 except ValueError as error:
                     raise ValueError(f"{source}:{number}: {error}") from error
-                entries.append(ScoreEntry(name, source.parent / name, known))
+                name, path = place, source.parent / place
+                if _is_chart(path):
+                    entries += _charts(path, name, known)
+                else:
+                    entries.append(ScoreEntry(name, path, known))
     if not entries:
-        raise ValueError(f"{source}: no score ({', '.join((*MIDI, *MUSICXML))})")
+        raise ValueError(f"{source}: no score ({', '.join(SUFFIXES)})")
+    return entries
+
+
+def _is_chart(path: Path) -> bool:
+    return path.suffix.lower() in (JSON_LINES, TEXT)
+
+
+def _charts(path: Path, name: str, key: Key | None = None) -> list[ScoreEntry]:
+    """The charts of a file, in another key if one is given; many are as in a folder of its name."""
+    entries = []
+    for song, chart in read_charts(path):
+        if path.suffix.lower() == JSON_LINES:
+            name = f"{path.stem}/{song}"
+        known = replace(chart, key=key or chart.key)
+        entries.append(ScoreEntry(name, path, known.key, chart=known))
     return entries
 
 

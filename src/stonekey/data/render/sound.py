@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stonekey.data.augment import equaliser, noise
-from stonekey.model.checkpoint import write_atomically
+from stonekey.files import write_atomically
 
 if TYPE_CHECKING:
     from pretty_midi import PrettyMIDI
@@ -55,23 +55,24 @@ def find_soundfonts(given: Sequence[Path] = ()) -> list[Path]:
     return unique
 
 
-def play(music: PrettyMIDI, soundfont: Path, rng: np.random.Generator) -> np.ndarray:
-    """Play with a random room: stereo float32 (samples, 2) at `SAMPLE_RATE`.
+def play(music: PrettyMIDI, soundfont: Path, rng: np.random.Generator | None) -> np.ndarray:
+    """Play with a random room, or without one: stereo float32 (samples, 2) at `SAMPLE_RATE`.
 
     Raises:
         RenderError: when FluidSynth fails.
     """
     import soundfile
 
-    room = {
-        "synth.reverb.active": int(rng.random() < 0.85),
-        "synth.reverb.room-size": round(float(rng.uniform(0.1, 0.9)), 2),
-        "synth.reverb.damp": round(float(rng.uniform(0.0, 0.6)), 2),
-        "synth.reverb.level": round(float(rng.uniform(0.1, 0.8)), 2),
-        "synth.chorus.active": int(rng.random() < 0.5),
-        "synth.cpu-cores": 1,
-        "synth.dynamic-sample-loading": 1,
-    }
+    room: dict[str, float] = {"synth.reverb.active": 0, "synth.chorus.active": 0}
+    if rng is not None:
+        room = {
+            "synth.reverb.active": int(rng.random() < 0.85),
+            "synth.reverb.room-size": round(float(rng.uniform(0.1, 0.9)), 2),
+            "synth.reverb.damp": round(float(rng.uniform(0.0, 0.6)), 2),
+            "synth.reverb.level": round(float(rng.uniform(0.1, 0.8)), 2),
+            "synth.chorus.active": int(rng.random() < 0.5),
+        }
+    room |= {"synth.cpu-cores": 1, "synth.dynamic-sample-loading": 1, "audio.period-size": 4096}
     with tempfile.TemporaryDirectory() as folder:
         midi, wav = Path(folder) / "music.mid", Path(folder) / "music.wav"
         music.write(str(midi))

@@ -1,4 +1,4 @@
-"""Published data sets of keys: where they come from, their labels, and their audio under a root."""
+"""Published data sets of keys: where to get them, and how to read their labels and audio."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 
 from stonekey.data.manifest import Manifest
 from stonekey.evaluation.datasets.beatport import BEATPORT
-from stonekey.evaluation.datasets.common import Dataset, DatasetError, SourceFile
+from stonekey.evaluation.datasets.common import DatasetError, SourceFile
+from stonekey.evaluation.datasets.dataset import Dataset
 from stonekey.evaluation.datasets.fmakv2 import FMAK, FMAKV2
 from stonekey.evaluation.datasets.giantsteps import GIANTSTEPS, GIANTSTEPS_PLUS
 from stonekey.evaluation.datasets.gtzan import GTZAN
@@ -25,7 +26,7 @@ def load_dataset(
     """Load the data set called ``name`` from ``root``; see :meth:`Dataset.load`.
 
     Raises:
-        DatasetError: no data set of that name, or it is not under ``root``.
+        DatasetError: there is no such data set, or it is not under ``root``.
     """
     if name not in DATASETS:
         raise DatasetError(f"no data set {name!r}; there are {', '.join(sorted(DATASETS))}")

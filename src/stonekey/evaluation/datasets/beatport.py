@@ -1,11 +1,12 @@
 """Beatport EDM key: 1 486 two-minute excerpts of electronic dance music.
 
-Some excerpts have several keys or none: those are listed as unlabelled, with the label.
+Excerpts with several keys or none count as unlabelled and keep their label as a problem.
 """
 
 from __future__ import annotations
 
-from stonekey.evaluation.datasets.common import Dataset, SourceFile, text_file_tracks
+from stonekey.evaluation.datasets.common import SourceFile, edm_advice, text_file_tracks
+from stonekey.evaluation.datasets.dataset import Dataset
 
 _RECORD = "https://zenodo.org/records/1101082"
 
@@ -23,11 +24,7 @@ BEATPORT = Dataset(
     ),
     label_licence="CC BY-SA 4.0",
     audio_licence="previews of commercial recordings from Beatport, for research",
-    how_to_get=(
-        f"keys.zip, original_metadata.zip and audio.zip (md5 f490ee6c23578482d6fcfa11b82636a1) of "
-        f"{_RECORD}, unpacked under the root; or mirdata.initialize('beatport_key', "
-        "data_home=ROOT).download(). Files are found by the number they begin with."
-    ),
+    how_to_get=edm_advice(_RECORD, "f490ee6c23578482d6fcfa11b82636a1", "beatport_key"),
     reference="Faraldo, Tonality Estimation in Electronic Dance Music, PhD thesis, UPF 2018",
     reader=lambda root, verify: text_file_tracks(root, ("keys",)),
     mirdata="beatport_key",

@@ -1,99 +1,37 @@
-"""What the data sets share: their description, and finding labels and audio under a root."""
+"""Shared by the data sets: find and read labels and audio under a root."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stonekey.data.manifest import NO_KEY, Manifest, Track, build_manifest
-from stonekey.keys import Key
+from stonekey.data.manifest import Track
+from stonekey.keys import KEYLESS, UNLABELLED, Key
 
 
 class DatasetError(ValueError):
-    """A data set cannot be read from the root given; the message says what is missing."""
+    """A data set cannot be read; the message says what is missing."""
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file that the authors of a data set publish; ``md5`` None when they give none."""
+    """A file published by the authors of a data set; ``md5`` is None if they give none."""
 
     name: str
     url: str
     md5: str | None = None
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """A published data set of keys.
-
-    Attributes:
-        name: what ``--dataset`` takes.
-        title: name for tables.
-        tracks: number of usable tracks when everything is there, as published.
-        labels: the label files and where they come from.
-        label_licence, audio_licence: what may be done with them.
-        how_to_get: how to lay out a root that :meth:`load` can read.
-        reference: paper or record to cite.
-        reader: reads the tracks from a root; second argument: whether to check the md5.
-        mirdata: name of mirdata's loader for the same labels, None where it has none.
-    """
-
-    name: str
-    title: str
-    tracks: int
-    labels: tuple[SourceFile, ...]
-    label_licence: str
-    audio_licence: str
-    how_to_get: str
-    reference: str
-    reader: Callable[[Path, bool], Iterable[Track]]
-    mirdata: str | None = None
-
-    def load(self, root: Path | str, *, verify: bool = True, through: str = "files") -> Manifest:
-        """Read labels under ``root`` and look for the audio there by the data set's own ids.
-
-        Args:
-            root: folder holding the label files and, anywhere below it, the audio.
-            verify: refuse a label file whose md5 is not the published one.
-            through: ``files`` reads the published label files; ``mirdata`` goes through mirdata's
-                loader, with ``root`` as its data home (mirdata and its index must be installed).
-
-        Returns:
-            Every labelled or annotated track; those whose audio is not found have ``present``
-            false, those without a usable label a ``problem``.
-
-        Raises:
-            DatasetError: no label file, another md5, or mirdata has no loader or no index.
-            ManifestError: a label file that cannot be read.
-        """
-        root = Path(root)
-        if not root.is_dir():
-            raise DatasetError(f"{self.title}: no folder {root}")
-        if through == "mirdata":
-            from stonekey.evaluation.datasets.through_mirdata import mirdata_tracks
-
-            if self.mirdata is None:
-                raise DatasetError(f"{self.title}: mirdata has no loader for it")
-            tracks = list(mirdata_tracks(self.mirdata, root))
-        elif through == "files":
-            tracks = list(self.reader(root, verify))
-        else:
-            raise ValueError(f"through must be 'files' or 'mirdata', got {through!r}")
-        if not tracks:
-            raise DatasetError(f"{self.title}: no labels under {root}. {self.how_to_get}")
-        return build_manifest(self.title, tracks)
-
-
 def find_label_file(root: Path, source: SourceFile, verify: bool) -> Path:
-    """Return the published label file under ``root``, the one nearest to it.
+    """Return the label file nearest to ``root`` in the folders below it.
 
     Raises:
-        DatasetError: it is not there, or its md5 is another one.
+        DatasetError: there is none, or it has a different md5.
     """
     found = sorted(root.rglob(source.name), key=lambda path: (len(path.parts), str(path)))
     if not found:
@@ -101,7 +39,7 @@ def find_label_file(root: Path, source: SourceFile, verify: bool) -> Path:
     if verify and source.md5 is not None:
         md5 = hashlib.md5(found[0].read_bytes(), usedforsecurity=False).hexdigest()
         if md5 != source.md5:
-            raise DatasetError(f"{found[0]}: md5 {md5}, but {source.md5} is the published file")
+            raise DatasetError(f"{found[0]}: md5 is {md5}, but {source.md5} is the published file")
     return found[0]
 
 
@@ -109,9 +47,9 @@ def audio_by_id(root: Path, id_of: Callable[[Path], str | None]) -> dict[str, Pa
     """Map the data set's ids to the audio files under ``root``.
 
     Args:
-        root: folder searched to any depth.
-        id_of: the id of a file, None for a file that is not of the data set. Of two files with
-            one id, the first in sorted order is taken.
+        root: folder to search to any depth.
+        id_of: returns the id of a file, or None if the file is not in the data set. Of files with
+            the same id, the first in sorted order counts.
     """
     from stonekey.audio import find_audio_files
 
@@ -124,7 +62,7 @@ def audio_by_id(root: Path, id_of: Callable[[Path], str | None]) -> dict[str, Pa
 
 
 def leading_number(path: Path) -> str | None:
-    """Return the number a file name begins with, without leading zeros; None without one."""
+    """Return the number at the start of a file name, without leading zeros, or None."""
     found = re.match(r"0*(\d+)(?!\d)", path.name)
     return found[1] if found else None
 
@@ -137,16 +75,19 @@ def labelled_track(
     metadata: dict[str, Any] | None = None,
     line: int | None = None,
 ) -> Track:
-    """Return the track, its key parsed from ``label``.
+    """Return the track with the key in ``label``.
 
-    Published labels cannot be mended by the user, so one that is not a single major or minor key
-    makes the track unlabelled with a ``problem`` that names ``where``, rather than raise.
+    Users cannot fix published labels. So a label that is not a single major or minor key raises no
+    error but makes the track unlabelled, with a ``problem`` that names ``where``.
     """
     key, problem = None, None
     try:
         key = Key.parse(label)
     except ValueError:
-        reason = "no key" if label.strip().lower() in NO_KEY else "not one major or minor key"
+        text = label.strip().lower()
+        reason = "not one major or minor key"
+        if text in KEYLESS | UNLABELLED:
+            reason = "no key" if text in KEYLESS else "unlabelled"
         problem = f"{where}: {reason}: {label.strip()!r}"
     return Track(
         id=name,
@@ -162,12 +103,12 @@ def labelled_track(
 def text_file_tracks(root: Path, folders: tuple[str, ...]) -> Iterator[Track]:
     """Yield the tracks of Faraldo's EDM collections: ``keys/ID Artist - Title.txt``.
 
-    Several keys are separated by ``|``; an excerpt with more than one has no usable label. Genres
-    come from ``meta/ID Artist - Title.json`` where present.
+    ``|`` separates several keys; an excerpt with more than one has no usable label. Genres come
+    from ``meta/ID Artist - Title.json`` if it exists.
 
     Args:
-        root: folder searched to any depth.
-        folders: names of the folders that hold the labels.
+        root: folder to search to any depth.
+        folders: names of the folders of labels.
     """
     labels = sorted(p for p in root.rglob("*.txt") if p.parent.name in folders)
     if not labels:
@@ -184,10 +125,19 @@ def text_file_tracks(root: Path, folders: tuple[str, ...]) -> Iterator[Track]:
         yield labelled_track(name, label, audio.get(name), f"{path}, line 1", metadata)
 
 
+def edm_advice(record: str, audio_md5: str, loader: str) -> str:
+    """How to get one of Faraldo's EDM collections, from its Zenodo record or through mirdata."""
+    return (
+        f"Unpack keys.zip, original_metadata.zip and audio.zip (md5 {audio_md5}) of {record} under "
+        f"the root, or run mirdata.initialize({loader!r}, data_home=ROOT).download(). Files are "
+        "found by the number at the start of their name."
+    )
+
+
 def _genres(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    # The published files write nan, which is not JSON.
+    # The published files contain nan, which is not JSON.
     text = re.sub(r":\s*nan\b", ": null", path.read_text("utf-8", errors="replace"))
     try:
         genres = json.loads(text).get("genres") or []

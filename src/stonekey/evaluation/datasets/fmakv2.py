@@ -1,4 +1,4 @@
-"""FMAK: 5 489 tracks of the Free Music Archive, keys by one expert annotator."""
+"""FMAK: 5 489 tracks of the Free Music Archive, with keys by one expert annotator."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from stonekey.data.manifest import ManifestError, Track, read_rows
 from stonekey.evaluation.datasets.common import (
-    Dataset,
     SourceFile,
     audio_by_id,
     find_label_file,
     labelled_track,
 )
+from stonekey.evaluation.datasets.dataset import Dataset
 
 LABELS_V2 = SourceFile(
     "fmakv2.csv",
@@ -25,16 +25,16 @@ LABELS_V1 = SourceFile(
     "d80a03bc8659edc60e335bd7f6bdf12a",
 )
 _AUDIO = (
-    "Audio: the ten zip files of https://zenodo.org/records/10719860, or any of fma_large and "
-    "fma_full of the FMA data set, unpacked anywhere under the root; tracks are found by FMA "
-    "track number, as in 000/000010.mp3."
+    "Audio: unpack the ten zip files of https://zenodo.org/records/10719860, or fma_large or "
+    "fma_full of the FMA data set, anywhere under the root. Files are found by their FMA track "
+    "number, as in 000/000010.mp3."
 )
 _AUDIO_LICENCE = "per track, chosen by the artist (Free Music Archive)"
 _REFERENCE = "Wong and Hernandez, FMAK: a dataset of key and mode annotations, ISMIR 2023"
 
 
 def fma_number(path: Path) -> str | None:
-    """Return the FMA track number a file is named by, without leading zeros; None without one."""
+    """Return the FMA track number in a file name, without leading zeros, or None."""
     return str(int(path.stem)) if path.stem.isascii() and path.stem.isdigit() else None
 
 
@@ -42,7 +42,7 @@ def read_tracks(root: Path, source: SourceFile, verify: bool) -> Iterator[Track]
     """Yield the tracks of a label file with columns ``track_id`` and ``key_and_mode``.
 
     Raises:
-        ManifestError: a column is missing or a track number is not one.
+        ManifestError: a column is missing, or a track number is not a number.
     """
     labels = find_label_file(root, source, verify)
     audio = audio_by_id(root, fma_number)

@@ -1,7 +1,7 @@
 """GiantSteps key: two-minute excerpts of electronic dance music from Beatport.
 
-Two label sets: the original 604 excerpts, keys taken from users' corrections, which published
-scores are given on; and GiantSteps+, 600 of them revised by Faraldo, which mirdata loads.
+There are two sets of labels. The original 604 come from users' corrections; published scores use
+them. GiantSteps+ has 600 of them as revised by Faraldo; mirdata loads those.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from pathlib import Path
 
 from stonekey.data.manifest import Track
 from stonekey.evaluation.datasets.common import (
-    Dataset,
     SourceFile,
     audio_by_id,
+    edm_advice,
     labelled_track,
     leading_number,
     text_file_tracks,
 )
+from stonekey.evaluation.datasets.dataset import Dataset
 
 _REPOSITORY = "https://github.com/GiantSteps/giantsteps-key-dataset"
 _PAPER = "Knees et al., Two data sets for tempo estimation and key detection, ISMIR 2015"
@@ -25,8 +26,8 @@ _EXCERPTS = "previews of commercial recordings from Beatport, for research"
 
 
 def read_tracks(root: Path, verify: bool) -> Iterator[Track]:
-    """Yield the tracks of ``annotations/key/ID.LOFI.key``, genre from ``annotations/genre``."""
-    # annotations/giantsteps has files of the same names in another format.
+    """Yield the tracks of ``annotations/key/ID.LOFI.key``; genres from ``annotations/genre``."""
+    # annotations/giantsteps has files with the same names in a different format.
     labels = sorted(path for path in root.rglob("*.LOFI.key") if path.parent.name == "key")
     if not labels:
         return
@@ -51,7 +52,7 @@ GIANTSTEPS = Dataset(
     how_to_get=(
         f"Labels: a clone of {_REPOSITORY} (folder annotations). Audio: its script audio_dl.sh, "
         "which checks every excerpt against the md5 in the folder md5. Files are found by the "
-        "number they begin with, as in 10089.LOFI.mp3."
+        "number at the start of their name, as in 10089.LOFI.mp3."
     ),
     reference=_PAPER,
     reader=read_tracks,
@@ -73,11 +74,7 @@ GIANTSTEPS_PLUS = Dataset(
     ),
     label_licence="CC BY-SA 4.0",
     audio_licence=_EXCERPTS,
-    how_to_get=(
-        f"keys.zip, original_metadata.zip and audio.zip (md5 8ec9ade888d5a88ce435d7fda031929b) of "
-        f"{_RECORD}, unpacked under the root; or mirdata.initialize('giantsteps_key', "
-        "data_home=ROOT).download(). Files are found by the number they begin with."
-    ),
+    how_to_get=edm_advice(_RECORD, "8ec9ade888d5a88ce435d7fda031929b", "giantsteps_key"),
     reference=f"{_PAPER}; revised in Faraldo, PhD thesis, UPF 2018",
     reader=lambda root, verify: text_file_tracks(root, ("keys_gs+",)),
     mirdata="giantsteps_key",

@@ -1,4 +1,4 @@
-"""GTZAN keys: Lerch's key labels of the GTZAN genre collection."""
+"""GTZAN keys: Lerch's key labels for the GTZAN genre collection."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 from stonekey.data.manifest import Track
 from stonekey.evaluation.datasets.common import (
-    Dataset,
     SourceFile,
     audio_by_id,
     labelled_track,
 )
+from stonekey.evaluation.datasets.dataset import Dataset
 from stonekey.keys import Key
 
 _REPOSITORY = "https://github.com/alexanderlerch/gtzan_key"
@@ -19,10 +19,10 @@ _SUFFIX = ".lerch.txt"
 
 
 def label_text(number: str) -> str:
-    """Return the key of a label number as text.
+    """Return the key for a label number as text.
 
-    Labels count semitones from A: 0 to 11 major, 12 to 23 minor; -1 is a modulation or unknown.
-    Anything else is returned as it is, to be reported.
+    Labels count semitones up from A: 0 to 11 major, 12 to 23 minor; -1 is a modulation or unknown.
+    Anything else comes back as text that names the label but is not a key.
     """
     if number == "-1":
         return "unknown"
@@ -55,8 +55,8 @@ GTZAN = Dataset(
     how_to_get=(
         f"Labels: a clone of {_REPOSITORY}. Audio: the GTZAN genre collection (genres.tar.gz, md5 "
         "5b3d6dddb579ab49814ab86dba69e7c7; mirdata's gtzan_genre knows where), unpacked under the "
-        "root; files are found by name, as in blues.00000.wav (.au and others too). mirdata has "
-        "no key labels for it."
+        "root. Files are found by name, as in blues.00000.wav (or .au and others). mirdata has no "
+        "key labels for it."
     ),
     reference=f"Lerch, GTZAN key labels, 2013, {_REPOSITORY}",
     reader=read_tracks,

@@ -1,7 +1,7 @@
-"""Tracks from mirdata's loaders.
+"""Read data sets with mirdata's loaders.
 
-mirdata knows where every file lies through an index that it downloads once. It brings librosa, so
-it is imported only here; audio is decoded by stonekey all the same.
+mirdata finds every file through an index, which it downloads once. It imports librosa, so only this
+module imports mirdata; stonekey still decodes the audio itself.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from stonekey.evaluation.datasets.common import DatasetError, labelled_track, le
 
 
 def mirdata_tracks(loader: str, data_home: Path) -> Iterator[Track]:
-    """Yield the tracks of a mirdata data set, under the ids that the label files use.
+    """Yield the tracks of a mirdata data set, with the ids of the label files.
 
     Args:
-        loader: mirdata's name of the data set.
-        data_home: where mirdata keeps it.
+        loader: mirdata's name for the data set.
+        data_home: folder in which mirdata keeps it.
 
     Raises:
-        DatasetError: mirdata is not installed, or its index or labels are not downloaded.
+        DatasetError: mirdata is not installed, or its index or the labels are missing.
     """
     try:
         import mirdata
@@ -34,7 +34,7 @@ def mirdata_tracks(loader: str, data_home: Path) -> Iterator[Track]:
         for track in dataset.load_tracks().values():
             yield _track(track)
     except FileNotFoundError as error:
-        raise DatasetError(f"mirdata's {loader} is not all there, run {advice}: {error}") from error
+        raise DatasetError(f"mirdata's {loader} is incomplete, run {advice}: {error}") from error
 
 
 def _track(track: Any) -> Track:
@@ -42,7 +42,7 @@ def _track(track: Any) -> Track:
     key = "|".join(track.key) if isinstance(track.key, list) else str(track.key or "")
     if mode := getattr(track, "mode", None):
         key = f"{key} {mode}"
-    # The EDM collections are numbered by mirdata itself: their own number begins the file name.
+    # mirdata numbers the EDM collections itself; their own number is at the start of the file name.
     numbered = leading_number(audio) if audio is not None and hasattr(track, "keys_path") else None
     name = numbered or track.track_id
     metadata = {"mirdata_id": track.track_id}

@@ -1,4 +1,4 @@
-"""Results as a table for people."""
+"""Results as a table for reading."""
 
 from __future__ import annotations
 
@@ -8,18 +8,13 @@ from collections.abc import Iterable
 from typing import BinaryIO
 
 from stonekey.estimate.result import KeyEstimate
+from stonekey.keys import NO_KEY
 from stonekey.output.records import FileResult, Layout
 from stonekey.text import one_line, printable
 
 
-def write_table(
-    results: Iterable[FileResult], stream: BinaryIO, layout: Layout, terminal: bool
-) -> None:
-    """A table of all files, in colour on a terminal, to ``stream``.
-
-    Args:
-        terminal: the stream is standard output, whose width and colours count if it is one.
-    """
+def write_table(results: Iterable[FileResult], stream: BinaryIO, layout: Layout) -> None:
+    """A table of all files, in colour on a terminal."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -39,18 +34,18 @@ def write_table(
         if others:
             cells.insert(3, Text(_next(row.estimate, layout)))
         table.add_row(*cells)
-    colour = terminal and sys.stdout.isatty()
+    colour = layout.terminal and sys.stdout.isatty()
     text = io.StringIO()
-    # Not cut to 80 columns in a file, where nothing is gained by it.
+    # A file need not be wrapped at 80 columns.
     console = Console(file=text, force_terminal=colour, width=None if colour else 200)
     if rows:
         console.print(table)
     for row in rows:
         notes = row.estimate.warnings if row.estimate else (row.error or "",)
-        if row.estimate or not terminal:  # on a terminal standard error has told the errors
+        if row.estimate or not layout.terminal:  # else standard error already reports errors
             for note in notes:
                 console.print(Text(f"{printable(row.file)}: {one_line(note)}"), soft_wrap=True)
-    encoding = sys.stdout.encoding if terminal and sys.stdout.encoding else "utf-8"
+    encoding = sys.stdout.encoding if layout.terminal and sys.stdout.encoding else "utf-8"
     stream.write(text.getvalue().encode(encoding, "replace"))
 
 
@@ -63,7 +58,7 @@ def _cells(row: FileResult, notation: str) -> list:
     minutes, seconds = divmod(round(estimate.duration), 60)
     length = Text(f"{minutes}:{seconds:02d}")
     if estimate.label is None:
-        return [Text("no key", style="yellow"), Text(""), length]
+        return [Text(NO_KEY, style="yellow"), Text(""), length]
     name = Text(estimate.label.format(notation), style="bold")
     return [name, Text(f"{estimate.confidence:.0%}"), length]
 

@@ -1,0 +1,27 @@
+"""The commands. Each is a function in a module, both of the same name."""
+
+from __future__ import annotations
+
+# Name -> heading in the help.
+COMMANDS = {
+    "predict": "Everyday",
+    "timeline": "Everyday",
+    "plot": "Everyday",
+    "demo": "Everyday",
+    "scan": "Music libraries",
+    "tag": "Music libraries",
+    "mix": "Music libraries",
+    "playlist": "Music libraries",
+    "models": "Models",
+    "evaluate": "Models",
+    "calibrate": "Models",
+    "confidence": "Models",
+    "export": "Models",
+    "train": "Training",
+    "data": "Training",
+    "completion": "Shell",
+}
+DEFAULT_COMMAND = "predict"
+GROUP_OPTIONS = ("--help", "-h", "--version")
+# Set by the scripts of "stonekey completion" when the shell asks for completions.
+COMPLETION_VARIABLE = "_STONEKEY_COMPLETE"

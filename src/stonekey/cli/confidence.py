@@ -1,0 +1,80 @@
+"""``stonekey confidence``: fit a model's confidence to recordings of known key."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stonekey.cli.common import AsJson, Force, complete_model, echo, exit_on_error, fail
+from stonekey.cli.output import check_output
+from stonekey.text import json_text
+
+
+def confidence(
+    checkpoint: Annotated[
+        str,
+        typer.Argument(
+            metavar="CHECKPOINT", help="Path or name of a model.", autocompletion=complete_model
+        ),
+    ],
+    manifest: Annotated[
+        Path,
+        typer.Option(
+            "--manifest",
+            help="CSV or JSON lines (path, key) of recordings not trained on; rows with the key "
+            '"no key" set the limit below which the model answers "no key".',
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="Write the fitted model to this .safetensors file."),
+    ],
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fit a model's confidence, so that 0.8 means right four times in five.
+
+    Use at least some fifty recordings of known key that the model was not trained on. Answers stay
+    the same; only their confidence changes, and with keyless sounds (drums, speech, noise) in the
+    manifest the limit of key clarity.
+
+    Exit code: 0, 1 when a recording cannot be read, 2 for bad usage.
+
+    For example:
+
+      stonekey confidence model.safetensors --manifest labels.csv --output fitted.safetensors
+    """
+    if output.suffix != ".safetensors":
+        fail(f"{output}: the output file must end in .safetensors")
+    check_output(output, force, reads=[manifest])
+    with exit_on_error():
+        from stonekey.data.manifest import read_manifest
+        from stonekey.evaluation.fitting import fit_confidence
+        from stonekey.model.checkpoint import load_checkpoint, save_checkpoint
+        from stonekey.model.registry import find_model
+
+        path = find_model(checkpoint)
+        if path.suffix == ".onnx":
+            path = path.with_suffix(".safetensors")
+        tracks = read_manifest(manifest).present
+        labelled = [track for track in tracks if track.key is not None]
+        fitted = fit_confidence(
+            path,
+            labelled,
+            [track.path for track in tracks if track.keyless and track.path is not None],
+            [track.path for track in tracks if not track.keyless and track.path is not None],
+        )
+        save_checkpoint(fitted.applied_to(load_checkpoint(path)), output)
+    if as_json:
+        echo(json_text({**asdict(fitted), "output": str(output)}))
+        return
+    echo(f"temperature {fitted.temperature:g}, from {fitted.labelled} recordings of known key")
+    if fitted.limit:
+        echo(
+            f"limit of key clarity {fitted.limit:g}: below it {fitted.keyless_refused:.1%} of the "
+            f"keyless sounds and {fitted.music_refused:.1%} of the music"
+        )
+    echo(f"written: {output}")

@@ -1,0 +1,125 @@
+"""Write, hash and lock files; the cache folder and the number of cores."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside ``path``, to be filled; renamed to ``path`` at the end.
+
+    A symbolic link stays one: the file that it points to is replaced. If anything fails (a full
+    disk, for example), the old file stays and the temporary one is deleted.
+    """
+    path = Path(os.path.realpath(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill the temporary file of `replacing`."""
+    with replacing(path) as temporary:
+        write(temporary)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's contents in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def cache_folder() -> Path:
+    """Folder of fetched models, predictions and journals: ``$STONEKEY_HOME`` or the user cache."""
+    if home := os.environ.get("STONEKEY_HOME"):
+        return Path(home).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("stonekey"))
+
+
+def core_count() -> int:
+    """Number of CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class LockedError(OSError):
+    """Another process holds the lock."""
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def take(handle: int) -> None:
+        """Lock an open file until it is closed; OSError if another process holds the lock."""
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def take(handle: int) -> None:
+        """Lock an open file until it is closed; OSError if another process holds the lock."""
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock on the file ``path``, which is created and, at the end, deleted.
+
+    The operating system releases the lock of a killed process, even if the file stays. (The
+    library ``filelock`` always leaves its files behind.)
+
+    Raises:
+        LockedError: another process holds the lock.
+        OSError: the file cannot be created or locked for another reason.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            take(handle)
+        except OSError as error:
+            os.close(handle)
+            if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+                raise  # a file system without locks
+            raise LockedError(f"{path} is locked by another process") from error
+        # The last holder may have deleted the file after it was opened here.
+        if sys.platform == "win32" or _is_there(path, handle):
+            break
+        os.close(handle)
+    try:
+        yield
+    finally:
+        if sys.platform == "win32":  # an open file cannot be deleted there
+            os.close(handle)
+        else:
+            path.unlink(missing_ok=True)
+            os.close(handle)
+
+
+def _is_there(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False

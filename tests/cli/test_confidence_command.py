@@ -1,0 +1,52 @@
+"""``stonekey confidence``: fitted confidence for users' own models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from cli_tools import call, music
+from random_models import random_checkpoint
+
+from stonekey import KeyEstimator
+from stonekey.keys import Key
+from stonekey.model.checkpoint import load_checkpoint, save_checkpoint
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A network that has learnt nothing: its answers are far too sure or too modest."""
+    path = tmp_path / "model.safetensors"
+    table = tuple(Key.from_index(i) for i in range(24))
+    save_checkpoint(random_checkpoint().with_class_table(table), path)
+    return path
+
+
+def test_temperature_and_limit_are_fitted(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["path,key"]
+    for i, name in enumerate(("C major", "A minor", "Eb major")):
+        song = music(tmp_path / f"{i}.wav", name, seconds=4)
+        rows.append(f"{song.name},{KeyEstimator(model, min_clarity=0)(song).key}")
+    rows[-1] = "2.wav,C major"  # one of three is wrong
+    noise = np.random.default_rng(0).standard_normal(4 * 22050) * 0.1
+    soundfile.write(tmp_path / "noise.wav", noise, 22050)
+    rows.append("noise.wav,no key")
+    manifest = tmp_path / "labels.csv"
+    manifest.write_text("\n".join(rows) + "\n")
+    output = tmp_path / "fitted.safetensors"
+    options = ("confidence", model, "--manifest", manifest, "--output", output)
+    assert call(*options, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    before, after = load_checkpoint(model).info, load_checkpoint(output).info
+    assert after.confidence_temperature == found["temperature"] != before.confidence_temperature
+    assert after.min_clarity == found["limit"] > 0
+    assert found["labelled"] == 3
+    mean = np.mean([KeyEstimator(output, min_clarity=0)(tmp_path / f"{i}.wav").confidence
+                    for i in range(3)])  # fmt: skip
+    assert mean == pytest.approx(2 / 3, abs=0.05)  # as often right as sure
+    assert call(*options) == 2  # the output is there
