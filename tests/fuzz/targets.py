@@ -70,7 +70,7 @@ def results(path: Path) -> None:
     read_results(path)
     store = open_store(path)
     try:
-        kept = store.read(ours=True)
+        kept = store.read(strict=True)
         store.rewrite(kept)
         store.finish()
         assert store.read() == kept

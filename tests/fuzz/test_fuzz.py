@@ -45,8 +45,9 @@ def test_what_is_wrong_is_found_and_named(tmp_path: Path) -> None:
     )
     program = tmp_path / "run_with_fakes.py"
     program.write_text(
-        f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(RUN.parent)!r}]\n"
-        f"import run; run.__file__ = {str(program)!r}; run.HANG_SECONDS = 3.0\n"
+        f"import os, sys; sys.path[:0] = [{str(tmp_path)!r}, {str(RUN.parent)!r}]\n"
+        f"import run; run.__file__ = {str(program)!r}\n"
+        "run.HANG_SECONDS = 3.0 if os.environ['FUZZ_WRONG'] == '3' else 60.0\n"
         "sys.exit(run.main())\n"
     )
     for number, expected in enumerate(("CRASH SIGSEGV", "EXCEPTION", "MEMORY", "HANG")):

@@ -11,6 +11,8 @@ from typing import Any
 from stonekey.library.base import Store, StoreError
 from stonekey.library.result import FIELDS, REALS, SEPARATOR, Result
 
+# A damaged database can have names that are no text, and then no message can be made of them.
+_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 _TYPES = {"size": "INTEGER", **dict.fromkeys(REALS, "REAL")}
 _COLUMNS = ", ".join(
     "path TEXT PRIMARY KEY" if name == "path" else f"{name} {_TYPES.get(name, 'TEXT')}"
@@ -48,7 +50,7 @@ class SqliteStore(Store):
                 raise StoreError(f"{self.path}: a database, but not an output of stonekey scan")
             rows = database.execute("SELECT * FROM keys ORDER BY rowid").fetchall()
             return [Result.from_dict(dict(zip(FIELDS, row, strict=True))) for row in rows]
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             raise StoreError(f"{self.path}: cannot be read: {error}") from error
         except (ValueError, TypeError) as error:
             raise StoreError(f"{self.path}: not an output of stonekey scan: {error}") from error
@@ -74,14 +76,14 @@ class SqliteStore(Store):
                 if database.in_transaction:
                     database.execute("ROLLBACK")
                 raise
-        except (sqlite3.Error, OSError) as error:
+        except (*_ERRORS, OSError) as error:
             raise self._failed(error) from error
 
     def append(self, result: Result) -> None:
         """See `Store.append`."""
         try:
             self._connection().execute(_INSERT, _row(result))
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             raise self._failed(error) from error
 
     def close(self) -> None:
@@ -89,9 +91,9 @@ class SqliteStore(Store):
         database, self._open = self._open, None
         if database is not None:
             # Go back to a single file. This fails while somebody reads it or on a full disk.
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(*_ERRORS):
                 database.execute("PRAGMA journal_mode = DELETE")
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(*_ERRORS):
                 database.close()
 
 
