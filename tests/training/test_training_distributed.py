@@ -164,7 +164,7 @@ def test_a_run_on_two_processes_has_one_writer(music: Path, tmp_path: Path) -> N
     ],
 )
 def test_a_run_ends_when_a_process_dies(how: str, music: Path, tmp_path: Path) -> None:
-    with start_two(music, tmp_path, "-e", "1000", "-ts", "3") as process:
+    with start_two(music, tmp_path, "-e", "200", "-ts", "3") as process:
         try:
             wait_for(process.stderr, "step 6/")
             (other,) = children(process.pid)
