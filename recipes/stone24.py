@@ -7,8 +7,8 @@ Recordings bear the product of their teachers' answers as a label that is not su
 rendered and bear their own key; noise, drums, speech and single bass notes bear none.
 Trains with config/stone24.gin, keeps the epoch with the lowest loss on music held out, and finds
 the confidence and the limit of "no key" on music held out. An interrupted run resumes
-when started again. `src/stonekey/model/weights/stone24.md` is the model's card; LOG.md has the runs by
-which the recipe was found.
+when started again. `src/stonekey/model/weights/stone24.md` is the model's card; LOG.md has the
+runs by which the recipe was found.
 """
 
 from __future__ import annotations
