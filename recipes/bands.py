@@ -4,7 +4,7 @@
 
 Prints a Markdown table: N, the shares of energy below 150 Hz, to 2 kHz and above, the RMS in dB
 below full scale, the crest factor in dB, how much of the chroma is spread evenly (1: mush, as white
-noise has), and how often a key profile (`stonekey.templates`) hears the signature and the key.
+noise has), and how often a key profile (`template`) hears the signature and the key.
 """
 
 from __future__ import annotations

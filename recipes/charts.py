@@ -3,8 +3,8 @@ r"""Chord charts as labelled audio: to train on, and set apart to measure with.
     python recipes/charts.py billboard.jsonl rendered/ --train 2000 --test 280
 
 Songs are divided by a hash of their names. Those to train on are played in the styles that are
-trained on, with all soundfonts but one; those to test with in other styles, with that one. Stopped
-and started again, it goes on where it was; larger numbers add to what is there.
+trained on, with all soundfonts but one; those to test with in other styles, with that one. An
+interrupted run resumes when started again; larger numbers add to what is there.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
     python recipes/learns.py skey               24 keys, no labels
 
 Makes the pieces, trains a full-size ChromaNet on 4 s segments of them, and scores it on other
-pieces. Labels serve the scores, and in ``mix`` a tenth of the training set. Stopped and started
-again, it goes on where it was.
+pieces. Labels serve the scores, and in ``mix`` a tenth of the training set. An interrupted run
+resumes when started again.
 
 Unlabelled pieces go back and forth between relative keys, as songs do. The loss compares
 segments of one piece only: were every piece in one mode, nothing would tie the answers for major

@@ -7,9 +7,9 @@ Renders the scores (`stonekey data render`) and songs composed for the purpose, 
 the recordings, trains with config/stone12.gin, chooses the epoch by the loss on music held out,
 and calibrates on synthesised cadences. No key label is read: the manifest that is trained on has
 none. A second run goes on with songs that borrow chords from other modes, and with noise, drums and
-speech, for which the outputs are to be flat, so that low confidence can mean "no key". Stopped and
-started again, it goes on where it was.
-`src/stonekey/model/weights/stone12.md` is the card of the model made so; `stone12_runs.py` has the
+speech, for which the outputs are to be flat, so that low confidence can mean "no key". An
+interrupted run resumes when started again.
+`src/stonekey/model/weights/stone12.md` is the model's card; `stone12_runs.py` has the
 runs by which the recipe was found.
 """
 

@@ -6,7 +6,7 @@ r"""The runs by which stone12's recipe was found, and their scores on labelled r
 Each run differs from "base" in one thing: a gin file, the circle, the music, the seed or the
 length. All validate on the same music, so their losses may be compared, but for those of other
 circles and segments. `--only NAME` makes a run by itself, `--table` prints what is done so far.
-Stopped and started again, it goes on where it was; each run leaves a JSON of its scores.
+An interrupted run resumes when started again; each run leaves a JSON of its scores.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ r"""The shipped stone24: 24 keys, learnt from chord charts and other estimators'
 Recordings bear the product of their teachers' answers as a label that is not sure; charts are
 rendered and bear their own key; noise, drums, speech and single bass notes bear none.
 Trains with config/stone24.gin, keeps the epoch with the lowest loss on music held out, and finds
-the confidence and the limit of "no key" on music held out. Stopped and started again, it goes on
-where it was. `stonekey/model/weights/stone24.md` is the card of the model made so, LOG.md tells of
-the runs by which the recipe was found.
+the confidence and the limit of "no key" on music held out. An interrupted run resumes
+when started again. `src/stonekey/model/weights/stone24.md` is the model's card; LOG.md has the
+runs by which the recipe was found.
 """
 
 from __future__ import annotations

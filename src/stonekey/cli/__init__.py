@@ -30,7 +30,7 @@ Examples:
 
   stonekey song.mp3
 
-  stonekey music/ --format csv --output keys.csv
+  stonekey album/ --output album.csv
 
   stonekey demo --key "F# minor"
 """

@@ -77,7 +77,7 @@ def scan(
     ] = False,
     prune: Annotated[
         bool,
-        typer.Option("--prune", help="Drop the rows of files that no longer exist."),
+        typer.Option("--prune", help="Drop the rows of files that are not in the folders given."),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as a JSON object.")

@@ -10,7 +10,7 @@ computation a mirror image of the segment.
 Layout: ``<folder>/<front end>/ab/<file>.npy``, one array a track, or a few large files after
 `pack_cache`, and ``index.jsonl`` that says where each array lies. A file is known by path, size,
 time of change and detuning, a front end by the settings that change the transform: after a change
-of either, the track is transformed anew and old arrays stay unused.
+of either, the track is transformed again and old arrays stay unused.
 
 Arrays are read by position, with no map or open file kept, for one page-cached read of 128 kB a
 segment; 50 000 maps would meet the limits of the system.
@@ -164,7 +164,7 @@ def build_cache(
 ) -> CacheReport:
     """Transform the tracks that are not in the cache yet.
 
-    A build that was killed goes on where it was. Files that cannot be read, silent ones, and ones
+    A killed build resumes when run again. Files that cannot be read, silent ones, and ones
     too short for the transform (0.8 s) are reported, listed in ``skipped.tsv`` and tried again at
     the next build. Build in one process before training starts in several.
 

@@ -1,4 +1,4 @@
-"""What a model's file says of the model, beside its weights."""
+"""The metadata in a model file, beside its weights."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ EMBEDDED = (
         "stone24",
         "stone24.onnx",
         24,
-        "for most uses: major and minor keys, calibrated confidence, no key for drums and speech; "
+        "for most uses: major and minor keys, fitted confidence, no key for drums and speech; "
         "learnt from chord charts and other estimators' answers",
     ),
     EmbeddedModel(

@@ -1,4 +1,4 @@
-"""What the command line says of a run."""
+"""The options of a training run."""
 
 from __future__ import annotations
 
@@ -52,7 +52,11 @@ class Options:
     learning_rate: float = option(1e-3, "Learning rate at the start.", "--learning-rate", "-lr")
     gin_file: str | None = option(None, "Configuration, such as config/ks.gin.", "--gin-file", "-g")
     bindings: tuple[str, ...] = option(
-        (), 'One more line of gin: "data.batch_size = 32".', "--binding", "-b", type=list[str]
+        (),
+        'Gin setting, such as "data.batch_size = 32"; may be repeated.',
+        "--binding",
+        "-b",
+        type=list[str],
     )
     data: Path | None = option(None, "Folder of music, or manifest (path, key, split).")
     labels: Path | None = option(None, "Manifest of labelled recordings, to add to the data.")
@@ -68,9 +72,9 @@ class Options:
     )
     compile: bool = option(False, "Run the network through torch.compile.")
     init: str | None = option(None, "Checkpoint of a model whose weights to start from.")
-    seed: int = option(0, "Seed of everything random.")
+    seed: int = option(0, "Seed of all random choices.")
     resume: bool = option(
-        True, "Go on from the run's last checkpoint, or start anew.", "--resume/--fresh"
+        True, "Resume from the run's last checkpoint, or start again.", "--resume/--fresh"
     )
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Render many scores in parallel; stopped and started again, it goes on where it was."""
+"""Render many scores in parallel; an interrupted run resumes."""
 
 from __future__ import annotations
 
