@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from cli_tools import call, music
 
+import stonekey.audio
 from stonekey import KeyEstimator
 from stonekey.estimate.timeline import key_timeline
 from stonekey.keys import Key
 from stonekey.model.settings import FrontEnd
+from stonekey.output import plots
 from stonekey.output.chroma import HOP, chroma, vqt
 from stonekey.synthesis import cadence
 
@@ -119,3 +121,26 @@ def test_the_command_writes_each_format(tmp_path: Path, capsys: pytest.CaptureFi
     assert "must end in .png" in capsys.readouterr().err
     assert call("plot", tmp_path / "missing.wav", "-o", tmp_path / "new.png") == 1
     assert not (tmp_path / "new.png").exists()
+
+
+def test_a_file_is_decoded_once_and_drawn_as_it_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    song = music(tmp_path / "song.wav", "D minor", seconds=14)
+    opened: list[Any] = []
+    decode = stonekey.audio.stream_audio
+
+    def counted(*arguments: Any) -> Any:
+        opened.append(arguments)
+        return decode(*arguments)
+
+    drawn: list[Any] = []
+    monkeypatch.setattr(stonekey.audio, "stream_audio", counted)
+    monkeypatch.setattr(plots, "key_figure", lambda *arguments: drawn.extend(arguments[:2]))
+    plots.plot_recording(song, "template", threads=1)
+    assert len(opened) == 1
+    estimate, timeline = drawn
+    assert estimate.probabilities == KeyEstimator("template", threads=1)(song).probabilities
+    expected = key_timeline(song, model="template", threads=1)
+    assert timeline.spans == expected.spans
+    assert np.array_equal(timeline.probabilities, expected.probabilities)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from copy import copy
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, overload
@@ -49,10 +50,8 @@ class KeyEstimator:
     ) -> None:
         if device is not None:
             options["device"] = device
-        self.settings = replace(settings or EstimatorSettings(), **options)
-        self._backend = load_backend(
-            model, self.settings.device, self.settings.backend, self.settings.threads
-        )
+        chosen = replace(settings or EstimatorSettings(), **options)
+        self._backend = load_backend(model, chosen.device, chosen.backend, chosen.threads)
         self.info = self._backend.info
         if self.info.class_table is None:
             raise CheckpointError(
@@ -60,12 +59,22 @@ class KeyEstimator:
                 f"run: stonekey calibrate {os.fspath(model)}"
             )
         self.class_table: tuple[ClassLabel, ...] = self.info.class_table
-        limit = self.settings.min_clarity
+        self._adopt(chosen)
+
+    def _adopt(self, settings: EstimatorSettings) -> None:
+        self.settings = settings
+        limit = settings.min_clarity
         self.min_clarity = self.info.min_clarity if limit is None else limit
         front_end = self.info.front_end
-        self.segment_seconds = self.settings.segment_seconds or front_end.segment_seconds
+        self.segment_seconds = settings.segment_seconds or front_end.segment_seconds
         if self.segment_seconds * front_end.sample_rate < 1:
             raise ValueError(f"segment_seconds is below a sample: {self.segment_seconds}")
+
+    def with_settings(self, **options: Any) -> KeyEstimator:
+        """The same loaded model under other settings; device, backend and threads stay."""
+        other = copy(self)
+        other._adopt(replace(self.settings, **options))
+        return other
 
     @overload
     def __call__(

@@ -101,7 +101,7 @@ class Timeline:
 
 
 def timeline_estimator(
-    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    model: str | os.PathLike[str] | KeyEstimator = DEFAULT_MODEL,
     hop: float = DEFAULT_HOP,
     window: float | None = None,
     **options: Any,
@@ -109,7 +109,7 @@ def timeline_estimator(
     """An estimator whose segments are the windows of a timeline.
 
     Args:
-        model: name or path of a model.
+        model: name or path of a model, or an estimator that has it loaded.
         hop: seconds from one window to the next, 1 to 15.
         window: length of a window in seconds, from 3 or ``hop``, whichever is longer, to 15;
             None for 8, or for ``hop`` if that is longer.
@@ -128,7 +128,10 @@ def timeline_estimator(
         raise ValueError(
             f"window must be {max(3.0, hop):g} (3, and the hop) to {LIMITS[1]:g} s, got {window:g}"
         )
-    return KeyEstimator(model, **options, segment_seconds=window, overlap=1 - hop / window)
+    options |= {"segment_seconds": window, "overlap": 1 - hop / window}
+    if isinstance(model, KeyEstimator):
+        return model.with_settings(**options)
+    return KeyEstimator(model, **options)
 
 
 def key_timeline(
@@ -151,11 +154,14 @@ def key_timeline(
         CheckpointError, ValueError: as for `timeline_estimator` and `stonekey.KeyEstimator`.
     """
     estimator = estimator or timeline_estimator(**settings)
+    return timeline_of(estimator(recording, sample_rate), estimator)
+
+
+def timeline_of(estimate: KeyEstimate, estimator: KeyEstimator) -> Timeline:
+    """The timeline of what an estimator of `timeline_estimator` has answered."""
     window = estimator.segment_seconds
-    estimate = estimator(recording, sample_rate)
-    return smoothed(
-        estimate, window * (1 - estimator.settings.overlap), window, estimator.class_table
-    )
+    hop = window * (1 - estimator.settings.overlap)
+    return smoothed(estimate, hop, window, estimator.class_table)
 
 
 def smoothed(

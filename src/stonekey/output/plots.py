@@ -43,7 +43,7 @@ def plot_recording(
     title: str | None = None,
     **options: Any,
 ) -> Figure:
-    """Analyse a file and draw it.
+    """Analyse a file and draw it; its sound is held in memory.
 
     Args:
         path: the recording.
@@ -60,19 +60,26 @@ def plot_recording(
     """
     from stonekey.audio import stream_audio
     from stonekey.estimate.estimator import KeyEstimator
-    from stonekey.estimate.timeline import DEFAULT_HOP, key_timeline, timeline_estimator
+    from stonekey.estimate.source import whole
+    from stonekey.estimate.timeline import DEFAULT_HOP, timeline_estimator, timeline_of
     from stonekey.model.registry import DEFAULT_MODEL
     from stonekey.output.chroma import chroma
     from stonekey.text import printable, shown
 
-    model = DEFAULT_MODEL if model is None else model
-    # First, so that a bad hop or window fails before the work.
-    windows = timeline_estimator(model, DEFAULT_HOP if hop is None else hop, window, **options)
-    estimate = KeyEstimator(model, **options)(path)
-    timeline = key_timeline(path, estimator=windows)
-    rate = windows.info.front_end.sample_rate
-    with stream_audio(path, rate, windows.settings.tuner(), windows.settings.timeout) as stream:
-        energies = chroma(stream, rate)
+    estimator = KeyEstimator(DEFAULT_MODEL if model is None else model, **options)
+    windows = timeline_estimator(estimator, DEFAULT_HOP if hop is None else hop, window)
+    rate, tuner = estimator.info.front_end.sample_rate, estimator.settings.tuner()
+    with stream_audio(path, rate, tuner, estimator.settings.timeout) as stream:
+        blocks = list(stream)
+
+    def answer(heard: KeyEstimator) -> KeyEstimate:
+        source = whole(
+            blocks, heard.settings, rate, heard.segment_seconds, tuner, list(stream.warnings)
+        )
+        return heard.answer(source)
+
+    estimate, timeline = answer(estimator), timeline_of(answer(windows), windows)
+    energies = chroma(blocks, rate)
     name = shown(Path(path).name) if title is None else printable(title, keep="\n")
     return key_figure(estimate, timeline, energies, name, notation)
 
