@@ -180,7 +180,14 @@ def test_a_run_refuses_a_file_that_is_not_entirely_its_own(
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"confidence": float("nan")}, {"size": 1e400}, {"error": ["x"]}, {"camelot": "44Z"}]
+    "wrong",
+    [
+        {"confidence": float("nan")},
+        {"size": 1e400},
+        {"size": 10**400},
+        {"error": ["x"]},
+        {"camelot": "44Z"},
+    ],
 )
 def test_values_of_another_kind_are_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
     path = tmp_path / "keys.jsonl"
