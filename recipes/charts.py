@@ -13,13 +13,13 @@ import argparse
 import os
 from pathlib import Path
 
-from stonekey.cli.progress import counted
 from stonekey.data.manifest import Track, read_manifest
 from stonekey.data.render.balance import draw
 from stonekey.data.render.run import RenderSettings, render
 from stonekey.data.render.scores import list_scores
 from stonekey.data.render.sound import find_soundfonts
 from stonekey.data.render.styles import HELD_OUT, TRAINED
+from stonekey.output.progress import counted
 
 SECONDS = 25.0
 # Small, installed nearly everywhere, and unlike the large ones.

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from stonekey.cli.common import exit_on_error, fail
-from stonekey.cli.evaluate import check_figures, check_folder, check_tracks, progress_watch, show
+from stonekey.audio import AudioError
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.evaluation.report import Report
 from stonekey.evaluation.run import Data, evaluate, is_predictions, load_data, named
+from stonekey.evaluation.terminal import check_tracks, progress_watch, show
 from stonekey.files import cache_folder
+from stonekey.model.checkpoint import CheckpointError
+from stonekey.text import log
 
 Dataset = Annotated[
     str | None, typer.Option(help="Published data set: fmakv2 is the paper's, with new labels.")
@@ -57,14 +59,20 @@ class Options:
         """The reference keys; exits where there are none or the output is in the way."""
         if (self.dataset is None) == (self.manifest is None):
             fail("give either --dataset fmakv2 --root DIR or --manifest FILE")
-        check_folder(self.output, self.force)
-        check_figures()
+        if self.output.is_dir() and any(self.output.iterdir()) and not self.force:
+            fail(f"{self.output} is not empty; --force writes into it")
         return load_data(self.dataset, self.root, self.manifest, note=self.note)
+
+
+def fail(message: str) -> NoReturn:
+    """Say what is wrong with the arguments or the data, and exit."""
+    log(message)
+    raise typer.Exit(2)
 
 
 def score(options: Options, systems: Sequence[str]) -> Report:
     """Score models and files of predictions (``NAME=...``), and print the tables."""
-    with exit_on_error():
+    try:
         data = options.data()
         check_tracks(data.manifest, not all(is_predictions(named(text)[1]) for text in systems))
         report = evaluate(
@@ -74,6 +82,8 @@ def score(options: Options, systems: Sequence[str]) -> Report:
             cache=options.cache or cache_folder() / "predictions",
             watch=progress_watch(None),
         )
+    except (AudioError, CheckpointError, ValueError, OSError) as error:
+        fail(str(error))
     show(report)
     return report
 

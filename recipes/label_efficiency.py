@@ -8,7 +8,6 @@ from typing import Annotated
 import common
 import typer
 
-from stonekey.cli.common import fail
 from stonekey.evaluation.figures import label_efficiency_figure, save
 from stonekey.evaluation.tables import markdown_table, write_text
 
@@ -66,11 +65,11 @@ def main(
     ]
     systems += [f"{name}={what}" for name, what in lines.items() if what]
     if not systems:
-        fail("give models or predictions: --semi 1=..., --sup 1=..., --self-supervised ...")
+        common.fail("give models or predictions: --semi 1=..., --sup 1=..., --self-supervised ...")
     report = common.score(options, systems)
     scores = {system.name: system.keys for system in report.systems}
     if short := [name for name, keys in scores.items() if keys is None]:
-        fail(f"{short[0]}: answers with key signatures; the score needs 24 keys")
+        common.fail(f"{short[0]}: answers with key signatures; the score needs 24 keys")
     mirex = {name: keys.mirex for name, keys in scores.items() if keys is not None}
     ascending = {name: keys.mirex_ascending for name, keys in scores.items() if keys is not None}
 
@@ -112,7 +111,9 @@ def _shares(texts: list[str]) -> Points:
         except ValueError:
             value = 0.0
         if not (sign and what and 0 < value <= 100):
-            fail(f"{text}: give SHARE=MODEL with a share of 0 to 100 percent, as in 10=model.onnx")
+            common.fail(
+                f"{text}: give SHARE=MODEL with a share of 0 to 100 percent, as in 10=model.onnx"
+            )
         points.append((value, what))
     return points
 

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from stonekey.cli.progress import counted
 from stonekey.data.keyless import write_keyless
 from stonekey.data.manifest import Track, read_manifest
 from stonekey.data.render.run import RenderSettings, render
@@ -22,6 +21,7 @@ from stonekey.data.render.scores import ScoreEntry, composed_songs, list_scores
 from stonekey.data.render.sound import find_soundfonts
 from stonekey.files import core_count, write_atomically
 from stonekey.keys import NO_KEY, Key
+from stonekey.output.progress import counted
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 SECONDS = 30.0

@@ -31,9 +31,9 @@ from open_music import (
 )
 from shipping import ship, with_confidence
 
-from stonekey.cli.train import progress
 from stonekey.model.checkpoint import load_checkpoint, save_checkpoint
 from stonekey.training.options import Options
+from stonekey.training.progress import progress
 from stonekey.training.run import train
 from stonekey.training.scores import calibrated
 

@@ -3,7 +3,7 @@ r"""The runs by which stone12's recipe was found, and their scores on labelled r
     python recipes/stone12_runs.py --recordings ../shared/audio/train \
         --scores ../shared/symbolic/keys.csv --dev ../shared/audio/dev/manifest.csv
 
-Each run differs from "base" in one thing: a gin file, the circle, the music, the seed or the
+Each run differs from "base" in one thing: a setting, the circle, the music, the seed or the
 length. All validate on the same music, so their losses may be compared, but for those of other
 circles and segments. `--only NAME` makes a run by itself, `--table` prints what is done so far.
 An interrupted run resumes when started again; each run leaves a JSON of its scores.
@@ -36,7 +36,7 @@ from stonekey.training.scores import calibration_of
 class Run:
     """One run: a small difference from the base."""
 
-    gin: str = "stone12.gin"
+    bindings: tuple[str, ...] = ()
     circle: int = 7
     music: tuple[str, ...] = ("recordings", "scores", "plain")
     seed: int = 0
@@ -51,11 +51,11 @@ RUNS = {
     "recordings_and_songs": Run(music=("recordings", "plain")),
     "rendered_only": Run(music=("scores", "plain")),
     "coloured_songs": Run(music=("recordings", "scores", "coloured")),
-    "no_augmentation": Run(gin="stone12_no_augmentation.gin"),
-    "all_augmentations": Run(gin="stone12_all_augmentations.gin"),
-    "near_segments": Run(gin="stone12_near_segments.gin"),
-    "long_segments": Run(gin="stone12_long_segments.gin"),
-    "frame_norm": Run(gin="stone12_frame_norm.gin"),
+    "no_augmentation": Run(bindings=("data.augment = []",)),
+    "all_augmentations": Run(bindings=('data.augment = ["gain", "equaliser", "noise"]',)),
+    "near_segments": Run(bindings=("data.window_seconds = 12",)),
+    "long_segments": Run(bindings=("data.duration = 15", "data.batch_size = 10")),
+    "frame_norm": Run(bindings=('ChromaNet.norm = "frame"',)),
 }
 # On whose held-out part all runs validate.
 VALIDATE_ON = ("recordings", "scores", "plain")
@@ -72,7 +72,8 @@ def train(name: str, parts: dict[str, list[Track]], folder: Path) -> Options:
         save_dir=folder,
         n_epochs=this.epochs,
         train_steps=STEPS,
-        gin_file=str(CONFIG / this.gin),
+        gin_file=str(CONFIG / "stone12.gin"),
+        bindings=this.bindings,
         data=write_manifest(folder / f"{name}.csv", training),
         valid=write_manifest(folder / f"{name}_valid.csv", held_out),
         seed=this.seed,

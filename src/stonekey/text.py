@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import unicodedata
 from typing import Any
 
@@ -101,3 +102,13 @@ def csv_cell(value: Any, path: bool = False) -> Any:
     if isinstance(value, str) and value.startswith(_FORMULA):
         return ("./" if path else "'") + value
     return value
+
+
+def log(message: str) -> None:
+    """Print to standard error, with terminal escapes made visible."""
+    print(printable(message, keep="\n"), file=sys.stderr, flush=True)
+
+
+def echo(text: str) -> None:
+    """Print to standard output, with terminal escapes made visible."""
+    print(printable(text, keep="\n\t"), flush=True)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stonekey.cli.common import AsJson, Force, complete_model, echo, exit_on_error, fail, log
+from stonekey.cli.common import AsJson, Force, complete_model, exit_on_error, fail
 from stonekey.cli.output import check_output
-from stonekey.text import display_name, json_text
+from stonekey.text import display_name, echo, json_text, log
 
 if TYPE_CHECKING:
     import numpy as np

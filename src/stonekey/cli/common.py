@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from stonekey.keys import NOTATIONS
-from stonekey.text import printable
+from stonekey.text import log
 
 
 def complete_model(incomplete: str) -> list[str]:
@@ -94,16 +93,6 @@ WriteConfidence = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as a JSON object.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
-
-
-def log(message: str) -> None:
-    """Print to standard error, with terminal escapes made visible."""
-    print(printable(message, keep="\n"), file=sys.stderr, flush=True)
-
-
-def echo(text: str) -> None:
-    """Print to standard output, with terminal escapes made visible."""
-    print(printable(text, keep="\n\t"), flush=True)
 
 
 def fail(message: str, code: int = 2) -> NoReturn:

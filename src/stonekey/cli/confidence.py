@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import AsJson, Force, complete_model, echo, exit_on_error, fail
+from stonekey.cli.common import AsJson, Force, complete_model, exit_on_error, fail
 from stonekey.cli.output import check_output
-from stonekey.text import json_text
+from stonekey.text import echo, json_text
 
 
 def confidence(

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import echo, exit_on_error, fail, log, needs_extra
+from stonekey.cli.common import exit_on_error, fail, needs_extra
 from stonekey.files import core_count
+from stonekey.text import echo, log
 
 data = typer.Typer(
     help="Prepare data sets for training.", no_args_is_help=True, rich_markup_mode="markdown"
@@ -167,13 +168,13 @@ def render(
         import music21  # noqa: F401
         import pretty_midi  # noqa: F401
     with exit_on_error():
-        from stonekey.cli.progress import counted
         from stonekey.data.render.balance import draw
         from stonekey.data.render.run import RenderSettings
         from stonekey.data.render.run import render as run
         from stonekey.data.render.scores import list_scores
         from stonekey.data.render.sound import RenderError, find_soundfonts
         from stonekey.data.render.styles import TRAINED, check_styles
+        from stonekey.output.progress import counted
 
         drawn = check_styles(styles or ())
         entries = list_scores(scores)

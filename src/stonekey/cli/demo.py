@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import AsJson, Force, Model, echo, exit_on_error
+from stonekey.cli.common import AsJson, Force, Model, exit_on_error
 from stonekey.cli.output import check_output
 from stonekey.model.registry import DEFAULT_MODEL
-from stonekey.text import display_name, json_text
+from stonekey.text import display_name, echo, json_text
 
 
 def demo(

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import (
-    AsJson,
-    ShowProgress,
-    echo,
-    exit_on_error,
-    fail,
-    log,
-    needs_extra,
-)
+from stonekey.cli.common import AsJson, ShowProgress, exit_on_error, fail, needs_extra
 from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_folder
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.model.registry import DEFAULT_MODEL
-from stonekey.text import json_text, printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from contextlib import AbstractContextManager
-
-    from stonekey.data.manifest import Manifest, Track
-    from stonekey.evaluation.predictions import Watch
-    from stonekey.evaluation.report import Report
-
-# The columns that fit a terminal; report.md has all of them.
-_SHOWN = ("system", "outputs", "N", "MIREX", "MIREX, ascending fifths only", "KSEA", "accuracy",
-          "mode", "tonic", "ECE", "correct", "fifth")  # fmt: skip
+from stonekey.text import echo, json_text, log
 
 
 @with_settings()
@@ -125,6 +104,13 @@ def evaluate(
     with exit_on_error():
         from stonekey.evaluation.run import evaluate as run
         from stonekey.evaluation.run import is_predictions, load_data, named
+        from stonekey.evaluation.terminal import (
+            NothingToScoreError,
+            check_tracks,
+            log_failures,
+            progress_watch,
+            show,
+        )
         from stonekey.files import cache_folder
 
         for text in model or ():
@@ -137,8 +123,8 @@ def evaluate(
             dataset, root, manifest, split=split, note=note,
             through="mirdata" if mirdata else "files",
         )  # fmt: skip
-        check_tracks(data.manifest, needs_audio=bool(model))
         try:
+            check_tracks(data.manifest, needs_audio=bool(model))
             report = run(
                 data,
                 [*(model or ()), *(predictions or ())],
@@ -148,6 +134,8 @@ def evaluate(
                 baseline=baseline,
                 by=by or (),
             )
+        except NothingToScoreError as error:
+            fail(str(error), 1)
         except KeyboardInterrupt:
             fail("interrupted; run the same command again to resume", 130)
         if as_json:
@@ -168,86 +156,3 @@ def check_figures() -> None:
     """Exit with the extra to install when matplotlib is missing."""
     with needs_extra("eval"):
         import matplotlib  # noqa: F401
-
-
-def check_tracks(manifest: Manifest, needs_audio: bool) -> None:
-    """Report on standard error what will not be scored; exit when nothing can be."""
-    counts = manifest.counts()
-    if not (manifest.usable if needs_audio else manifest.labelled):
-        found = ", ".join(f"{count} {what}" for what, count in counts.items())
-        fail(f"{manifest.name}: no track can be scored ({found})", 1)
-    skipped = {
-        "without audio": counts["missing"] if needs_audio else 0,
-        "unlabelled": counts["unlabelled"],
-        "listed twice": counts["duplicates"],
-    }
-    if any(skipped.values()):
-        found = ", ".join(f"{count} {what}" for what, count in skipped.items() if count)
-        log(f"stonekey: not scored: {found} (of {counts['tracks']} distinct tracks)")
-
-
-def progress_watch(wanted: bool | None) -> Watch:
-    """A progress bar over the tracks; for None, only when standard error is a terminal."""
-    from stonekey.evaluation.predictions import unwatched
-
-    if wanted or (wanted is None and sys.stderr.isatty()):
-        from stonekey.cli.progress import tracked
-
-        def watch(name: str, tracks: Sequence[Track]) -> AbstractContextManager[Iterator[Track]]:
-            if not tracks:
-                return unwatched(name, tracks)
-            log(f"{name}: {len(tracks)} tracks to analyse")
-            return tracked(tracks)
-
-        return watch
-    return unwatched
-
-
-def log_failures(report: Report) -> None:
-    """Report on standard error the tracks that could not be read."""
-    for system in report.systems:
-        for track, error in system.failures:
-            log(f"stonekey: {system.name}: {track}: {error}")
-
-
-def show(report: Report) -> None:
-    """Print a report's tables; report failures on standard error."""
-    from stonekey.evaluation.tables import data_lines, group_rows, key_rows, signature_rows
-
-    log_failures(report)
-    for line in data_lines(report):
-        echo(line)
-    if rows := key_rows(report):
-        print_table("24 keys", rows)
-    print_table("12 key signatures", signature_rows(report))
-    for column in report.by:
-        print_table(f"By {column}", group_rows(report, column), every=True)
-
-
-def print_table(title: str, rows: list[list[str]], every: bool = False) -> None:
-    """Print a header and rows; without ``every`` only the columns that fit a terminal."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    chosen = [
-        i for i, name in enumerate(rows[0]) if every or name in _SHOWN or name.startswith("against")
-    ]
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160)
-    short = {"MIREX, ascending fifths only": "ascending only"}
-    cells = [[short.get(row[i], row[i]) for i in chosen] for row in rows]
-    needed = sum(max(map(len, column)) + 2 for column in zip(*cells, strict=True))
-    if needed > console.width:  # put intervals and p on their own lines
-        cells = [[c.replace(" [", "\n[").replace("], p", "],\np") for c in row] for row in cells]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in cells[0]:
-        table.add_column(
-            Text(printable(name, keep="\n")),
-            justify="left" if name == cells[0][0] else "right",
-            overflow="fold",
-        )
-    for row in cells[1:]:
-        table.add_row(*(Text(printable(cell, keep="\n")) for cell in row))
-    echo(f"\n{title}")
-    console.print(table)

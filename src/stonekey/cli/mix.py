@@ -8,21 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from stonekey.cli.common import (
-    Force,
-    Model,
-    Notation,
-    Output,
-    exit_on_error,
-    fail,
-    log,
-)
+from stonekey.cli.common import Force, Model, Notation, Output, exit_on_error, fail
 from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_output, chosen_format, format_option, open_output
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.keys import ClassLabel, parse_label
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.output.tracks import TRACKS, TrackList
+from stonekey.text import log
 
 COLUMNS = ("path", "key", "move", "distance", "confidence")
 

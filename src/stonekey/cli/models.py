@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from stonekey.cli.common import echo, exit_on_error, one_of
-from stonekey.text import json_text
+from stonekey.cli.common import exit_on_error, one_of
+from stonekey.text import echo, json_text
 
 
 def models(

@@ -11,22 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stonekey.cli.common import (
-    Force,
-    Model,
-    Output,
-    exit_on_error,
-    fail,
-    log,
-    notation_option,
-    one_of,
-)
+from stonekey.cli.common import Force, Model, Output, exit_on_error, fail, notation_option, one_of
 from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_output, chosen_format, format_option, open_output
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.output.tracks import TRACKS, TrackList
-from stonekey.text import reason, shown
+from stonekey.text import log, reason, shown
 
 if TYPE_CHECKING:
     from stonekey.library import Result
@@ -152,9 +143,9 @@ def _looked_up(paths: Sequence[Path], known: dict[Path, Result]) -> dict[Path, R
 
 
 def _analysed(paths: Sequence[Path], model: str, hearing: EstimatorSettings) -> dict[Path, Result]:
-    from stonekey.cli.progress import tracked
     from stonekey.estimate.estimator import KeyEstimator
     from stonekey.library import Result
+    from stonekey.output.progress import tracked
 
     estimator = KeyEstimator(model, settings=hearing)
     distinct = list(dict.fromkeys(paths))

@@ -23,14 +23,13 @@ from stonekey.cli.common import (
     Recordings,
     exit_on_error,
     fail,
-    log,
 )
 from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_output, chosen_format, format_option, open_output
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.output.recordings import RECORDINGS
-from stonekey.text import reason, shown
+from stonekey.text import log, reason, shown
 
 if TYPE_CHECKING:
     from stonekey.estimate.estimator import KeyEstimator
@@ -174,7 +173,7 @@ class _Run:
         with ExitStack() as stack:
             files: Iterable[Path] = self._files
             if self._progress:
-                from stonekey.cli.progress import tracked
+                from stonekey.output.progress import tracked
 
                 files = stack.enter_context(tracked(self._files))
             estimates = (partial(self._estimate, path) for path in files)

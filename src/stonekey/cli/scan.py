@@ -17,15 +17,13 @@ from stonekey.cli.common import (
     Notation,
     ShowProgress,
     WriteConfidence,
-    echo,
     exit_on_error,
     fail,
-    log,
 )
 from stonekey.cli.options import with_settings
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.model.registry import DEFAULT_MODEL
-from stonekey.text import json_text, shown
+from stonekey.text import echo, json_text, log, shown
 
 if TYPE_CHECKING:
     from stonekey.library.run import Summary
@@ -115,7 +113,7 @@ def scan(
             if kept:
                 log(f"stonekey: {kept} files already known, {todo} to analyse")
             if progress and todo:
-                from stonekey.cli.progress import tracked
+                from stonekey.output.progress import tracked
 
                 # Taking an item marks the previous one as done.
                 ticks.append(iter(stack.enter_context(tracked(range(todo)))))

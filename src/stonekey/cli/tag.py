@@ -21,7 +21,6 @@ from stonekey.cli.common import (
     WriteConfidence,
     exit_on_error,
     fail,
-    log,
     notation_option,
     one_of,
 )
@@ -31,7 +30,7 @@ from stonekey.estimate.settings import EstimatorSettings
 from stonekey.keys import Key
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.output.formats import write_csv_rows, write_json_array, write_text_rows
-from stonekey.text import display_name, printable, reason, shown
+from stonekey.text import display_name, log, printable, reason, shown
 
 if TYPE_CHECKING:
     from stonekey.tags.tagging import Outcome, Settings
@@ -264,7 +263,7 @@ class _Run:
 
     def _tracked(self, items: list[Any], stack: ExitStack) -> Iterator[Any]:
         if self._progress and len(items) > 1:
-            from stonekey.cli.progress import tracked
+            from stonekey.output.progress import tracked
 
             return stack.enter_context(tracked(items))
         return iter(items)

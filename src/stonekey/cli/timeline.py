@@ -16,14 +16,13 @@ from stonekey.cli.common import (
     Recording,
     Window,
     exit_on_error,
-    log,
 )
 from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_output, chosen_format, format_option, open_output
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.output.timeline import TIMELINES
-from stonekey.text import display_name, shown
+from stonekey.text import display_name, log, shown
 
 
 @with_settings("overlap", "published_segments", "fast", "min_confidence", "min_clarity")

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 import typer
 
-from stonekey.cli.common import exit_on_error, fail, log, needs_extra
+from stonekey.cli.common import exit_on_error, fail, needs_extra
 from stonekey.cli.interrupt import killed_after_interrupt
 from stonekey.cli.options import with_settings
+from stonekey.text import log
 from stonekey.training.options import Options
-
-if TYPE_CHECKING:
-    from stonekey.training.loop import Progress as RunProgress
-    from stonekey.training.loop import Report
 
 
 @with_settings()
@@ -39,6 +32,7 @@ def train(*, options: Options) -> None:
     with needs_extra("train"):
         from stonekey.data.cache import CacheError
         from stonekey.training.loop import DivergedError
+        from stonekey.training.progress import progress
         from stonekey.training.run import train as run
     with exit_on_error():
         total = options.n_epochs * options.train_steps
@@ -57,44 +51,3 @@ def _stopped() -> int:
         return 0  # rank 0 reports, and torchrun would kill it if this rank failed
     log("stonekey: stopped; run the same command again to resume from the last checkpoint")
     return 130
-
-
-@contextmanager
-def progress(total: int) -> Iterator[Report]:
-    """A bar with the loss terms and the time left; off a terminal, up to 100 lines."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(file=sys.stderr)
-    if not console.is_terminal:
-        every = max(1, total // 100)
-
-        def line(progress: RunProgress, values: dict[str, float]) -> None:
-            if progress.step % every == 0:
-                print(f"step {progress.step}/{total}: {_terms(values)}", file=sys.stderr)
-
-        yield line
-        return
-    bar = Progress(
-        TextColumn("epoch {task.fields[epoch]}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} {task.fields[terms]}"),
-        TimeRemainingColumn(),
-        console=console,
-    )
-    with bar:
-        task: Any = None
-
-        def advance(progress: RunProgress, values: dict[str, float]) -> None:
-            nonlocal task
-            fields: dict[str, Any] = {"epoch": progress.epoch + 1, "terms": _terms(values)}
-            if task is None:  # not earlier: a resumed run starts in the middle
-                task = bar.add_task("", total=total, completed=progress.step - 1, **fields)
-            bar.update(task, completed=progress.step, **fields)
-
-        yield advance
-
-
-def _terms(values: dict[str, float]) -> str:
-    shown = ("total", "key", "mode", "balance")
-    return " ".join(f"{name} {values[name]:.4f}" for name in shown if name in values)
