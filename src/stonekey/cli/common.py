@@ -50,9 +50,9 @@ def one_of(option: str, given: str, choices: Iterable[str]) -> str:
     return given
 
 
-def _words(given: list[str] | None) -> list[str] | None:
-    """Values of an option that may be repeated or separated by commas; None if there are none."""
-    return [w.strip() for text in given or () for w in text.split(",") if w.strip()] or None
+def _words(given: list[str] | None) -> list[str]:
+    """The words of an option that may be repeated or hold commas; typer makes none of them None."""
+    return [w.strip() for one in given or () for w in one.split(",") if w.strip()]
 
 
 Notation = Annotated[str, notation_option()]

@@ -25,18 +25,17 @@ def with_settings(*without: str) -> Callable[[Callable[..., None]], Callable[...
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        hints = get_type_hints(function, include_extras=True)
         kinds: dict[str, tuple[Any, list[str]]] = {}
         parameters: list[Parameter] = []
-        for name, parameter in signature(function).parameters.items():
-            if not is_dataclass(hints[name]):
-                parameters.append(parameter.replace(annotation=hints[name]))
+        # Not get_type_hints, which hides an Annotated in Optional before Python 3.11.
+        for name, parameter in signature(function, eval_str=True).parameters.items():
+            kind = parameter.annotation
+            if not is_dataclass(kind):
+                parameters.append(parameter)
                 continue
-            options = [
-                f for f in fields(hints[name]) if "help" in f.metadata and f.name not in without
-            ]
-            kinds[name] = hints[name], [f.name for f in options]
-            types = get_type_hints(hints[name])
+            options = [f for f in fields(kind) if "help" in f.metadata and f.name not in without]
+            kinds[name] = kind, [f.name for f in options]
+            types = get_type_hints(kind)
             parameters += [_parameter(f, types[f.name]) for f in options]
 
         @wraps(function)
