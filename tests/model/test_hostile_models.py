@@ -202,6 +202,12 @@ def _slow(model: onnx.ModelProto) -> None:
     model.graph.node.insert(0, helper.make_node("Reshape", ["waveform", "flat"], ["flattened"]))
 
 
+def _negative(model: onnx.ModelProto) -> None:
+    """A kernel taller than what it runs over, before a Slice: onnx itself aborts here."""
+    conv = next(n for n in model.graph.node if n.op_type == "Conv" and len(n.attribute) == 3)
+    next(a for a in conv.attribute if a.name == "kernel_shape").ints[0] = 17
+
+
 def _many(model: onnx.ModelProto) -> None:
     for i in range(10_001):
         model.graph.node.insert(0, helper.make_node("Neg", ["waveform"], [f"n{i}"]))
@@ -216,6 +222,7 @@ def _many(model: onnx.ModelProto) -> None:
         (_external, "another file"),
         (_not_finite, "NaN"),
         (_growing, "too large"),
+        (_negative, "smaller than nothing"),
         (_slow, "multiplications"),
         (_many, "nodes"),
         (lambda model: model.opset_import[0].__setattr__("version", 17), "opset"),

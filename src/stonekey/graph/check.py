@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from stonekey.graph.builder import OPERATORS
 from stonekey.graph.model import IR_VERSION, OPSET
@@ -71,63 +71,59 @@ def check_graph(data: bytes) -> ModelInfo:
 def known_shapes(model: onnx.ModelProto, constants: dict[str, np.ndarray], samples: int) -> Shapes:
     """The shape of every tensor for one segment.
 
+    One node at a time, as onnx may abort the process where a node before gave a size below zero.
+
     Raises:
         ValueError: when one is too large, or not to be known beforehand.
     """
-    fixed = onnx.ModelProto()
-    fixed.CopyFrom(model)
-    del fixed.graph.value_info[:]
-    batch, length = fixed.graph.input[0].type.tensor_type.shape.dim
-    batch.dim_value, length.dim_value = 1, samples
-    folded = dict(constants)  # and the lengths that the graph computes as it runs
-    while True:
-        shapes = {name: value.shape for name, value in folded.items()} | _inferred(fixed)
-        new = _folded(fixed.graph, shapes, folded)
-        if not new:
-            break
-        folded |= new
-        kept = [node for node in fixed.graph.node if node.output[0] not in new]
-        del fixed.graph.node[:]
-        fixed.graph.node.extend(kept)
-        fixed.graph.initializer.extend(numpy_helper.from_array(v, name) for name, v in new.items())
+    shapes: Shapes = {"waveform": (1, samples)}
+    shapes |= {name: value.shape for name, value in constants.items()}
+    lengths = {n: v for n, v in constants.items() if v.dtype == np.int64 and v.size <= 8}
+    types: dict[str, int] = dict.fromkeys(shapes, onnx.TensorProto.FLOAT)
+    types |= {n: onnx.TensorProto.INT64 for n, v in constants.items() if v.dtype == np.int64}
+    opset = helper.make_opsetid("", OPSET)
     for node in model.graph.node:
-        shape = shapes.get(node.output[0])
-        if shape is None:
-            raise ValueError(f"the size of {node.output[0]} cannot be known")
+        given, name = [n for n in node.input if n], node.output[0]
+        if not all(n in shapes for n in given) or name in shapes:
+            raise ValueError(f"its nodes are out of order at {name}")
+        inferred = onnx.shape_inference.infer_node_outputs(
+            onnx.defs.get_schema(node.op_type, OPSET, ""),
+            node,
+            {n: helper.make_tensor_type_proto(types[n], shapes[n]) for n in given},
+            {n: numpy_helper.from_array(lengths[n], n) for n in given if n in lengths},
+            opset_imports=[opset],
+            ir_version=IR_VERSION,
+        )
+        kind = inferred[name].tensor_type if name in inferred else onnx.TypeProto.Tensor()
+        length = _length(node, shapes, lengths)
+        if length is not None:  # that the graph computes as it runs
+            lengths[name] = length
+        dims = kind.shape.dim
+        if not (kind.HasField("shape") and all(dim.HasField("dim_value") for dim in dims)):
+            raise ValueError(f"the size of {name} cannot be known")
+        shape = tuple(dim.dim_value for dim in dims)
+        if min(shape, default=0) < 0:
+            raise ValueError(f"{name} is smaller than nothing: {shape}")
         if math.prod(shape) > MAX_TENSOR:
-            raise ValueError(f"{node.output[0]} is too large: {shape}")
+            raise ValueError(f"{name} is too large: {shape}")
+        shapes[name], types[name] = shape, kind.elem_type
     return shapes
 
 
-def _inferred(model: onnx.ModelProto) -> Shapes:
-    graph = onnx.shape_inference.infer_shapes(model, check_type=True, data_prop=True).graph
-    shapes: Shapes = {}
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        dims = value.type.tensor_type.shape.dim
-        if all(dim.HasField("dim_value") for dim in dims):
-            shapes[value.name] = tuple(dim.dim_value for dim in dims)
-    return shapes
-
-
-def _folded(
-    graph: onnx.GraphProto, shapes: Shapes, known: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """What nodes give that compute a length, as far as their inputs are known."""
-    found: dict[str, np.ndarray] = {}
-    for node in graph.node:
-        if node.op_type == "Shape" and node.input[0] in shapes:
-            found[node.output[0]] = np.array(shapes[node.input[0]], dtype=np.int64)
-        if node.op_type not in ("Slice", "Div"):
-            continue
-        given = [found.get(name, known.get(name)) for name in node.input]
-        values = [v for v in given if v is not None and v.dtype == np.int64 and v.size <= 8]
-        if len(values) < len(given):
-            continue
-        if node.op_type == "Slice" and len(values) == 4 and values[0].ndim == 1:
-            found[node.output[0]] = values[0][int(values[1][0]) : int(values[2][0])]
-        elif node.op_type == "Div" and len(values) == 2 and np.all(values[1] > 0):
-            found[node.output[0]] = values[0] // values[1]
-    return found
+def _length(
+    node: onnx.NodeProto, shapes: Shapes, lengths: dict[str, np.ndarray]
+) -> np.ndarray | None:
+    """What a node gives that computes a length, as far as its inputs are known."""
+    if node.op_type == "Shape" and not node.attribute:
+        return np.array(shapes[node.input[0]], dtype=np.int64)
+    values = [lengths[name] for name in node.input if name in lengths]
+    if len(values) < len(node.input):
+        return None
+    if node.op_type == "Slice" and len(values) == 4 and values[0].ndim == 1:
+        return values[0][int(values[1][0]) : int(values[2][0])]
+    if node.op_type == "Div" and len(values) == 2 and np.all(values[1] > 0):
+        return np.asarray(values[0] // values[1])
+    return None
 
 
 def _work(node: onnx.NodeProto, shapes: Shapes) -> int:
