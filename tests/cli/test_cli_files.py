@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_tools import call, music
+from cli_tools import call, music, open_to_all
 
 Command = Callable[[Path, Path], list[str | Path]]
 COMMANDS: dict[str, Command] = {
@@ -60,8 +60,7 @@ def test_a_locked_file_beside_good_ones(
     (files / "locked.wav").chmod(0)
     root = os.getuid() == 0
     if root:  # nothing is forbidden to root
-        for folder in (files, files.parent, files.parent.parent):
-            folder.chmod(0o755)
+        open_to_all(files)
         os.setresuid(65534, 65534, 0)
     try:
         code = call(*arguments)
