@@ -208,6 +208,12 @@ def _negative(model: onnx.ModelProto) -> None:
     next(a for a in conv.attribute if a.name == "kernel_shape").ints[0] = 17
 
 
+def _default(model: onnx.ModelProto) -> None:
+    """A default for the input, whose size would be taken for the input's."""
+    value = numpy_helper.from_array(np.zeros((1, 1), np.float32), "waveform")
+    model.graph.initializer.append(value)
+
+
 def _many(model: onnx.ModelProto) -> None:
     for i in range(10_001):
         model.graph.node.insert(0, helper.make_node("Neg", ["waveform"], [f"n{i}"]))
@@ -222,6 +228,7 @@ def _many(model: onnx.ModelProto) -> None:
         (_external, "another file"),
         (_not_finite, "NaN"),
         (_growing, "too large"),
+        (_default, "its input is not waveform"),
         (_negative, "smaller than nothing"),
         (_slow, "multiplications"),
         (_many, "nodes"),

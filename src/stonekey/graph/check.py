@@ -57,7 +57,7 @@ def check_graph(data: bytes) -> ModelInfo:
     check_values({name: value for name, value in constants.items() if value.dtype.kind == "f"})
     outputs = info.architecture.outputs if info.architecture else len(info.class_table or ())
     names = [value.name for value in graph.input], [value.name for value in graph.output]
-    if names != (["waveform"], ["probabilities"]):
+    if names != (["waveform"], ["probabilities"]) or "waveform" in constants:
         raise ValueError("its input is not waveform, or its output not probabilities")
     shapes = known_shapes(model, constants, info.front_end.segment_samples)
     if shapes["probabilities"] != (1, outputs):
@@ -76,38 +76,45 @@ def known_shapes(model: onnx.ModelProto, constants: dict[str, np.ndarray], sampl
     Raises:
         ValueError: when one is too large, or not to be known beforehand.
     """
-    shapes: Shapes = {"waveform": (1, samples)}
-    shapes |= {name: value.shape for name, value in constants.items()}
+    types = {
+        name: helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(v.dtype), v.shape)
+        for name, v in constants.items()
+    }
+    types["waveform"] = helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, (1, samples))
     lengths = {n: v for n, v in constants.items() if v.dtype == np.int64 and v.size <= 8}
-    types: dict[str, int] = dict.fromkeys(shapes, onnx.TensorProto.FLOAT)
-    types |= {n: onnx.TensorProto.INT64 for n, v in constants.items() if v.dtype == np.int64}
+    shapes = {name: _shape(name, type_) for name, type_ in types.items()}
     opset = helper.make_opsetid("", OPSET)
     for node in model.graph.node:
         given, name = [n for n in node.input if n], node.output[0]
-        if not all(n in shapes for n in given) or name in shapes:
+        if not all(n in types for n in given) or name in types:
             raise ValueError(f"its nodes are out of order at {name}")
         inferred = onnx.shape_inference.infer_node_outputs(
             onnx.defs.get_schema(node.op_type, OPSET, ""),
             node,
-            {n: helper.make_tensor_type_proto(types[n], shapes[n]) for n in given},
+            {n: types[n] for n in given},
             {n: numpy_helper.from_array(lengths[n], n) for n in given if n in lengths},
             opset_imports=[opset],
             ir_version=IR_VERSION,
         )
-        kind = inferred[name].tensor_type if name in inferred else onnx.TypeProto.Tensor()
+        types[name] = inferred.get(name, onnx.TypeProto())
+        shapes[name] = _shape(name, types[name])
         length = _length(node, shapes, lengths)
         if length is not None:  # that the graph computes as it runs
             lengths[name] = length
-        dims = kind.shape.dim
-        if not (kind.HasField("shape") and all(dim.HasField("dim_value") for dim in dims)):
-            raise ValueError(f"the size of {name} cannot be known")
-        shape = tuple(dim.dim_value for dim in dims)
-        if min(shape, default=0) < 0:
-            raise ValueError(f"{name} is smaller than nothing: {shape}")
-        if math.prod(shape) > MAX_TENSOR:
-            raise ValueError(f"{name} is too large: {shape}")
-        shapes[name], types[name] = shape, kind.elem_type
     return shapes
+
+
+def _shape(name: str, type_: onnx.TypeProto) -> tuple[int, ...]:
+    dims = type_.tensor_type.shape.dim
+    known = type_.tensor_type.HasField("shape")
+    if not (known and all(dim.HasField("dim_value") for dim in dims)):
+        raise ValueError(f"the size of {name} cannot be known")
+    shape = tuple(dim.dim_value for dim in dims)
+    if min(shape, default=0) < 0:
+        raise ValueError(f"{name} is smaller than nothing: {shape}")
+    if math.prod(shape) > MAX_TENSOR:
+        raise ValueError(f"{name} is too large: {shape}")
+    return shape
 
 
 def _length(
