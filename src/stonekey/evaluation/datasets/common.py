@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,19 +110,24 @@ def text_file_tracks(root: Path, folders: tuple[str, ...]) -> Iterator[Track]:
         root: folder to search to any depth.
         folders: names of the folders of labels.
     """
-    labels = sorted(p for p in root.rglob("*.txt") if p.parent.name in folders)
-    if not labels:
-        return
-    audio = audio_by_id(root, leading_number)
-    for path in labels:
-        name = leading_number(path)
-        if name is None:
-            continue
+    labels = [path for path in root.rglob("*.txt") if path.parent.name in folders]
+    for path, name, audio in numbered_labels(root, labels):
         lines = path.read_text("utf-8", errors="replace").splitlines()
         metadata = {"title": path.stem}
         metadata |= _genres(path.parent.parent / "meta" / f"{path.stem}.json")
         label = lines[0] if lines else ""
-        yield labelled_track(name, label, audio.get(name), f"{path}, line 1", metadata)
+        yield labelled_track(name, label, audio, f"{path}, line 1", metadata)
+
+
+def numbered_labels(root: Path, labels: Iterable[Path]) -> Iterator[tuple[Path, str, Path | None]]:
+    """Yield label files in order, each with its leading number and the audio file of that number.
+
+    A label file without a number is left out.
+    """
+    numbered = [(path, name) for path in sorted(labels) if (name := leading_number(path))]
+    audio = audio_by_id(root, leading_number) if numbered else {}
+    for path, name in numbered:
+        yield path, name, audio.get(name)
 
 
 def edm_advice(record: str, audio_md5: str, loader: str) -> str:

@@ -12,10 +12,9 @@ from pathlib import Path
 from stonekey.data.manifest import Track
 from stonekey.evaluation.datasets.common import (
     SourceFile,
-    audio_by_id,
     edm_advice,
     labelled_track,
-    leading_number,
+    numbered_labels,
     text_file_tracks,
 )
 from stonekey.evaluation.datasets.dataset import Dataset
@@ -28,18 +27,12 @@ _EXCERPTS = "previews of commercial recordings from Beatport, for research"
 def read_tracks(root: Path, verify: bool) -> Iterator[Track]:
     """Yield the tracks of ``annotations/key/ID.LOFI.key``; genres from ``annotations/genre``."""
     # annotations/giantsteps has files with the same names in a different format.
-    labels = sorted(path for path in root.rglob("*.LOFI.key") if path.parent.name == "key")
-    if not labels:
-        return
-    audio = audio_by_id(root, leading_number)
-    for path in labels:
-        name = leading_number(path)
-        if name is None:
-            continue
+    labels = [path for path in root.rglob("*.LOFI.key") if path.parent.name == "key"]
+    for path, name, audio in numbered_labels(root, labels):
         genre = path.parent.parent / "genre" / f"{path.stem}.genre"
         metadata = {"genre": genre.read_text("utf-8").strip()} if genre.is_file() else {}
         label = path.read_text("utf-8", errors="replace").strip()
-        yield labelled_track(name, label, audio.get(name), f"{path}, line 1", metadata)
+        yield labelled_track(name, label, audio, f"{path}, line 1", metadata)
 
 
 GIANTSTEPS = Dataset(
