@@ -63,10 +63,23 @@ def encode(path: Path, codec: str, key: str, seconds: float) -> Path:
         return path
     stereo = np.stack([samples, 0.5 * samples]).astype(np.float32)
     options = {".mp3": {"id3v2_version": "0", "write_id3v1": "0"}}.get(path.suffix, {})
-    with av.open(str(path), "w", container_options=options) as out:
+    encode_stereo(path, codec, stereo, options, 128_000)
+    return path
+
+
+def encode_stereo(
+    path: Path,
+    codec: str,
+    stereo: np.ndarray,
+    options: dict[str, str] | None = None,
+    bit_rate: int | None = None,
+) -> None:
+    """Write float32 samples (2, n) at `RATE` in the format of the suffix."""
+    with av.open(str(path), "w", container_options=options or {}) as out:
         stream: Any = out.add_stream(codec, rate=RATE)
         stream.layout = "stereo"
-        stream.bit_rate = 128_000
+        if bit_rate:
+            stream.bit_rate = bit_rate
         frame = av.AudioFrame.from_ndarray(stereo, format="fltp", layout="stereo")
         frame.sample_rate = RATE
         resampler = av.AudioResampler(stream.format, "stereo", RATE, stream.frame_size or 4096)
@@ -74,7 +87,6 @@ def encode(path: Path, codec: str, key: str, seconds: float) -> Path:
             part.pts = None
             out.mux(stream.encode(part))
         out.mux(stream.encode(None))
-    return path
 
 
 def make(path: Path, key: str = "F# minor", seconds: float = 3.0) -> Path:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -19,7 +18,7 @@ from mutagen.ogg import OggPage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tag_files import FILES, make
+from tag_files import FILES, RATE, encode_stereo, make
 
 from stonekey.keys import Key
 from stonekey.library import Result
@@ -27,7 +26,6 @@ from stonekey.library.store import open_store
 from stonekey.model.registry import EMBEDDED
 from stonekey.synthesis import cadence
 
-RATE = 48000
 SECONDS = 0.8
 # Suffix -> encoder of FFmpeg; a format that this FFmpeg lacks is left out.
 ENCODED = {
@@ -83,21 +81,8 @@ def _sounds(folder: Path) -> Iterator[Seed]:
     for suffix, codec in ENCODED.items():
         path = folder / f"sound.{suffix}"
         with suppress(av.FFmpegError, ValueError):
-            _encode(path, codec, stereo)
+            encode_stereo(path, codec, stereo)
             yield Seed("audio", path.name, path.read_bytes())
-
-
-def _encode(path: Path, codec: str, stereo: np.ndarray) -> None:
-    with av.open(str(path), "w") as out:
-        stream: Any = out.add_stream(codec, rate=RATE)
-        stream.layout = "stereo"
-        frame = av.AudioFrame.from_ndarray(stereo, format="fltp", layout="stereo")
-        frame.sample_rate = RATE
-        resampler = av.AudioResampler(stream.format, "stereo", RATE, stream.frame_size or 4096)
-        for part in [*resampler.resample(frame), *resampler.resample(None)]:
-            part.pts = None
-            out.mux(stream.encode(part))
-        out.mux(stream.encode(None))
 
 
 def _tagged(folder: Path) -> Iterator[Seed]:
