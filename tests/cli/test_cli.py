@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_tools import ROOT, music, run, run_alone
+from cli_tools import ROOT, call, music, run, run_alone
 
 import stonekey
-from stonekey.cli import main, with_command
+from stonekey.cli import with_command
 from stonekey.cli.commands import COMMANDS
 
 BASIC = ("predict", "models", "export", "calibrate", "demo")
@@ -23,17 +23,14 @@ def test_version() -> None:
 
 @pytest.mark.parametrize("name", ["", *BASIC])
 def test_help_has_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        main([name, "--help"] if name else ["--help"])
-    assert exit_.value.code == 0
+    assert call(*([name] if name else []), "--help") == 0
     text = capsys.readouterr().out
     assert "xample" in text
     assert f"stonekey {name}" in text.replace("stonekey song.mp3", "stonekey predict")
 
 
 def test_the_groups_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--help"])
+    assert call("--help") == 0
     text = capsys.readouterr().out
     assert all(f" {name} " in text for name in COMMANDS)
 
@@ -62,9 +59,7 @@ def test_a_command_is_not_hidden_by_a_file_of_its_name(
     [("modles", "did you mean 'models'?"), ("zzzz", "commands: predict, timeline")],
 )
 def test_a_mistyped_command(word: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        main([word])
-    assert exit_.value.code == 2
+    assert call(word) == 2
     error = capsys.readouterr().err
     assert f"'{word}' is not a command, file or folder" in error
     assert hint in error

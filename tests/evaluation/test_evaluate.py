@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_tools import music
-from evaluation_data import KEYS, SECONDS, published_counts, recordings, table
+from cli_tools import call, music
+from evaluation_data import KEYS, SECONDS, published_counts, table
 
-from stonekey.cli import main
 from stonekey.data.manifest import Track
 from stonekey.evaluation.predictions import (
     Answer,
@@ -23,20 +22,8 @@ from stonekey.evaluation.tables import key_rows, write_report
 from stonekey.keys import Key
 
 
-@pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return recordings(tmp_path_factory.mktemp("music"))
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
 def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as stopped:
-        main(["evaluate", *map(str, arguments)])
-    return int(stopped.value.code or 0)
+    return call("evaluate", *arguments)
 
 
 def tracks_of(*names: str, key: str = "C major") -> list[Track]:

@@ -7,25 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_tools import music
+from cli_tools import call, music
 from evaluation_data import KEYS, SECONDS, recordings, table
 
-from stonekey.cli import main
 from stonekey.data.manifest import ManifestError, Track, read_manifest
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.evaluation.other_tools import read_predictions
 from stonekey.evaluation.predictions import Answer, predict_tracks
 from stonekey.keys import Key, KeySignature
-
-
-@pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return recordings(tmp_path_factory.mktemp("music"))
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
 
 
 class Seen:
@@ -205,8 +194,7 @@ def test_what_predict_writes_is_read(manifest: Path, tmp_path: Path) -> None:
     tracks = read_manifest(manifest).usable
     for model, outputs in (("template", 24), ("template12", 12)):
         path = tmp_path / f"{model}.csv"
-        with pytest.raises(SystemExit):
-            main(["predict", str(manifest.parent), "-m", model, "-e", "wav", "-o", str(path)])
+        assert call("predict", manifest.parent, "-m", model, "-e", "wav", "-o", path) == 0
         system = read_predictions(path, tracks)
         direct = predict_tracks(model, tracks)
         assert system.outputs == outputs

@@ -13,9 +13,9 @@ pytest.importorskip("lightning_fabric")
 pytest.importorskip("gin")
 pytest.importorskip("tensorboard")
 
+from cli_tools import call  # noqa: E402
 from toy_music import SMALL, one_thread, start_main, tiny_config, write_music  # noqa: E402, F401
 
-from stonekey.cli import main  # noqa: E402
 from stonekey.estimate.estimator import KeyEstimator  # noqa: E402
 from stonekey.model.checkpoint import load_checkpoint  # noqa: E402
 from stonekey.training.config import ConfigError  # noqa: E402
@@ -30,9 +30,7 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(*arguments: str | Path) -> int:
     """Exit code of ``stonekey train`` in this process."""
-    with pytest.raises(SystemExit) as ended:
-        main(["train", *map(str, arguments)])
-    return int(ended.value.code or 0)
+    return call("train", *arguments)
 
 
 def short(music: Path, save: Path, *arguments: str | Path) -> tuple[str | Path, ...]:
