@@ -117,8 +117,8 @@ def score(options: Options, dev: list[Track]) -> dict[str, Any]:
 
 def print_table(folder: Path) -> None:
     """The runs made so far, as Markdown."""
-    print("| run | gin file | omega | music | seed | best step | loss | cadences | KSEA, dev |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| run | omega | music | seed | best step | loss | cadences | KSEA, dev |")
+    print("|---|---|---|---|---|---|---|---|")
     for name in RUNS:
         path = folder / f"{name}.json"
         if not path.is_file():
@@ -126,7 +126,7 @@ def print_table(folder: Path) -> None:
         r = json.loads(path.read_text())
         refused = ", refused" if r["refused"] else ""
         print(
-            f"| {name} | `{r['gin']}` | {r['circle']} | {', '.join(r['music'])} | {r['seed']} "
+            f"| {name} | {r['circle']} | {', '.join(r['music'])} | {r['seed']} "
             f"| {r['steps']} of {r['epochs'] * STEPS} | {r['loss']:.3f} "
             f"| {r['cadences']} of 24{refused} | {r['ksea']} |"
         )

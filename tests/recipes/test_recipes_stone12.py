@@ -96,10 +96,10 @@ def test_runs_are_scored_and_not_made_twice(
     result = json.loads((tmp_path / "runs" / "base.json").read_text())
     assert (result["n"], result["cadences"], result["refused"]) == (4, 24, False)
     assert result["ksea"].startswith("100.0")
-    assert "| base | `stone12.gin` | 7 |" in capsys.readouterr().out
+    assert "| base | 7 | recordings, plain |" in capsys.readouterr().out
     monkeypatch.setattr(module, "train", None)
     module.main(arguments)
-    assert "| base | `stone12.gin` | 7 |" in capsys.readouterr().out
+    assert "| base | 7 | recordings, plain |" in capsys.readouterr().out
 
 
 def test_no_key_is_read_and_tests_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
