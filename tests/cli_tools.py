@@ -58,6 +58,32 @@ def run_alone(*arguments: str | Path | bytes) -> subprocess.CompletedProcess[str
     return run_module("stonekey", arguments)
 
 
+def on_terminal(*arguments: str | Path, columns: int = 80) -> str:
+    """What ``stonekey ARGUMENTS`` writes, out and error, to a terminal of so many columns."""
+    import fcntl
+    import struct
+    import termios
+
+    screen, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "TERMINAL_WIDTH")}
+    with subprocess.Popen(
+        [sys.executable, "-m", "stonekey", *arguments],
+        cwd=ROOT, stdin=terminal, stdout=terminal, stderr=terminal,
+        env={**environment, "TERM": "xterm-256color"},
+    ):  # fmt: skip
+        os.close(terminal)
+        shown = b""
+        while True:
+            try:
+                part = os.read(screen, 65536)
+            except OSError:  # how Linux says that the other end is closed
+                break
+            shown += part
+    os.close(screen)
+    return shown.decode().replace("\r\n", "\n")
+
+
 def run_module(
     module: str, arguments: Sequence[str | Path | bytes], timeout: float = 600
 ) -> subprocess.CompletedProcess[str]:

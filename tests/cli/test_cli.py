@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from cli_tools import ROOT, call, music, run, run_alone
+from cli_tools import ROOT, call, music, on_terminal, run, run_alone
 
 import stonekey
 from stonekey.cli import with_command
@@ -56,19 +57,64 @@ def test_a_command_is_not_hidden_by_a_file_of_its_name(
 
 @pytest.mark.parametrize(
     ("word", "hint"),
-    [("modles", "did you mean 'models'?"), ("zzzz", "commands: predict, timeline")],
+    [
+        ("modles", "did you mean 'models'?"),
+        ("halp", "did you mean 'help'?"),
+        ("albun", "did you mean 'album'?"),
+        ("zzzz", "commands: predict, timeline"),
+    ],
 )
-def test_a_mistyped_command(word: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistyped_word(
+    word: str,
+    hint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "album").mkdir()
     assert call(word) == 2
     error = capsys.readouterr().err
     assert f"'{word}' is not a command, file or folder" in error
     assert hint in error
 
 
-def test_nothing_given_prints_help_and_is_bad_usage() -> None:
-    done = run()
-    assert done.returncode == 2
-    assert "Usage" in done.stdout + done.stderr
+@pytest.mark.parametrize("given", [(), ("help",), ("data",), ("help", "data")])
+def test_help_is_no_bad_usage(given: tuple[str, ...]) -> None:
+    done = run(*given)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Usage: stonekey" in done.stdout
+
+
+@pytest.mark.parametrize("command", [("predict",), ("data", "render")])
+def test_help_of_a_command(command: tuple[str, ...]) -> None:
+    assert run("help", *command).stdout == run(*command, "--help").stdout != ""
+    wrong = run("help", "modles")
+    assert wrong.returncode == 2
+    assert "'modles' is not a command; did you mean 'models'?" in wrong.stderr
+
+
+@pytest.mark.parametrize(("columns", "width"), [(60, 60), (110, 110), (200, 120)])
+def test_help_on_a_terminal(columns: int, width: int) -> None:
+    shown = on_terminal("--help", columns=columns)
+    assert "\x1b[" in shown
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    assert max(map(len, lines)) == width
+    assert any("Music libraries" in line for line in lines)
+    blurb = "Sort tracks by key and write a playlist."
+    assert blurb in " ".join(word for line in lines for word in line.strip("│ ").split())
+
+
+def test_a_file_that_reads_as_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    music(tmp_path / "-x.wav", "D major", 4.0)
+    for given in (["-x.wav"], ["predict", "y.wav", "-x.wav"], ["tag", "-x.wav"]):
+        done = run(*given)
+        assert done.returncode == 2
+        assert "for the file '-x.wav' write ./-x.wav, or put -- before all files" in done.stderr
+    for given in (["./-x.wav"], ["--", "-x.wav"]):
+        assert "D major" in run(*given).stdout
+    assert "write ./" not in run("--no-such-option").stderr
 
 
 def test_an_unknown_option_is_bad_usage(tmp_path: Path) -> None:

@@ -12,19 +12,28 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from stonekey import __version__
-from stonekey.cli.commands import COMMANDS, COMPLETION_VARIABLE, DEFAULT_COMMAND, GROUP_OPTIONS
+from stonekey.cli.commands import (
+    COMMANDS,
+    COMPLETION_VARIABLE,
+    DEFAULT_COMMAND,
+    GROUP_OPTIONS,
+    HELP,
+)
 from stonekey.text import printable
 
 if TYPE_CHECKING:
     import typer
 
+WIDEST_HELP = 120
 _HELP = """Estimate the musical key of recordings.
 
-"stonekey FILE|FOLDER ..." is short for "stonekey predict FILE|FOLDER ...".
+"stonekey FILE|FOLDER ..." is short for "stonekey predict FILE|FOLDER ...". "stonekey help COMMAND"
+explains a command.
 
 Examples:
 
@@ -42,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Exit codes: 0 success, 1 some or all files failed, 2 bad usage, 130 interrupted.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _limit_help_width()
     for stream in (sys.stdout, sys.stderr):  # file names may hold any bytes
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -56,27 +66,64 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given = with_command(given)
         names = [given[0]] if given and given[0] in COMMANDS else list(COMMANDS)
         make_app(names)(args=given, prog_name="stonekey")
+    except SystemExit as stop:
+        if stop.code == 2:
+            _explain_dashes(given)
+        raise
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
 
 
 def with_command(given: list[str]) -> list[str]:
-    """The arguments, with ``predict`` in front when they name no command.
+    """The arguments, with ``predict`` in front when they name no command, and help as an option.
 
     Exits with a message when the first word is neither a command nor a path. A missing file
     with a suffix goes to ``predict``, which reports it like any other bad file.
     """
-    if not given or given[0] in COMMANDS or given[0] in GROUP_OPTIONS:
+    if not given:
         return given
-    word = given[0]
+    word, *rest = given
+    if word == HELP:
+        if rest and rest[0] not in COMMANDS:
+            _refuse(rest[0], "a command")
+        return [*rest, "--help"]
+    if word in COMMANDS or word in GROUP_OPTIONS:
+        return given
     if not word.startswith("-") and not os.path.lexists(word) and not _looks_like_path(word):
-        near = difflib.get_close_matches(word, COMMANDS, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"commands: {', '.join(COMMANDS)}"
-        message = f"stonekey: '{printable(word)}' is not a command, file or folder; {hint}"
-        print(message, file=sys.stderr)
-        sys.exit(2)
+        _refuse(word, "a command, file or folder")
     return [DEFAULT_COMMAND, *given]
+
+
+def _refuse(word: str, kind: str) -> NoReturn:
+    """Exit because a word names nothing, with the name that it may be meant for."""
+    here = [] if kind == "a command" else os.listdir()
+    near = difflib.get_close_matches(word, [*COMMANDS, HELP, *here], n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"commands: {', '.join(COMMANDS)}"
+    print(printable(f"stonekey: '{word}' is not {kind}; {hint}"), file=sys.stderr)
+    sys.exit(2)
+
+
+def _explain_dashes(given: Sequence[str]) -> None:
+    """Say how to name a file that was read as an option, as one of ``*.mp3`` may be."""
+    options = takewhile(lambda word: word != "--", given)
+    for word in options:
+        if len(word) > 1 and word.startswith("-") and os.path.lexists(word):
+            text = f"stonekey: for the file '{word}' write ./{word}, or put -- before all files"
+            print(printable(text), file=sys.stderr)
+            return
+
+
+def _limit_help_width() -> None:
+    """Keep help narrow enough to be read easily; it is otherwise as wide as the terminal."""
+    for stream in (1, 2, 0):
+        try:
+            wide = os.get_terminal_size(stream).columns > WIDEST_HELP
+        except OSError:
+            continue
+        if wide and "COLUMNS" not in os.environ:
+            os.environ.setdefault("TERMINAL_WIDTH", str(WIDEST_HELP))  # read by typer
+        return
 
 
 def _looks_like_path(word: str) -> bool:
@@ -86,11 +133,18 @@ def _looks_like_path(word: str) -> bool:
 def make_app(names: Sequence[str], completing: bool = False) -> typer.Typer:
     """The Typer application with these commands; ``completing`` for shell completion."""
     import typer
+    from typer.core import TyperGroup
+
+    class Group(TyperGroup):
+        """Without a command, its help, which is not an error."""
+
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            return super().parse_args(ctx, args or ([] if ctx.resilient_parsing else ["--help"]))
 
     app = typer.Typer(
+        cls=Group,
         add_completion=completing,
         pretty_exceptions_enable=False,
-        no_args_is_help=True,
         rich_markup_mode="markdown",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
@@ -107,7 +161,7 @@ def make_app(names: Sequence[str], completing: bool = False) -> typer.Typer:
         command = getattr(import_module(f"stonekey.cli.{name}"), name)
         panel = COMMANDS[name]
         if isinstance(command, typer.Typer):  # a group, such as "stonekey data"
-            app.add_typer(command, name=name, rich_help_panel=panel)
+            app.add_typer(command, name=name, cls=Group, rich_help_panel=panel)
         else:
             needs_arguments = name in (
                 "predict", "scan", "calibrate", "export", "mix", "completion"

@@ -22,6 +22,8 @@ COMMANDS = {
     "completion": "Shell",
 }
 DEFAULT_COMMAND = "predict"
+# "stonekey help COMMAND" is "stonekey COMMAND --help".
+HELP = "help"
 GROUP_OPTIONS = ("--help", "-h", "--version")
 # Set by the scripts of "stonekey completion" when the shell asks for completions.
 COMPLETION_VARIABLE = "_STONEKEY_COMPLETE"

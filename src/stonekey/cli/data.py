@@ -11,9 +11,7 @@ from stonekey.cli.common import exit_on_error, fail, needs_extra
 from stonekey.files import core_count
 from stonekey.text import echo, log
 
-data = typer.Typer(
-    help="Prepare data sets for training.", no_args_is_help=True, rich_markup_mode="markdown"
-)
+data = typer.Typer(help="Prepare data sets for training.", rich_markup_mode="markdown")
 
 
 @data.command("shard")
