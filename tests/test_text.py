@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from stonekey.audio.errors import UnreadableError
-from stonekey.text import csv_cells, json_text, one_line, printable, reason, shown
+from stonekey.text import (
+    csv_cells,
+    display_name,
+    is_address,
+    json_text,
+    one_line,
+    printable,
+    reason,
+    shown,
+)
 
 ESCAPES = [
     "\x1b]0;mine\x07",
@@ -62,3 +71,13 @@ def test_reasons_are_one_line() -> None:
     assert reason(MemoryError()) == "not enough memory"
     assert reason(KeyError("x\n")) == "KeyError: 'x\\n'"
     assert reason(ValueError("too\n short")) == "too short"
+
+
+@pytest.mark.parametrize("address", ["https://host/a b.mp3", "s3://x/y.wav"])
+def test_an_address_keeps_both_slashes(address: str) -> None:
+    for path in (address, Path(address)):
+        assert display_name(path) == shown(path) == address
+        assert is_address(path)
+    for path in ("a/b.mp3", "/a/b:/c", "C:/music/a.mp3", "a: /b"):
+        assert display_name(Path(path)) == shown(path) == path
+        assert not is_address(path)

@@ -20,9 +20,23 @@ _JOINERS = "\u200c\u200d"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
+# Of two slashes pathlib keeps one; a drive is a single letter.
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}(?=[^/])")
+
+
+def is_address(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is spelt like ``https://host/file``, or what pathlib makes of it."""
+    return _ADDRESS.match(os.fspath(path)) is not None
+
+
 def display_name(path: str | os.PathLike[str]) -> str:
     """A path as text that can always be encoded: bytes that are not UTF-8 become U+FFFD."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    return _decoded(path, "replace")
+
+
+def _decoded(path: str | os.PathLike[str], errors: str) -> str:
+    """The text of a path; an address has its two slashes again."""
+    return _ADDRESS.sub(r"\1://", os.fsencode(path).decode("utf-8", errors), count=1)
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -46,7 +60,7 @@ def _shows(c: str) -> bool:
 
 def shown(path: str | os.PathLike[str]) -> str:
     r"""A path as printable text: bytes that are not UTF-8 become ``\xNN``."""
-    return printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
+    return printable(_decoded(path, "backslashreplace"))
 
 
 def one_line(text: str) -> str:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+from itertools import islice
 
-from stonekey.text import shown
+from stonekey.text import display_name, is_address, printable, shown
+
+# In a folder of more files a hint is not worth the time that it takes.
+_MOST_NAMES = 500
 
 
 class AudioError(Exception):
@@ -40,3 +45,19 @@ class TimeLimitError(AudioError):
 
 class TooShortError(AudioError):
     """The sound is too short for what was asked."""
+
+
+def absence(path: str) -> str:
+    """What to say of a path at which there is no file, with the name that may be meant."""
+    if is_address(path):
+        return "an address, not a file: download it first"
+    folder, name = os.path.split(path)
+    try:
+        with os.scandir(folder or ".") as listing:
+            found = [display_name(entry.name) for entry in islice(listing, _MOST_NAMES)]
+    except (OSError, ValueError):
+        found = []
+    names = {other.casefold(): other for other in found if len(found) < _MOST_NAMES}
+    near = difflib.get_close_matches(name.casefold(), names, n=1, cutoff=0.75)
+    hint = f"; did you mean '{printable(names[near[0]])}'?" if near else ""
+    return f"No such file or directory{hint}"

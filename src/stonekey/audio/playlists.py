@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
+from stonekey.audio.errors import absence
 from stonekey.text import reason, shown
 
 SUFFIXES = (".m3u", ".m3u8")
@@ -84,6 +85,8 @@ def read_playlist(path: str | os.PathLike[str]) -> Playlist:
             contents = stream.read(MAX_BYTES + 1)
     except PlaylistError:
         raise
+    except FileNotFoundError as error:
+        raise PlaylistError(path, absence(os.fspath(path))) from error
     except (OSError, ValueError) as error:
         raise PlaylistError(path, reason(error)) from error
     if len(contents) > MAX_BYTES or b"\0" in contents:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from stonekey.audio.deadline import Deadline
-from stonekey.audio.errors import EmptyAudioError, NoAudioStreamError, UnreadableError
+from stonekey.audio.errors import EmptyAudioError, NoAudioStreamError, UnreadableError, absence
 from stonekey.audio.headers import Backend, Header, ogg_is_cut, read_header
 from stonekey.audio.mixing import LOUDEST, Mixer, Samples
 from stonekey.audio.resampling import BlockResampler, check_rate
@@ -314,6 +314,8 @@ def _inspect(path: str) -> Header:
             if status.st_size == 0:
                 raise EmptyAudioError(path, "is empty: 0 bytes")
             return read_header(file)
+    except FileNotFoundError as error:
+        raise UnreadableError(path, f"cannot be opened: {absence(path)}") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UnreadableError(path, f"cannot be opened: {reason}") from error
