@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import sys
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -57,7 +60,13 @@ def _words(given: list[str] | None) -> list[str]:
 
 Notation = Annotated[str, notation_option()]
 # A file that may not be read is reported like any other that gives no sound, not as bad usage.
-Recording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording.", readable=False)]
+Recording = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE", help="A recording; - reads it from standard input.", readable=False
+    ),
+]
+STANDARD_INPUT = Path("-")
 Recordings = typer.Argument(
     metavar="FILE|FOLDER|PLAYLIST",
     help="Recordings, playlists and folders, which are searched.",
@@ -121,6 +130,28 @@ def exit_on_error(code: int = 2) -> Iterator[None]:
         fail(str(error), code)
     except KeyboardInterrupt:
         fail("interrupted", 130)
+
+
+@contextmanager
+def at_hand(path: Path) -> Iterator[Path]:
+    """The file to decode: ``path``, or for ``-`` a copy of standard input.
+
+    Decoders jump about in a file, which a pipe does not allow.
+    """
+    from stonekey.audio import AudioError
+
+    if path != STANDARD_INPUT:
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "standard-input"
+        with copy.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        try:
+            yield copy
+        except AudioError as error:
+            error.path = path
+            raise
 
 
 @contextmanager

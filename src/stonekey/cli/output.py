@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 import typer
 
@@ -78,6 +78,15 @@ def check_folder(folder: Path | None, force: bool) -> None:
         fail(f"{folder} is a file, not a folder to write into")
     if folder.is_dir() and any(folder.iterdir()) and not force:
         fail(f"{folder} is not empty; --force writes into it")
+
+
+def same_place(*streams: TextIO) -> bool:
+    """Whether what is written to these streams ends up in one terminal, pipe or file."""
+    try:
+        states = [os.fstat(stream.fileno()) for stream in streams]
+    except (AttributeError, OSError, ValueError):  # closed, or not of the system
+        return False
+    return len({(state.st_dev, state.st_ino, state.st_rdev) for state in states}) == 1
 
 
 @contextmanager

@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from stonekey.cli.common import (
+    STANDARD_INPUT,
     Force,
     Hop,
     Model,
     Notation,
     Recording,
     Window,
+    at_hand,
     exit_on_error,
     fail,
     needs_extra,
@@ -65,8 +67,11 @@ def plot(
             from stonekey.evaluation.figures import save
         from stonekey.output.plots import plot_recording
 
-        figure = plot_recording(
-            file, model, hop=hop, window=window, notation=notation, title=title,
-            settings=settings,
-        )  # fmt: skip
+        if title is None and file == STANDARD_INPUT:
+            title = "standard input"
+        with at_hand(file) as recording:
+            figure = plot_recording(
+                recording, model, hop=hop, window=window, notation=notation, title=title,
+                settings=settings,
+            )  # fmt: skip
         save(figure, output)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,18 +21,27 @@ from stonekey.cli.common import (
     Notation,
     Output,
     Recordings,
+    at_hand,
     exit_on_error,
     fail,
 )
 from stonekey.cli.options import with_settings
-from stonekey.cli.output import check_output, chosen_format, format_option, open_output
+from stonekey.cli.output import (
+    check_output,
+    chosen_format,
+    format_option,
+    open_output,
+    same_place,
+)
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.model.registry import DEFAULT_MODEL
+from stonekey.output.progress import PATIENCE
 from stonekey.output.recordings import RECORDINGS
 from stonekey.text import log, reason, shown
 
 if TYPE_CHECKING:
     from stonekey.estimate.estimator import KeyEstimator
+    from stonekey.output.progress import FilesBar
     from stonekey.output.records import FileResult
 
 
@@ -63,20 +72,20 @@ def predict(
         bool | None,
         typer.Option(
             "--progress/--no-progress",
-            help="Show a progress bar on standard error; by default for several files on a "
-            "terminal.",
+            help="Show a progress bar on standard error; by default on a terminal, for several "
+            "files or a long one.",
         ),
     ] = None,
 ) -> None:
     """Print the key of each recording.
 
     Prints a table on a terminal, and otherwise one line per file: file, key and confidence,
-    separated by tabs. With --format json, a single FILE gives an object; several files or a
-    folder give an array.
+    separated by tabs. Each appears as soon as its file is done. With --format json, a single FILE
+    gives an object; several files or a folder give an array. FILE may be - for standard input.
 
-    Exit code: 0 when all files were read, 1 when some were not (each is named on standard
-    error, with its "error" in the output), 2 for bad usage, 130 after Ctrl-C, which keeps the
-    results so far.
+    Exit code: 0 when all files were read, 1 when some were not (each has its "error" in the
+    output, and is named on standard error unless both end up in the same place), 2 for bad
+    usage, 130 after Ctrl-C, which keeps the results so far.
 
     For example:
 
@@ -102,18 +111,17 @@ def predict(
         estimator = KeyEstimator(model, settings=settings)
         single = len(paths) == 1 and files == paths
         layout = Layout(
-            estimator.info.name, estimator.class_table, notation, top, single, output is None
-        )
-        if progress is None:
-            to_terminal = (
-                output is None and form.name not in ("table", "npz") and _is_terminal("stdout")
-            )
-            progress = len(files) > 1 and _is_terminal("stderr") and not to_terminal
+            estimator.info.name, estimator.class_table, notation, top, files, single,
+            output is None,
+        )  # fmt: skip
+        told = output is None and form.name != "npz" and same_place(sys.stdout, sys.stderr)
         if not files and not unlisted:
             kind = f"{'/'.join(extension)} files" if extension else "audio files"
             log(f"stonekey: no {kind} in {', '.join(shown(p) for p in paths)}")
         with Interrupt() as interrupt:
-            run = _Run(estimator, files, results, interrupt, progress, jobs)
+            run = _Run(estimator, files, results, interrupt, jobs, told)
+            if progress or (progress is None and _is_terminal("stderr")):
+                run.show_progress(0.0 if progress or len(files) > 1 else PATIENCE)
             with (
                 closing(run.results()) as estimated,
                 open_output(output, guarded=form.name != "table") as stream,
@@ -146,7 +154,10 @@ def _find(
 
 
 class _Run:
-    """Analyses files, ``jobs`` in parallel; one bad file does not end the run."""
+    """Analyses files, ``jobs`` in parallel; one bad file does not end the run.
+
+    ``told``: whoever reads the results reads standard error with them.
+    """
 
     def __init__(
         self,
@@ -154,30 +165,34 @@ class _Run:
         files: list[Path],
         first: list[FileResult],
         interrupt: Interrupt,
-        progress: bool,
         jobs: int,
+        told: bool,
     ) -> None:
         self._estimator = estimator
         self._files = files
         self._first = first
         self._interrupt = interrupt
-        self._progress = progress
         self._jobs = jobs
+        self._told = told
+        self._bar: FilesBar | None = None
         self.failed = 0
         self.done = 0
+
+    def show_progress(self, patience: float) -> None:
+        """Show a bar, after so many seconds."""
+        from stonekey.output.progress import FilesBar
+
+        self._bar = FilesBar(len(self._files), patience)
+        if self._jobs == 1 or len(self._files) == 1:
+            self._estimator.watch = self._bar.heard
 
     def results(self) -> Generator[FileResult, None, None]:
         """What there was before, then the files' results in order, until interrupted."""
         for result in self._first:
             yield self._logged(result)
-        with ExitStack() as stack:
-            files: Iterable[Path] = self._files
-            if self._progress:
-                from stonekey.output.progress import tracked
-
-                files = stack.enter_context(tracked(self._files))
-            estimates = (partial(self._estimate, path) for path in files)
-            for wait in estimates if self._jobs == 1 else self._submitted(files):
+        with self._bar or nullcontext():
+            estimates = (partial(self._estimate, path) for path in self._files)
+            for wait in estimates if self._jobs == 1 else self._submitted():
                 try:
                     self._interrupt.working = True
                     result = wait()
@@ -186,18 +201,21 @@ class _Run:
                 finally:
                     self._interrupt.working = False
                 self.done += 1
-                yield self._logged(result)
+                if self._bar:
+                    self._bar.advance()
+                with self._bar.aside() if self._bar else nullcontext():
+                    yield self._logged(result)
                 if self._interrupt.requested:
                     return
 
-    def _submitted(self, files: Iterable[Path]) -> Iterator[Callable[[], FileResult]]:
+    def _submitted(self) -> Iterator[Callable[[], FileResult]]:
         """Keep ``jobs`` threads busy: decoding and the network release the GIL."""
         from concurrent.futures import Future, ThreadPoolExecutor
 
         pool = ThreadPoolExecutor(self._jobs)
         waiting: deque[Future[FileResult]] = deque()
         try:
-            for path in files:
+            for path in self._files:
                 waiting.append(pool.submit(self._estimate, path))
                 if len(waiting) > 2 * self._jobs:
                     yield waiting.popleft().result
@@ -210,12 +228,14 @@ class _Run:
         from stonekey.output.records import FileResult
 
         try:
-            return FileResult(path, self._estimator(path))
+            with at_hand(path) as file:
+                return FileResult(path, self._estimator(file))
         except Exception as error:  # one bad file must not end the run, whatever is wrong
             return FileResult(path, None, reason(error))
 
     def _logged(self, result: FileResult) -> FileResult:
         if result.error is not None:
             self.failed += 1
-            log(f"stonekey: {shown(result.path)}: {result.error}")
+            if not self._told:
+                log(f"stonekey: {shown(result.path)}: {result.error}")
         return result

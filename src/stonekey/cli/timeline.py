@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -15,12 +16,14 @@ from stonekey.cli.common import (
     Output,
     Recording,
     Window,
+    at_hand,
     exit_on_error,
 )
 from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_output, chosen_format, format_option, open_output
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.model.registry import DEFAULT_MODEL
+from stonekey.output.progress import PATIENCE, FilesBar
 from stonekey.output.timeline import TIMELINES
 from stonekey.text import display_name, log, shown
 
@@ -67,7 +70,10 @@ def timeline(
         from stonekey.estimate.timeline import confident, key_timeline, timeline_estimator
 
         estimator = timeline_estimator(model, hop, window, settings=settings)
-        found = confident(key_timeline(file, estimator=estimator), min_confidence)
+        bar = FilesBar(1, PATIENCE) if sys.stderr.isatty() else None
+        estimator.watch = bar and bar.heard
+        with bar or nullcontext(), at_hand(file) as recording:
+            found = confident(key_timeline(recording, estimator=estimator), min_confidence)
         for warning in found.warnings:
             log(f"stonekey: {shown(file)}: {warning}")
         table = form.name == "table"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from itertools import islice
@@ -34,11 +35,17 @@ class KeyEstimator:
         settings: how recordings are heard and answered.
         options: settings by name, such as ``fast=True``; they go before ``settings``.
 
+    Attributes:
+        watch: called after every few segments with the seconds heard so far and the length that
+            the recording promises, None where it promises none; for a progress bar.
+
     Raises:
         CheckpointError: when the model cannot be had or has no class table yet.
         TypeError: for an option that does not exist.
         ValueError: for a setting out of range.
     """
+
+    watch: Callable[[float, float | None], None] | None = None
 
     def __init__(
         self,
@@ -121,6 +128,9 @@ class KeyEstimator:
             outputs = self._backend.run([self._padded(x) for _, x in batch])
             for (start, x), output in zip(batch, outputs, strict=True):
                 heard.append((start, len(x), float(swing(x)), output))
+            if self.watch:
+                start, length, *_ = heard[-1]
+                self.watch((start + length) / source.rate, source.promised_seconds)
         rate = source.rate  # known only now
         every = self.settings.published_segments
         segments = [

@@ -48,6 +48,7 @@ class Source:
         model_rate: rate of the samples in Hz, as the network takes it.
         whole_seconds: length of a recording that is heard in parts; None for one heard whole.
         warnings: what decoding had to say; complete after the last segment.
+        promised_seconds: length of the recording as far as it is known before the end.
     """
 
     segments: Iterable[tuple[int, np.ndarray]]
@@ -56,6 +57,7 @@ class Source:
     model_rate: float
     whole_seconds: float | None = None
     warnings: list[str] = field(default_factory=list)
+    promised_seconds: float | None = None
 
     @property
     def rate(self) -> float:
@@ -96,7 +98,9 @@ def open_source(
             yield in_parts(parts, tuner, model_rate, segment_seconds)
             return
         with stream_audio(recording, round(model_rate), tuner, settings.timeout) as stream:
-            yield whole(stream, settings, model_rate, segment_seconds, tuner, stream.warnings)
+            source = whole(stream, settings, model_rate, segment_seconds, tuner, stream.warnings)
+            source.promised_seconds = stream.expected_seconds
+            yield source
         return
     mono = to_mono(_as_samples(recording, sample_rate))
     assert sample_rate is not None
@@ -145,7 +149,8 @@ def in_parts(excerpts: Excerpts, tuner: Tuner, model_rate: float, segment_second
     level = peak_normalised(activity.watch(parts), len(parts) * length)
     starts = [round(start * rate) for start in excerpts.starts]
     segments = zip(starts, level, strict=True)
-    return Source(segments, tuner, activity, model_rate, excerpts.seconds)
+    whole_seconds = excerpts.seconds
+    return Source(segments, tuner, activity, model_rate, whole_seconds, [], whole_seconds)
 
 
 def _excerpts_of(mono: np.ndarray, rate: float, count: int, length: float) -> Excerpts | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ class Layout:
         class_table: labels of its outputs, for NPZ.
         notation: how keys are written (`stonekey.keys.NOTATIONS`).
         top: how many of the most probable keys to list; None for the format's default.
+        files: to come, for the width of a table.
         single: the user gave exactly one file, so JSON is an object, not an array.
         terminal: a table goes to standard output, which may be a terminal with colours.
     """
@@ -56,5 +58,6 @@ class Layout:
     class_table: tuple[ClassLabel, ...]
     notation: str = "musical"
     top: int | None = None
+    files: Sequence[Path] = ()
     single: bool = False
     terminal: bool = False
