@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_tools import call, music, run
+from cli_tools import call, music, on_terminal, run
 
 from stonekey.files import cache_folder
 from stonekey.keys import Key
@@ -36,6 +36,13 @@ def test_models_lists_all_without_fetching(capsys: pytest.CaptureFixture[str]) -
     assert call("models", "--format", "table") == 0
     assert "deezer/skey" in capsys.readouterr().out
     assert call("models", "--format", "xml") == 2
+
+
+def test_models_fit_a_terminal() -> None:
+    lines = on_terminal("models", columns=80).splitlines()
+    assert len(lines) <= 3 * len(model_names()) + 2
+    for name in model_names():
+        assert any(name in line and "KSEA" in line for line in lines)
 
 
 def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

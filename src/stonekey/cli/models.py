@@ -102,17 +102,22 @@ def _line(row: dict[str, Any]) -> list[str]:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich import box
+    """A line of facts for each model, in columns, and its description under it."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.padding import Padding
+    from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("Model", no_wrap=True)
-    table.add_column("Classes", justify="right")
-    table.add_column("Scores")
-    table.add_column("Description")
+    console = Console()
+    table = [["Model", "Classes", "Scores", "Licence", ""]]
     for row in rows:
-        name, classes, where, licence, scored, description = _line(row)
-        text = f"{description} ({licence}, {where})"
-        table.add_row(name, classes, scored, text, style="bold" if row["default"] else None)
-    Console().print(table)
+        name, classes, where, licence, scored, _ = _line(row)
+        table.append([name, classes, scored, licence, where])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    head, *lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+        for cells in table
+    )
+    console.print(Text(head, style="bold"), "\u2500" * max(map(len, lines)), sep="\n")
+    for row, line in zip(rows, lines, strict=True):
+        console.print(Text(line, style="bold" if row["default"] else ""))
+        console.print(Padding(Text(row["description"]), (0, 0, 0, 2)))
