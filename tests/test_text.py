@@ -20,6 +20,7 @@ from stonekey.text import (
     printable,
     reason,
     shown,
+    to_install,
 )
 
 ESCAPES = [
@@ -71,6 +72,14 @@ def test_reasons_are_one_line() -> None:
     assert reason(MemoryError()) == "not enough memory"
     assert reason(KeyError("x\n")) == "KeyError: 'x\\n'"
     assert reason(ValueError("too\n short")) == "too short"
+
+
+def test_extras_are_installed_as_readme_says() -> None:
+    root = Path(__file__).resolve().parents[1]
+    told = [to_install(name).split(" in ")[0] for name in ("torch", "train", "eval")]
+    assert all(command in (root / "README.md").read_text() for command in told)
+    for path in (root / "src").rglob("*.py"):
+        assert "stonekey[" not in path.read_text(), path
 
 
 @pytest.mark.parametrize("address", ["https://host/a b.mp3", "s3://x/y.wav"])

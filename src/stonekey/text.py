@@ -118,6 +118,11 @@ def csv_cell(value: Any, path: bool = False) -> Any:
     return value
 
 
+def to_install(extra: str) -> str:
+    """How to install an extra of this package, which README says too."""
+    return f'pip install ".[{extra}]" in the checkout of stonekey'
+
+
 def log(message: str) -> None:
     """Print to standard error, with terminal escapes made visible."""
     print(printable(message, keep="\n"), file=sys.stderr, flush=True)

@@ -18,6 +18,7 @@ import pytest
 from cli_tools import ROOT, call, music, run
 
 from stonekey.library import Result, read_results
+from stonekey.text import to_install
 
 KEYS = {"a.wav": "D major", "b.wav": "F# minor", "sub/deep/c.wav": "Bb major"}
 SOURCE = ROOT / "docs" / "library.md"
@@ -99,7 +100,7 @@ def test_parquet_without_pyarrow_says_what_to_install(
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     assert call("scan", album, "-o", tmp_path / "keys.parquet") == 2
-    assert 'pip install "stonekey[library]"' in capsys.readouterr().err
+    assert to_install("library") in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("suffix", ["csv", "sqlite", "parquet"])

@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from stonekey.keys import NOTATIONS
-from stonekey.text import log
+from stonekey.text import log, to_install
 
 
 def complete_model(incomplete: str) -> list[str]:
@@ -160,7 +160,7 @@ def needs_extra(extra: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        fail(f'this needs {error.name}: pip install "stonekey[{extra}]"')
+        fail(f"this needs {error.name}: {to_install(extra)}")
 
 
 class Interrupt:

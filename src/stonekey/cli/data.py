@@ -150,9 +150,8 @@ def render(
     Bands play chord charts (.jsonl, .chart) in styles from ballad to metal. Most charts are in
     major, so --balanced also composes loops and moves charts to the other mode.
 
-    Needs the render extra (pip install "stonekey[render]"), FluidSynth and soundfonts. On
-    Debian: apt-get install fluidsynth fluid-soundfont-gm timgm6mb-soundfont
-    musescore-general-soundfont-small
+    Needs the extra "render", FluidSynth and soundfonts. On Debian: apt-get
+    install fluidsynth fluid-soundfont-gm timgm6mb-soundfont musescore-general-soundfont-small
 
     Examples:
 

@@ -47,7 +47,7 @@ def plot(
 ) -> None:
     """Draw a recording's chroma, its keys over time and its place on the circle of fifths.
 
-    Needs matplotlib: pip install "stonekey[eval]".
+    Needs matplotlib, which is in the extra "eval".
 
     Exit code: 0 on success, 1 when the file cannot be read, 2 for bad usage, 130 after Ctrl-C.
 

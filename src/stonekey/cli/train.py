@@ -17,8 +17,8 @@ from stonekey.training.options import Options
 def train(*, options: Options) -> None:
     """Train a model on your own music, without labels.
 
-    Needs the train extra: pip install "stonekey[train]". If interrupted, run the same command
-    again to resume. At the end, the best model is calibrated and exported; to use it, run
+    Needs the extra "train". If interrupted, run the same command again to resume. At the end,
+    the best model is calibrated and exported; to use it, run
     "stonekey FILE --model SAVE_DIR/models/TRAIN_TYPE/CIRCLE/NAME/best".
 
     Examples:

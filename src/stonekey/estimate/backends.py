@@ -15,7 +15,7 @@ from stonekey.model.checkpoint import CheckpointError, load_checkpoint
 from stonekey.model.info import ModelInfo
 from stonekey.model.registry import find_model
 from stonekey.options import one_of
-from stonekey.text import one_line
+from stonekey.text import one_line, to_install
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -114,7 +114,7 @@ class TorchBackend:
         try:
             import torch
         except ImportError as error:
-            raise CheckpointError('this needs torch: pip install "stonekey[torch]"') from error
+            raise CheckpointError(f"this needs torch: {to_install('torch')}") from error
         from stonekey.network.stone import Stone
 
         if path.suffix == ".onnx":

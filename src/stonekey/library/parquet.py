@@ -10,6 +10,7 @@ from stonekey.files import write_atomically
 from stonekey.library.base import Store, StoreError
 from stonekey.library.lines import LineStore
 from stonekey.library.result import FIELDS, REALS, Result
+from stonekey.text import to_install
 
 
 def journal_path(path: Path) -> Path:
@@ -82,7 +83,6 @@ def _pyarrow() -> Any:
         import pyarrow.parquet
     except ImportError:
         raise StoreError(
-            'Parquet needs pyarrow: pip install "stonekey[library]"; '
-            "or choose .csv, .jsonl or .sqlite"
+            f"Parquet needs pyarrow: {to_install('library')}; or choose .csv, .jsonl or .sqlite"
         ) from None
     return pyarrow.parquet

@@ -12,6 +12,7 @@ from typing import Any
 
 from stonekey.data.manifest import Track
 from stonekey.evaluation.datasets.common import DatasetError, labelled_track, leading_number
+from stonekey.text import to_install
 
 
 def mirdata_tracks(loader: str, data_home: Path) -> Iterator[Track]:
@@ -27,7 +28,7 @@ def mirdata_tracks(loader: str, data_home: Path) -> Iterator[Track]:
     try:
         import mirdata
     except ImportError as error:
-        raise DatasetError("mirdata is not installed: pip install 'stonekey[mirdata]'") from error
+        raise DatasetError(f"mirdata is not installed: {to_install('mirdata')}") from error
     dataset = mirdata.initialize(loader, data_home=str(data_home))
     advice = f"mirdata.initialize({loader!r}, data_home={str(data_home)!r}).download()"
     try:
