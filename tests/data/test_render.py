@@ -22,6 +22,7 @@ from stonekey.data.render.run import RenderSettings, render  # noqa: E402
 from stonekey.data.render.scores import (  # noqa: E402
     ScoreEntry,
     composed_songs,
+    file_names,
     list_scores,
     read_score,
 )
@@ -212,6 +213,27 @@ def test_render_goes_on_and_is_in_key(
         near += estimate.signature.fifths_distance(Key.parse(row["key"]).signature) <= 1
     # Arrangements may be hard (drums, detuning); by chance 2 of 8 would be as near.
     assert near >= 6
+
+
+def test_scores_that_differ_in_the_suffix_are_two(
+    soundfonts: tuple[Path, ...], tmp_path: Path
+) -> None:
+    names = ["a/b.mid", "a/b.xml", "A_B.mid", "c.mid"]
+    files = file_names([ScoreEntry(name, Path(name)) for name in names])
+    assert list(files) == names
+    assert len({file.lower() for file in files.values()}) == 4
+    assert files["c.mid"] == "c"  # as it was, so that earlier runs resume
+    folder = tmp_path / "two"
+    folder.mkdir()
+    for name, key in (("x.mid", "C major"), ("x.midi", "F# major")):
+        write_score(folder / name, Key.parse(key))
+    entries = list_scores(folder)
+    report = render(entries, tmp_path / "out", RenderSettings(soundfonts[:1], seconds=5))
+    assert (report.made, report.kept) == (2, 0)
+    with report.manifest.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["score"] for row in rows] == ["x.mid", "x.midi"]
+    assert len({row["path"].rsplit(".", 1)[0] for row in rows}) == 2
 
 
 def test_same_seed_same_audio(scores: Path, soundfonts: tuple[Path, ...], tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from stonekey.data.render.arrange import arrange
 from stonekey.data.render.band import mix, perform
 from stonekey.data.render.compose import compose
-from stonekey.data.render.scores import ScoreEntry, read_score, safe_name
+from stonekey.data.render.scores import ScoreEntry, file_names, read_score
 from stonekey.data.render.sound import SAMPLE_RATE, RenderError, play, process, write_lossy
 from stonekey.data.render.styles import TRAINED
 from stonekey.files import write_atomically
@@ -95,8 +95,9 @@ def render(
     failed: list[tuple[str, str]] = []
     kept = 0
     waiting = []
+    names = file_names(entries)
     for entry, version in work:
-        done = folder / f"{safe_name(entry.name)}_{version}.json"
+        done = folder / f"{names[entry.name]}_{version}.json"
         if done.is_file():
             rows[entry.name, version] = json.loads(done.read_text())
             kept += 1
@@ -107,7 +108,10 @@ def render(
         watch(kept, total)
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         futures = {
-            pool.submit(render_one, entry, version, folder, settings): (entry, version)
+            pool.submit(render_one, entry, version, folder / names[entry.name], settings): (
+                entry,
+                version,
+            )
             for entry, version in waiting
         }
         try:
@@ -135,11 +139,11 @@ def render(
 
 
 def render_one(
-    entry: ScoreEntry, version: int, folder: Path, settings: RenderSettings
+    entry: ScoreEntry, version: int, stem: Path, settings: RenderSettings
 ) -> dict[str, str]:
     """Render one version of one score; returns its row of the manifest.
 
-    Every choice comes from the seed, the score's name and the version.
+    Every choice comes from the seed, the score's name and the version, which is added to ``stem``.
     """
     rng = np.random.default_rng([settings.seed, zlib.crc32(entry.name.encode()), version])
     soundfont = settings.soundfonts[int(rng.integers(len(settings.soundfonts)))]
@@ -161,7 +165,7 @@ def render_one(
         transposed, cents = arrangement.transposed, arrangement.cents
     samples = process(samples[: round(settings.seconds * SAMPLE_RATE)], rng)
     suffix = "mp3" if rng.random() < 0.5 else "ogg"
-    path = folder / f"{safe_name(entry.name)}_{version}.{suffix}"
+    path = stem.with_name(f"{stem.name}_{version}.{suffix}")
     write_lossy(path, samples, float(rng.uniform(0.1, 0.9)))
     key = entry.key and entry.key.transpose(transposed)
     row = {

@@ -7,6 +7,8 @@ import re
 import warnings
 import zipfile
 import zlib
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -195,6 +197,18 @@ def _notes_of(path: Path) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def safe_name(name: str) -> str:
-    """A score's name as a plain file name, without suffix."""
+def file_names(entries: Iterable[ScoreEntry]) -> dict[str, str]:
+    """A plain file name, without suffix, for the name of each score.
+
+    Names that differ only in what a file name leaves out, such as the suffix, get a number.
+    """
+    names = {entry.name: _safe_name(entry.name) for entry in entries}
+    counts = Counter(name.lower() for name in names.values())  # some disks ignore case
+    return {
+        score: f"{name}_{zlib.crc32(score.encode()):08x}" if counts[name.lower()] > 1 else name
+        for score, name in names.items()
+    }
+
+
+def _safe_name(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name.rsplit(".", 1)[0])
