@@ -41,6 +41,7 @@ def test_every_track_is_kept_with_what_it_lacks(folder: Path) -> None:
         "usable": 1,
         "missing": 1,
         "unlabelled": 2,
+        "keyless": 0,
         "duplicates": 0,
     }
     first = manifest.tracks[0]

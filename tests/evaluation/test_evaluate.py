@@ -200,27 +200,36 @@ def test_command_counts_and_lists_what_it_cannot_score(
     music(tmp_path / "good.wav", "C major", SECONDS)
     music(tmp_path / "bare.wav", "C major", SECONDS)
     (tmp_path / "bad.wav").write_text("no sound")
+    (tmp_path / "drums.wav").write_text("not read")
     rows = [("path", "key"), ("good.wav", "C major"), ("bad.wav", "D minor"), ("bare.wav", ""),
-            ("gone.wav", "E minor"), ("good.wav", "C major")]  # fmt: skip
+            ("drums.wav", "no key"), ("gone.wav", "E minor"), ("good.wav", "C major")]  # fmt: skip
     manifest = table(tmp_path / "m.csv", rows)
     folder = tmp_path / "report"
     cache = tmp_path / "c"
     assert run("--manifest", manifest, "-m", "template", "--cache", cache, "-o", folder) == 1
     out, err = capsys.readouterr()
     assert "template: bad.wav: not readable" in err
-    assert "not scored: 1 without audio, 1 unlabelled, 1 listed twice (of 4" in err
-    assert "N 2 of 4 tracks" in out
+    assert "not scored: 1 without audio, 1 unlabelled, 1 keyless, 1 listed twice (of 5" in err
+    assert "N 2 of 5 tracks (1 without audio, 1 unlabelled, 1 keyless; 1 listed twice)" in out
     report = json.loads((folder / "report.json").read_text("utf-8"))
     assert report["systems"][0]["keys"]["no_answer"] == 1
     assert list(report["systems"][0]["failures"]) == ["bad.wav"]
     assert report["data"]["missing_ids"] == ["gone.wav"]
+    assert report["data"]["unlabelled_ids"] == ["bare.wav"]
+    assert report["data"]["keyless_ids"] == ["drums.wav"]
     text = (folder / "report.md").read_text("utf-8")
-    for line in ("without audio: `gone.wav`", "unlabelled: `bare.wav`", "listed twice: `good.wav`"):
+    for line in (
+        "without audio: `gone.wav`",
+        "unlabelled: `bare.wav`",
+        "keyless: `drums.wav`",
+        "listed twice: `good.wav`",
+    ):
         assert line in text
     with (folder / "tracks.csv").open(encoding="utf-8", newline="") as file:
         status = {row["id"]: row["status"] for row in csv.DictReader(file)}
     assert status == {
-        "good.wav": "scored", "bad.wav": "scored", "bare.wav": "unlabelled", "gone.wav": "missing"
+        "good.wav": "scored", "bad.wav": "scored", "bare.wav": "unlabelled", "gone.wav": "missing",
+        "drums.wav": "keyless",
     }  # fmt: skip
 
 

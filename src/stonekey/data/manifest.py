@@ -2,8 +2,8 @@
 
 A manifest is a CSV, TSV or JSONL file with a column ``path``, optionally ``key``,
 ``probabilities``, ``group`` and ``split``; any other column is kept as metadata. Training and
-evaluation read the same files. Nothing is dropped silently: recordings that are missing, unlabelled
-or listed twice stay countable.
+evaluation read the same files. Nothing is dropped silently: recordings that are missing,
+unlabelled, keyless or listed twice stay countable.
 """
 
 from __future__ import annotations
@@ -112,8 +112,13 @@ class Manifest:
 
     @property
     def unlabelled(self) -> tuple[Track, ...]:
-        """Tracks without a key."""
-        return tuple(track for track in self.tracks if track.key is None)
+        """Tracks of whose key nothing is known."""
+        return tuple(t for t in self.tracks if t.key is None and not t.keyless)
+
+    @property
+    def keyless(self) -> tuple[Track, ...]:
+        """Tracks labelled as having no key."""
+        return tuple(track for track in self.tracks if track.keyless)
 
     @property
     def labelled(self) -> tuple[Track, ...]:
@@ -151,6 +156,7 @@ class Manifest:
             "usable": len(self.usable),
             "missing": len(self.missing),
             "unlabelled": len(self.unlabelled),
+            "keyless": len(self.keyless),
             "duplicates": len(self.duplicates),
         }
 
@@ -161,6 +167,7 @@ class Manifest:
             **self.counts(),
             "missing_ids": [track.id for track in self.missing],
             "unlabelled_ids": [track.id for track in self.unlabelled],
+            "keyless_ids": [track.id for track in self.keyless],
             "duplicate_ids": [duplicate.track.id for duplicate in self.duplicates],
             "problems": {track.id: track.problem for track in self.tracks if track.problem},
         }

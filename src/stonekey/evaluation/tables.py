@@ -82,7 +82,8 @@ def data_lines(report: Report) -> list[str]:
     counts = report.manifest.counts()
     lines = [
         f"N {len(report.tracks)} of {counts['tracks']} tracks ({counts['missing']} without audio, "
-        f"{counts['unlabelled']} unlabelled; {counts['duplicates']} listed twice)."
+        f"{counts['unlabelled']} unlabelled, {counts['keyless']} keyless; "
+        f"{counts['duplicates']} listed twice)."
     ]
     if report.labels:
         lines.append(f"Labels: {report.labels}.")
@@ -144,7 +145,8 @@ def track_rows(report: Report) -> Iterable[list[str]]:
     scored = {id(track) for track in report.tracks}
     for track in report.manifest:
         missing = "missing" if not track.present else "not scored"
-        status = "unlabelled" if track.key is None else missing
+        unlabelled = "keyless" if track.keyless else "unlabelled"
+        status = unlabelled if track.key is None else missing
         row = [
             track.id, str(track.path or ""), "scored" if id(track) in scored else status,
             str(track.key or ""), str(track.signature or ""),
@@ -276,10 +278,11 @@ def _difference(report: Report, found: PairedComparison | None) -> list[str]:
 def _listed(report: Report) -> list[str]:
     manifest = report.manifest
     lines = [f"- without audio: `{track.id}`" for track in manifest.missing]
-    lines += [
-        f"- unlabelled: `{track.id}`" + (f" ({track.problem})" if track.problem else "")
-        for track in manifest.unlabelled
-    ]
+    for kind, tracks in (("unlabelled", manifest.unlabelled), ("keyless", manifest.keyless)):
+        lines += [
+            f"- {kind}: `{track.id}`" + (f" ({track.problem})" if track.problem else "")
+            for track in tracks
+        ]
     lines += [f"- listed twice: `{duplicate.track.id}`" for duplicate in manifest.duplicates]
     for system in report.systems:
         lines += [f"- {system.name}: `{track}`: {error}" for track, error in system.failures]

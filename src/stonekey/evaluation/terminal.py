@@ -40,6 +40,7 @@ def check_tracks(manifest: Manifest, needs_audio: bool) -> None:
     skipped = {
         "without audio": counts["missing"] if needs_audio else 0,
         "unlabelled": counts["unlabelled"],
+        "keyless": counts["keyless"],
         "listed twice": counts["duplicates"],
     }
     if any(skipped.values()):

@@ -1,6 +1,7 @@
 """Beatport EDM key: 1 486 two-minute excerpts of electronic dance music.
 
-Excerpts with several keys or none count as unlabelled and keep their label as a problem.
+Excerpts with several keys count as unlabelled, those with none as keyless; both keep their label as
+a problem.
 """
 
 from __future__ import annotations

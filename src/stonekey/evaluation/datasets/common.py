@@ -78,16 +78,17 @@ def labelled_track(
     """Return the track with the key in ``label``.
 
     Users cannot fix published labels. So a label that is not a single major or minor key raises no
-    error but makes the track unlabelled, with a ``problem`` that names ``where``.
+    error but makes the track unlabelled, or keyless, with a ``problem`` that names ``where``.
     """
     key, problem = None, None
+    keyless = label.strip().lower() in KEYLESS
     try:
         key = Key.parse(label)
     except ValueError:
         text = label.strip().lower()
         reason = "not one major or minor key"
         if text in KEYLESS | UNLABELLED:
-            reason = "no key" if text in KEYLESS else "unlabelled"
+            reason = "no key" if keyless else "unlabelled"
         problem = f"{where}: {reason}: {label.strip()!r}"
     return Track(
         id=name,
@@ -97,6 +98,7 @@ def labelled_track(
         present=audio is not None and audio.is_file(),
         line=line,
         problem=problem,
+        keyless=keyless,
     )
 
 
