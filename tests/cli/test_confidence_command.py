@@ -26,7 +26,10 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_temperature_and_limit_are_fitted(
-    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     rows = ["path,key"]
     for i, name in enumerate(("C major", "A minor", "Eb major")):
@@ -41,7 +44,13 @@ def test_temperature_and_limit_are_fitted(
     output = tmp_path / "fitted.safetensors"
     options = ("confidence", model, "--manifest", manifest, "--output", output)
     assert call(*options, "--json") == 0
-    found = json.loads(capsys.readouterr().out)
+    told = capsys.readouterr()
+    found = json.loads(told.out)
+    assert "only 3 recordings of known key" in told.err
+    assert "only 1 recording without a key" in told.err
+    monkeypatch.setattr("stonekey.evaluation.fitting.ENOUGH", 1)
+    assert call(*options, "--force") == 0
+    assert capsys.readouterr().err == ""
     before, after = load_checkpoint(model).info, load_checkpoint(output).info
     assert after.confidence_temperature == found["temperature"] != before.confidence_temperature
     assert after.min_clarity == found["limit"] > 0

@@ -10,7 +10,7 @@ import typer
 
 from stonekey.cli.common import AsJson, Force, complete_model, exit_on_error, fail
 from stonekey.cli.output import check_output
-from stonekey.text import echo, json_text
+from stonekey.text import echo, json_text, log
 
 
 def confidence(
@@ -37,8 +37,8 @@ def confidence(
 ) -> None:
     """Fit a model's confidence, so that 0.8 means right four times in five.
 
-    Use at least some fifty recordings of known key that the model was not trained on. Answers stay
-    the same; only their confidence changes, and with keyless sounds (drums, speech, noise) in the
+    Use at least some fifty recordings of known key that the model was not trained on; of fewer
+    than 20 it warns. Answers stay the same; only their confidence changes, and with keyless sounds (drums, speech, noise) in the
     manifest the limit of key clarity.
 
     Exit code: 0, 1 when a recording cannot be read, 2 for bad usage.
@@ -52,7 +52,7 @@ def confidence(
     check_output(output, force, reads=[manifest])
     with exit_on_error():
         from stonekey.data.manifest import read_manifest
-        from stonekey.evaluation.fitting import fit_confidence
+        from stonekey.evaluation.fitting import ENOUGH, fit_confidence
         from stonekey.model.checkpoint import load_checkpoint, save_checkpoint
         from stonekey.model.registry import find_model
 
@@ -61,10 +61,17 @@ def confidence(
             path = path.with_suffix(".safetensors")
         tracks = read_manifest(manifest).present
         labelled = [track for track in tracks if track.key is not None]
+        keyless = [track.path for track in tracks if track.keyless and track.path is not None]
+        for kind, count in (("of known key", len(labelled)), ("without a key", len(keyless))):
+            if 0 < count < ENOUGH:
+                log(
+                    f"stonekey: only {count} recording{'s' * (count > 1)} {kind}: what is fitted to fewer than "
+                    f"{ENOUGH} is not to be relied on"
+                )
         fitted = fit_confidence(
             path,
             labelled,
-            [track.path for track in tracks if track.keyless and track.path is not None],
+            keyless,
             [track.path for track in tracks if not track.keyless and track.path is not None],
         )
         save_checkpoint(fitted.applied_to(load_checkpoint(path)), output)
