@@ -38,8 +38,8 @@ def confidence(
     """Fit a model's confidence, so that 0.8 means right four times in five.
 
     Use at least some fifty recordings of known key that the model was not trained on; of fewer
-    than 20 it warns. Answers stay the same; only their confidence changes, and with keyless sounds (drums, speech, noise) in the
-    manifest the limit of key clarity.
+    than 20 it warns. Answers stay the same; only their confidence changes, and with keyless
+    sounds (drums, speech, noise) in the manifest the limit of key clarity.
 
     Exit code: 0, 1 when a recording cannot be read, 2 for bad usage.
 
@@ -64,9 +64,10 @@ def confidence(
         keyless = [track.path for track in tracks if track.keyless and track.path is not None]
         for kind, count in (("of known key", len(labelled)), ("without a key", len(keyless))):
             if 0 < count < ENOUGH:
+                some = "1 recording" if count == 1 else f"{count} recordings"
                 log(
-                    f"stonekey: only {count} recording{'s' * (count > 1)} {kind}: what is fitted to fewer than "
-                    f"{ENOUGH} is not to be relied on"
+                    f"stonekey: only {some} {kind}: what is fitted to fewer than {ENOUGH} is not "
+                    "to be relied on"
                 )
         fitted = fit_confidence(
             path,
