@@ -18,6 +18,7 @@ from stonekey.evaluation.confusion import ConfusionMatrix
 from stonekey.evaluation.statistics import Interval
 from stonekey.files import write_atomically
 from stonekey.keys import ClassLabel
+from stonekey.output.fonts import make_legible, written
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,6 +34,7 @@ Curve = Sequence[tuple[float, float, Interval | None]]
 
 def save(figure: Figure, path: Path, dpi: int = 150) -> None:
     """Write a figure, in the format of the suffix; PNG without one."""
+    make_legible(figure)
     form = path.suffix.lstrip(".") or "png"
     options: dict[str, Any] = {"dpi": dpi, "bbox_inches": "tight", "pad_inches": 0.12}
     write_atomically(path, lambda temporary: figure.savefig(temporary, format=form, **options))
@@ -143,7 +145,7 @@ def groups_figure(
             markersize=4.5, linewidth=1, capsize=2, label=name,
         )  # fmt: skip
     axes.set_yticks(
-        range(len(groups)), [f"{_cut(value)} ({n})" for value, n, _ in groups], fontsize=8
+        range(len(groups)), [f"{written(_cut(value))} ({n})" for value, n, _ in groups], fontsize=8
     )
     for edge in range(1, len(groups)):
         axes.axhline(edge - 0.5, color="0.88", linewidth=0.8)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from stonekey.estimate.result import KeyEstimate
 from stonekey.estimate.timeline import Timeline
 from stonekey.keys import NO_KEY, ClassLabel, Key, KeySignature
+from stonekey.output.fonts import make_legible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -118,6 +119,7 @@ def key_figure(
     figure.suptitle(
         _shortened(title, 90), fontsize=13, fontweight="bold", x=0.01, ha="left", parse_math=False
     )
+    make_legible(figure)
     return figure
 
 
