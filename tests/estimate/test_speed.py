@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from stonekey.estimate.backends import OnnxBackend
 from stonekey.estimate.source import FAST_SECONDS
 from stonekey.keys import Key
 from stonekey.model.registry import find_model
-from stonekey.synthesis import piece
+from stonekey.synthesis import cadence, piece
 
 RATE = 22050
 FORMATS = {
@@ -110,6 +111,16 @@ def test_fast_from_a_file_and_from_samples(songs: dict[str, Path]) -> None:
     for a, b in zip(from_file.segments, from_samples.segments, strict=True):
         assert a.start == pytest.approx(b.start, abs=1e-3)
         assert np.abs(a.probabilities - b.probabilities).max() < 1e-5
+
+
+def test_fast_says_how_sure_it_is_of_the_whole() -> None:
+    parts = [cadence(Key.parse(k), seconds=40.0, seed=1) for k in ("D major", "Ab major")]
+    fast = KeyEstimator("template", threads=1, fast=True)
+    (told,) = fast(np.concatenate(parts * 4), RATE).warnings
+    sure = re.search(r"s of 320 s: the whole gives the same answer .* (\d+)%$", told)
+    assert sure is not None
+    assert 40 <= int(sure[1]) < 90
+    assert not fast(np.concatenate(parts[:1] * 8), RATE).warnings
 
 
 def test_fast_corrects_the_pitch() -> None:

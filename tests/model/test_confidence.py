@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from stonekey.model.confidence import (
     clarity,
     fit_limit,
     fit_temperature,
+    holds_for_whole,
     mean_of_segments,
     tempered,
 )
@@ -31,6 +33,25 @@ def test_temperature_divides_logits() -> None:
     assert np.allclose(tempered(p, 2.5), expected)
     assert np.allclose(tempered(p, 1.0), p)
     assert np.isfinite(tempered(np.eye(24), 3.0)).all()
+
+
+def test_how_sure_a_few_segments_are_of_the_whole() -> None:
+    rng = np.random.default_rng(1)
+    segments = rng.dirichlet(np.linspace(0.2, 0.6, 24), 9)
+    softened = [tempered(p, 2.0) for p in segments]
+    mean = np.mean(softened, axis=0)
+    best, sure = mean.argmax(), []
+    for k in range(24):
+        if k != best:
+            leads = [p[best] - p[k] for p in softened]
+            error = statistics.stdev(leads) * (1 - 0.25) ** 0.5 / 9**0.5
+            sure.append(statistics.NormalDist().cdf(statistics.mean(leads) / error))
+    found = holds_for_whole(segments, 0.25, 2.0)
+    assert found == pytest.approx(min(sure), abs=1e-9)
+    assert 0.5 < found < 0.9
+    assert found < holds_for_whole(segments, 0.75, 2.0) < holds_for_whole(segments, 1.0, 2.0) == 1
+    assert holds_for_whole([segments[0]] * 3, 0.1) == 1
+    assert holds_for_whole([segments[0]], 0.1) == 0.5
 
 
 def test_mean_of_segments() -> None:

@@ -17,7 +17,7 @@ from stonekey.evaluation.figures import groups_figure, save
 from stonekey.evaluation.statistics import Interval
 from stonekey.output.fonts import make_legible, written
 
-TITLE = "\U000f0000\U000f0001 é \uff21\uff22"  # two characters that no font has, and two of a wide A and B
+TITLE = "\U000f0000\U000f0001 é \uff21\uff22"  # two that no font has, wide A and B
 
 
 @pytest.fixture

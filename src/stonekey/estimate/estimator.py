@@ -17,13 +17,16 @@ from stonekey.estimate.settings import EstimatorSettings
 from stonekey.estimate.source import PAUSE, Source, open_source, swing
 from stonekey.keys import ClassLabel, Key
 from stonekey.model.checkpoint import CheckpointError
-from stonekey.model.confidence import clarity, mean_of_segments, tempered
+from stonekey.model.confidence import clarity, holds_for_whole, mean_of_segments, tempered
 from stonekey.model.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     Samples = np.ndarray | Tensor
+
+# A fast answer that is less likely to be that for the whole recording comes with a warning.
+SURE = 0.9
 
 
 class KeyEstimator:
@@ -157,6 +160,8 @@ class KeyEstimator:
         elif confidence < self.settings.min_confidence:
             clear = False
             found.append(f"no clear key: {label} with a confidence of only {confidence:.2g}")
+        if clear and source.whole_seconds is not None:
+            found += self._doubt(segments, source.whole_seconds)
         return KeyEstimate(
             key=label if clear and isinstance(label, Key) else None,
             signature=label.signature if clear else None,
@@ -168,6 +173,18 @@ class KeyEstimator:
             warnings=tuple(found),
             tuning=source.tuner.cents,
         )
+
+    def _doubt(self, segments: list[SegmentEstimate], whole: float) -> list[str]:
+        """What to say where the parts heard may not answer for the whole recording."""
+        heard = sum(segment.end - segment.start for segment in segments)
+        counted = [segment.probabilities for segment in segments if segment.counted]
+        sure = holds_for_whole(counted, heard / whole, self.info.segment_temperature)
+        if sure >= SURE:
+            return []
+        return [
+            f"heard {heard:.0f} s of {whole:.0f} s: the whole gives the same answer with a "
+            f"probability of about {sure:.0%}"
+        ]
 
     def _padded(self, samples: np.ndarray) -> np.ndarray:
         """Repeat a clip that is too short for the network.

@@ -59,7 +59,11 @@ class EstimatorSettings:
     threads: int | None = option(
         None, "Number of threads; by default one per core.", min=1, metavar="N"
     )
-    fast: bool = option(False, "Use only a few segments of each file: 2 to 3 times faster.")
+    fast: bool = option(
+        False,
+        "Use only a few segments of each file: 2 to 3 times faster; warns where the whole may well "
+        "differ.",
+    )
     min_confidence: float = option(
         0.0, 'Answer "no key" below this confidence, 0 to 1.', metavar="X"
     )

@@ -5,6 +5,7 @@ Both are found on recordings that the model was not trained on, and kept in its 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,6 +36,29 @@ def mean_of_segments(segments: Sequence[np.ndarray], temperature: float = 1.0) -
     if temperature != 1:
         stacked = tempered(stacked, temperature)
     return np.asarray(stacked.mean(axis=0, dtype=np.float64))
+
+
+def holds_for_whole(
+    segments: Sequence[np.ndarray], share: float, temperature: float = 1.0
+) -> float:
+    """How probable it is that the whole recording's mean has the same best class as its parts'.
+
+    The lead of the best class over each other one, seen in a sample without replacement, is taken
+    as normally distributed; the least certain lead decides.
+
+    Args:
+        segments: (classes,) probabilities of each segment heard.
+        share: of the recording that was heard, 0 to 1.
+        temperature: as in `mean_of_segments`.
+    """
+    if len(segments) < 2:
+        return 1.0 if share >= 1 else 0.5
+    outputs = tempered(np.stack(segments).astype(np.float64), temperature)
+    best = int(outputs.mean(axis=0).argmax())
+    leads = np.delete(outputs[:, best, None] - outputs, best, axis=1)
+    spread = leads.std(axis=0, ddof=1) * math.sqrt(max(1 - share, 0.0) / len(segments))
+    sure = leads.mean(axis=0) / np.maximum(spread, _SMALLEST)
+    return float(0.5 * math.erfc(-sure.min() / math.sqrt(2)))
 
 
 def _of_signatures(table: Sequence[ClassLabel]) -> np.ndarray:
