@@ -71,7 +71,7 @@ def timeline(
 
         estimator = timeline_estimator(model, hop, window, settings=settings)
         bar = FilesBar(1, PATIENCE) if sys.stderr.isatty() else None
-        estimator.watch = bar and bar.heard
+        estimator.watch = bar.heard if bar else None
         with bar or nullcontext(), at_hand(file) as recording:
             found = confident(key_timeline(recording, estimator=estimator), min_confidence)
         for warning in found.warnings:

@@ -20,10 +20,10 @@ def make_legible(figure: Figure) -> None:
         axes.get_xticklabels()
         axes.get_yticklabels()
     for text in figure.findobj(Text):
-        words = text.get_text()  # type: ignore[attr-defined]
+        words = text.get_text()
         if not words.isascii():
-            text.set_fontfamily(_families(words))  # type: ignore[attr-defined]
-            text.set_text(written(words))  # type: ignore[attr-defined]
+            text.set_fontfamily(_families(words))
+            text.set_text(written(words))
 
 
 def written(text: str) -> str:

@@ -30,7 +30,7 @@ def write_table(results: Iterable[FileResult], stream: BinaryIO, layout: Layout)
 
     colour = layout.terminal and sys.stdout.isatty()
     columns = _columns(layout, Console().width if colour else None)
-    width = sum(column.width + 2 for column in columns) - 2
+    width = sum((column.width or 0) + 2 for column in columns) - 2
     text = io.StringIO()
     console = Console(file=text, force_terminal=colour, width=None if colour else _ENDLESS)
     encoding = sys.stdout.encoding if layout.terminal and sys.stdout.encoding else "utf-8"
