@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,6 +13,7 @@ import numpy as np
 
 from stonekey.audio import AudioError, load_audio
 from stonekey.data.augment import shift_cents
+from stonekey.data.pool import worker_pool
 from stonekey.files import core_count, write_atomically
 from stonekey.model.settings import FrontEnd
 
@@ -135,18 +132,8 @@ def _start_worker(front_end: FrontEnd) -> None:
 
     from stonekey.network.vqt import VQT
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle.
     torch.set_num_threads(1)
     _worker_vqt = VQT(front_end)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-
-
-def _die_with_parent() -> None:
-    """Leave no process behind when the parent is killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _work(job: Job) -> Result:
@@ -184,9 +171,7 @@ def _here(jobs: Sequence[Job], front_end: FrontEnd) -> Iterator[Result]:
 
 
 def _in_processes(jobs: Sequence[Job], front_end: FrontEnd, workers: int) -> Iterator[Result]:
-    # Not forked: torch's threads and a decoder's locks do not survive that.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (front_end,))
+    pool = worker_pool(workers, _start_worker, front_end)
     try:
         futures: list[Future[Result]] = [pool.submit(_work, job) for job in jobs]
         for future in as_completed(futures):

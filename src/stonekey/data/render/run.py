@@ -6,13 +6,13 @@ import csv
 import json
 import zlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
+from stonekey.data.pool import worker_pool
 from stonekey.data.render.arrange import arrange
 from stonekey.data.render.band import mix, perform
 from stonekey.data.render.compose import compose
@@ -106,7 +106,7 @@ def render(
     total = len(work)
     if watch:
         watch(kept, total)
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with worker_pool(jobs) as pool:
         futures = {
             pool.submit(render_one, entry, version, folder / names[entry.name], settings): (
                 entry,
