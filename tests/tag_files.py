@@ -15,6 +15,7 @@ import soundfile
 from mutagen import id3
 from mutagen.flac import FLAC, Picture
 from mutagen.mp4 import MP4, MP4Cover, MP4FreeForm
+from mutagen.ogg import OggPage
 
 from stonekey.keys import Key
 from stonekey.synthesis import cadence
@@ -60,6 +61,8 @@ def encode(path: Path, codec: str, key: str, seconds: float) -> Path:
     # which make FFmpeg up to version 5 ignore ID3.
     if path.suffix in (".ogg", ".wav"):
         soundfile.write(path, np.stack([samples, samples], 1), RATE)
+        if path.suffix == ".ogg":
+            number_stream(path)
         return path
     stereo = np.stack([samples, 0.5 * samples]).astype(np.float32)
     options = {".mp3": {"id3v2_version": "0", "write_id3v1": "0"}}.get(path.suffix, {})
@@ -75,7 +78,9 @@ def encode_stereo(
     bit_rate: int | None = None,
 ) -> None:
     """Write float32 samples (2, n) at `RATE` in the format of the suffix."""
-    with av.open(str(path), "w", container_options=options or {}) as out:
+    # No random serial numbers and dates: the same sound is the same file.
+    exact = {"fflags": "+bitexact", **(options or {})}
+    with av.open(str(path), "w", container_options=exact) as out:
         stream: Any = out.add_stream(codec, rate=RATE)
         stream.layout = "stereo"
         if bit_rate:
@@ -87,6 +92,16 @@ def encode_stereo(
             part.pts = None
             out.mux(stream.encode(part))
         out.mux(stream.encode(None))
+
+
+def number_stream(path: Path) -> None:
+    """Give an Ogg file a fixed serial number in place of a random one."""
+    pages = []
+    with path.open("rb") as stream:
+        while stream.peek(1):
+            pages.append(OggPage(stream))
+            pages[-1].serial = 1
+    path.write_bytes(b"".join(page.write() for page in pages))
 
 
 def make(path: Path, key: str = "F# minor", seconds: float = 3.0) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import struct
 import sys
@@ -18,7 +17,7 @@ from mutagen.ogg import OggPage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tag_files import FILES, RATE, encode_stereo, make
+from tag_files import FILES, RATE, encode_stereo, make, number_stream
 
 from stonekey.keys import Key
 from stonekey.library import Result
@@ -33,14 +32,13 @@ ENCODED = {
     "oga": "flac", "mka": "libopus", "webm": "libopus", "mkv": "ac3", "wma": "wmav2",
     "wv": "wavpack", "tta": "tta", "ac3": "ac3", "mp2": "mp2", "avi": "mp2", "ts": "mp2",
     "flv": "aac", "aiff": "pcm_s16be", "caf": "pcm_s16le", "rm": "ac3", "asf": "wmav2",
-    "3gp": "aac",
+    "3gp": "aac", "aifc": "pcm_f64be",
 }  # fmt: skip
 # Suffix -> format and subtype of libsndfile.
 WRITTEN = {
     "wav": ("WAV", "PCM_16"), "flac": ("FLAC", "PCM_16"), "ogg": ("OGG", "VORBIS"),
     "au": ("AU", "ULAW"), "w64": ("W64", "FLOAT"), "rf64": ("RF64", "PCM_24"),
     "snd": ("AU", "PCM_16"), "wave": ("WAV", "MS_ADPCM"), "aif": ("AIFF", "PCM_S8"),
-    "aifc": ("AIFF", "DOUBLE"),
 }  # fmt: skip
 
 
@@ -75,9 +73,11 @@ def _sounds(folder: Path) -> Iterator[Seed]:
     samples = cadence(Key.parse("F# minor"), seconds=SECONDS, sample_rate=RATE)
     stereo = np.stack([samples, 0.5 * samples]).astype(np.float32)
     for suffix, (form, subtype) in WRITTEN.items():
-        stream = io.BytesIO()
-        soundfile.write(stream, stereo.T, RATE, format=form, subtype=subtype)
-        yield Seed("audio", f"sound.{suffix}", stream.getvalue())
+        path = folder / f"sound.{suffix}"
+        soundfile.write(path, stereo.T, RATE, format=form, subtype=subtype)
+        if form == "OGG":
+            number_stream(path)
+        yield Seed("audio", path.name, path.read_bytes())
     for suffix, codec in ENCODED.items():
         path = folder / f"sound.{suffix}"
         with suppress(av.FFmpegError, ValueError):

@@ -8,6 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from seeds import make_seeds
+
 RUN = Path(__file__).with_name("run.py")
 
 
@@ -26,6 +30,14 @@ def test_a_few_hundred_inputs() -> None:
     assert {"audio", "tags", "model", "header", "playlist", "results", "manifest"} <= told
     # Neither is everything refused nor does every change go unseen.
     assert 0.1 < sum(n for name, n in counts.items() if name.endswith("result")) / 300 < 0.9
+
+
+def test_inputs_are_the_same_each_time(tmp_path: Path) -> None:
+    kinds = ("audio", "tags", "results", "playlist", "manifest")
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    assert make_seeds(first, kinds) == make_seeds(second, kinds)
 
 
 def test_what_is_wrong_is_found_and_named(tmp_path: Path) -> None:
