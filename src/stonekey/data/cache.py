@@ -73,10 +73,10 @@ class CachedTrack:
 
 @dataclass
 class CacheReport:
-    """What a build found.
+    """The outcome of a build.
 
-    ``tracks`` are the cached ones, variants of a track side by side, in the order asked for;
-    ``failed`` the others with the reason; ``warnings`` what was odd about some that were cached.
+    ``tracks``: the cached ones in the order given, variants of a track side by side; ``failed``:
+    the others, with the reason; ``warnings``: oddities of some that were cached.
     """
 
     folder: Path
@@ -115,7 +115,7 @@ def track_id(path: Path | str, cents: float = 0.0) -> str:
 
 
 def read_index(folder: Path) -> dict[str, dict[str, Any]]:
-    """The entries of a front end's index by track id; a line cut short by a kill is passed over."""
+    """The entries of a front end's index by track id; skips a line that a kill cut short."""
     entries = {}
     try:
         text = (folder / INDEX).read_text(encoding="utf-8", errors="surrogateescape")

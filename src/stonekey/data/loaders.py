@@ -99,9 +99,9 @@ class CachedLoader(BatchLoader):
         device: where the batches are wanted. For a GPU, half precision is transferred and
             scaled there.
         shuffle_by_file: read the tracks of a few files at a time: for shards on a slow disk.
-        window_seconds: both segments of a track lie within so many seconds; None for anywhere.
-        shares: how often each group of tracks comes in supervised batches; of a group, major and
-            minor keys alike. None for every track once an epoch.
+        window_seconds: both segments of a track lie within so many seconds; None for no limit.
+        shares: how often supervised batches draw from each group of tracks; within a group, major
+            and minor keys equally often. None for every track once an epoch.
 
     Attributes:
         skipped_short: recordings left out because they are shorter than a segment.
@@ -271,7 +271,7 @@ def fixed_batches(
     smaller.
 
     Args:
-        tracks: cached tracks; too short or (if ``supervised``) unlabelled ones are passed over.
+        tracks: cached tracks; skips those that are too short or, if ``supervised``, unlabelled.
         batch_size: tracks in a batch, on each rank.
         supervised: one segment and the label, instead of two segments.
         front_end: the settings that the cache was built with.

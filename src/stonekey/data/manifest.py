@@ -41,7 +41,7 @@ class Track:
             the data set's id.
         path: where the audio is, or where it was expected when ``present`` is false; None when the
             data set does not say.
-        key: the reference key; None when there is no label.
+        key: the reference key; None if unlabelled.
         split: the split named by the manifest, if any.
         metadata: the other columns.
         present: whether the file exists.
@@ -237,7 +237,7 @@ def build_manifest(name: str, tracks: Iterable[Track]) -> Manifest:
 def read_rows(path: PathLike, delimiter: str = ",") -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield line number and cells of every row of a CSV file with a header.
 
-    Column names are stripped and lower-cased, cells stripped; blank lines are passed over.
+    Column names are stripped and lower-cased, cells stripped; blank lines are skipped.
 
     Raises:
         ManifestError: unreadable or not UTF-8, no header, a repeated column, or a row with more

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-# All that a graph of ours consists of: none has a subgraph, calls out or keeps state.
+# All operators that stonekey writes: none has a subgraph, calls out or keeps state.
 OPERATORS = frozenset(
     [
         "Add", "AveragePool", "Concat", "Conv", "Div", "Erf", "Exp", "Gather", "Identity",

@@ -27,10 +27,10 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def check_graph(data: bytes) -> ModelInfo:
-    """The description in an ONNX file of ours.
+    """The description in an ONNX file that stonekey exported.
 
     Raises:
-        ValueError, or what onnx raises for a broken file: when it is none of ours.
+        ValueError, or what onnx raises for a broken file: when stonekey did not write it.
     """
     if len(data) > MAX_BYTES:
         raise ValueError(f"it is larger than {MAX_BYTES // 10**6} MB")
@@ -40,13 +40,13 @@ def check_graph(data: bytes) -> ModelInfo:
     if [(o.domain, o.version) for o in model.opset_import] != [("", OPSET)]:
         raise ValueError(f"it is not of opset {OPSET}")
     if model.ir_version > IR_VERSION or model.functions or graph.sparse_initializer:
-        raise ValueError("it has parts that no graph of ours has")
+        raise ValueError("it has parts that stonekey never writes")
     if len(graph.node) > MAX_NODES:
         raise ValueError(f"it has more than {MAX_NODES} nodes")
     for node in graph.node:
         inner = any(a.HasField("g") or a.graphs or a.HasField("tp") for a in node.attribute)
         if node.domain or node.op_type not in OPERATORS or inner or len(node.output) != 1:
-            raise ValueError(f"it has a node {node.op_type}, which no graph of ours has")
+            raise ValueError(f"it has a node {node.op_type}, which stonekey never writes")
     constants: dict[str, np.ndarray] = {}
     for tensor in graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:

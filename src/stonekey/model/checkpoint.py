@@ -49,7 +49,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path | str) -> None:
 
 
 def load_checkpoint(path: Path | str) -> Checkpoint:
-    """Read a model file of ours (``.safetensors``) or of the published format (``.pt``).
+    """Read a model file in stonekey's format (``.safetensors``) or the published one (``.pt``).
 
     A published file is recognised by its checksum and then has its class table; any other
     of that format comes without one, to be calibrated.

@@ -46,7 +46,7 @@ class ModelInfo:
         ):
             raise ValueError("its name is not one printable line of at most 200 characters")
         if not isinstance(self.licence, str) or not isinstance(self.training, dict):
-            raise ValueError("its licence is no text, or the record of its training no object")
+            raise ValueError("its licence must be text and its training record an object")
         if self.omega is not None:
             whole("omega", self.omega, 1, 12)
         for name in ("segment_temperature", "confidence_temperature"):

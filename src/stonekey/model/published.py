@@ -96,7 +96,7 @@ def read_published(path: Path) -> PublishedContents:
     """Read a checkpoint of the published format.
 
     Raises:
-        ValueError: when the contents are not those of such a checkpoint.
+        ValueError: when it is not such a checkpoint.
         Whatever `read_torch_file` raises on a file that is not one.
     """
     saved = read_torch_file(path)

@@ -30,13 +30,13 @@ MAX_ACTIVATIONS = 2**25
 
 
 def whole(name: str, value: object, low: int, high: int) -> None:
-    """Raise ValueError when a setting is no whole number of a range."""
+    """Raise ValueError unless a setting is a whole number within a range."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
 
 
 def real(name: str, value: object, low: float, high: float) -> None:
-    """Raise ValueError when a setting is no number of a range; NaN is in none."""
+    """Raise ValueError unless a setting is a number within a range; NaN never is."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise ValueError(f"{name} must be a number from {low:g} to {high:g}, got {value!r}")
 

@@ -125,7 +125,7 @@ def read_torch_file(path: Path) -> Any:
 
     Raises:
         RefusedPickleError: when it holds anything but tensors and plain values.
-        zipfile.BadZipFile, KeyError, OSError: when it is not such a file.
+        zipfile.BadZipFile, KeyError, OSError: when the file has another format.
     """
     with zipfile.ZipFile(path) as archive:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):

@@ -1,7 +1,7 @@
 """Configuration of a run: the only module that knows gin.
 
-A gin file binds the short names below, ``VQT.fmin = 27.5`` say. What it leaves out keeps the
-default here; a name or parameter that does not exist is an error.
+A gin file binds the short names below, ``VQT.fmin = 27.5`` for example. A setting that it leaves
+out keeps its default; an unknown name or parameter is an error.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MODES = ("selfsupervised", "supervised", "mix")
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Batches: their size, kind and, in place of the package's own, a user's loaders.
+    """Batches: their size and kind, and the loaders of users who bring their own.
 
     ``dataset_type_train`` and ``dataset_type_test`` are of `MODES`; ``duration`` is that of a
     segment in seconds.
@@ -106,8 +106,8 @@ class LossConfig:
 class OptimizerConfig:
     """AdamW, its schedules, clipping, early stopping, and averaging.
 
-    ``average``: how much the model that is kept holds on to its weights at each step, while a
-    share of ``1 - average`` comes from those just trained; 0 keeps these.
+    ``average``: decay of the exponential moving average of the weights that is kept as the model;
+    0 keeps the trained weights themselves.
     """
 
     final_learning_rate: float = 5e-8
@@ -128,7 +128,7 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """All settings of a run but the command's own."""
+    """All settings of a run except the options of the command."""
 
     front_end: FrontEnd
     architecture: Architecture
@@ -190,8 +190,8 @@ def load_config(
     Args:
         gin_file: path, or None for the defaults.
         train_type: "ks" (12 signatures) or "ks_mode" (24 keys); chooses the outputs and,
-            unless ``ChromaNet.norm`` says otherwise, the norm of the published model.
-        bindings: further gin lines, which win over the file.
+            unless ``ChromaNet.norm`` is bound, the norm of the published model.
+        bindings: further gin lines, which override the file.
 
     Raises:
         ConfigError: when a name, a parameter or a value is not possible.

@@ -15,11 +15,11 @@ CLASSIFIER = "classifier."
 def initialise(network: ChromaNet, checkpoint: Checkpoint) -> None:
     """Copy a checkpoint's weights into a network.
 
-    A 12-signature model may start a 24-key one: both rows of outputs begin as its one row, and the
-    batch norm anew. The rows learn to differ.
+    A 12-signature model can initialise a 24-key one: both rows of outputs start as copies of its
+    one row, with a fresh batch norm, and learn to differ.
 
     Raises:
-        ConfigError: when the two have other channels, kernels, norm or bins.
+        ConfigError: when channels, kernels, norm or bins differ.
     """
     state = network.state_dict()
     theirs = Stone.from_checkpoint(checkpoint).chromanet.state_dict()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Logs:
-    """Writes a run's TensorBoard events; does nothing without a folder (ranks but the first)."""
+    """Writes a run's TensorBoard events; without a folder (ranks above 0), nothing."""
 
     def __init__(self, folder: Path | None, purge_step: int | None = None) -> None:
         self._writer = None
@@ -36,7 +36,7 @@ class Logs:
             self._writer.add_text(name, "    " + text.replace("\n", "\n    "), 0)
 
     def audio(self, tracks: Sequence[Path], sample_rate: int, seconds: float = 15.0) -> None:
-        """Write the beginnings of a few recordings; unreadable ones are left out."""
+        """Write the first seconds of a few recordings; skip unreadable ones."""
         if self._writer is None:
             return
         from stonekey.audio import AudioError, load_audio

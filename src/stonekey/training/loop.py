@@ -72,13 +72,13 @@ class Trainer:
     number of restores, so a run that was killed and resumed equals one left alone.
 
     Args:
-        fabric: launched; devices, precision and processes are its matter.
+        fabric: launched; it sets devices, precision and processes.
         config: of the run.
         plan: lengths, seed and folder.
         batches: endless iterator of training batches on the device; `state_dict` and
             `load_state_dict`, where it has them, are saved and restored.
-        validation: gives the validation batches, the same each time.
-        score: called with the model's checkpoint now and then; returns scores to log.
+        validation: returns the validation batches, the same each time.
+        score: called with the model's checkpoint every few epochs; returns scores to log.
         compiled: run the network through ``torch.compile``.
     """
 

@@ -35,7 +35,7 @@ Terms = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Weights:
-    """What each term of a loss counts for; the defaults are the papers'."""
+    """Weights of the loss terms; the defaults are those of the papers."""
 
     key: float = 1.0
     mode: float = 1.5

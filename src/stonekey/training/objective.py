@@ -52,7 +52,7 @@ def outputs_of_keys(table: Sequence[ClassLabel]) -> Tensor:
 
 
 class Objective:
-    """The loss of a batch, as the configuration asks.
+    """The loss of a batch, as configured.
 
     Args:
         loss: objective and weights.

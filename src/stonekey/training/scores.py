@@ -53,7 +53,7 @@ class Scorer:
     """Scores models on labelled recordings; called by the training loop.
 
     Args:
-        tracks: recordings; those without a label are passed over.
+        tracks: recordings; unlabelled ones are skipped.
         supervised: see `calibrated`.
         limit: take only so many recordings.
     """

@@ -162,7 +162,7 @@ def parse_chord(label: str) -> Chord | None:
         The chord; None for N (no chord) and X (unknown).
 
     Raises:
-        ValueError: when the label is no chord.
+        ValueError: when the label is not a chord.
     """
     if label in _SILENT:
         return None
@@ -195,7 +195,7 @@ def parse_chord(label: str) -> Chord | None:
 
 
 def _shorthand(quality: str) -> str:
-    """The degrees of a quality; KeyError where there is no such."""
+    """The degrees of a quality; KeyError for an unknown quality."""
     plain = _ALIASES.get(quality, quality)
     if plain not in _QUALITIES:  # m7, mi9, -7
         plain = re.sub(r"^(m(?!aj|in)i?|-)", "min", plain).replace("M", "maj")
@@ -213,7 +213,7 @@ def read_charts(path: Path) -> list[tuple[str, Chart]]:
     beginning of a line starts a comment.
 
     Raises:
-        ValueError: for what is no chart, with the file and line.
+        ValueError: for a line that is not a chart, with file and line number.
         OSError: when the file cannot be read.
     """
     try:

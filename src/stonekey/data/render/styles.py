@@ -346,7 +346,7 @@ def check_styles(names: Iterable[str]) -> tuple[str, ...]:
     """The names as a tuple.
 
     Raises:
-        ValueError: for a name that is no style.
+        ValueError: for an unknown style.
     """
     names = tuple(names)
     for name in names:

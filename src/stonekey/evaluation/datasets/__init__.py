@@ -26,7 +26,7 @@ def load_dataset(
     """Load the data set called ``name`` from ``root``; see :meth:`Dataset.load`.
 
     Raises:
-        DatasetError: there is no such data set, or it is not under ``root``.
+        DatasetError: unknown data set, or it is not under ``root``.
     """
     if name not in DATASETS:
         raise DatasetError(f"no data set {name!r}; there are {', '.join(sorted(DATASETS))}")
