@@ -13,17 +13,16 @@ import argparse
 import os
 from pathlib import Path
 
+from open_music import soundfonts
+
 from stonekey.data.manifest import Track, read_manifest
 from stonekey.data.render.balance import draw
 from stonekey.data.render.run import RenderSettings, render
 from stonekey.data.render.scores import list_scores
-from stonekey.data.render.sound import find_soundfonts
 from stonekey.data.render.styles import HELD_OUT, TRAINED
 from stonekey.output.progress import counted
 
 SECONDS = 25.0
-# Small, installed nearly everywhere, and unlike the large ones.
-TEST_SOUNDFONT = "TimGM6mb.sf2"
 
 
 def bands(
@@ -40,10 +39,7 @@ def bands(
     """
     entries = [entry for entry in list_scores(charts) if (entry.split == "test") == test]
     drawn = draw(entries, number, HELD_OUT if test else TRAINED, seed)
-    fonts = tuple(f for f in find_soundfonts() if (f.name == TEST_SOUNDFONT) == test)
-    if not fonts:
-        raise SystemExit(f"needs {TEST_SOUNDFONT} and another soundfont beside it")
-    settings = RenderSettings(fonts, SECONDS, seed=seed)
+    settings = RenderSettings(soundfonts(test), SECONDS, seed=seed)
     with counted(f"rendering {folder.name}") as watch:
         report = render(drawn, folder, settings, os.cpu_count() or 1, watch)
     for name, reason in report.failed:

@@ -33,6 +33,10 @@ PLAIN = 700
 COLOURED = 400
 BORROWING = 0.4
 KNOWN = 100
+# Of each source at most: a thousand folk tunes for one melody and chords each would outweigh all.
+SCORES = {"when-in-rome": 300, "pop909": 250, "nottingham": 80}
+# Small, installed nearly everywhere, and unlike the large ones.
+TEST_SOUNDFONT = "TimGM6mb.sf2"
 KEYLESS_CLIPS = 480
 SHORTEST = 0.6  # seconds, of every other clip
 LIMIT_CLIPS, LIMIT_SEED = 100, 500_000
@@ -50,9 +54,32 @@ def rendered(scores: Path, folder: Path) -> list[Track]:
     return play(entries[:PIECES], folder)
 
 
-def play(entries: list[ScoreEntry], folder: Path) -> list[Track]:
-    """Render scores into a folder, or find them there."""
-    settings = RenderSettings(tuple(find_soundfonts()), seconds=SECONDS)
+def of_scores(scores: Path, folder: Path, test: bool = False) -> list[Track]:
+    """Renderings of so many scores of each source; those to test with if ``test``."""
+    entries = list_scores(scores)
+    random.Random(0).shuffle(entries)
+    chosen = []
+    for source, number in SCORES.items():
+        fitting = [e for e in entries if e.source == source and (e.split == "test") == test]
+        chosen += fitting[:number]
+    return play(chosen, folder, test)
+
+
+def soundfonts(test: bool) -> tuple[Path, ...]:
+    """All installed, but one that only tests hear."""
+    fonts = tuple(f for f in find_soundfonts() if (f.name == TEST_SOUNDFONT) == test)
+    if not fonts:
+        raise SystemExit(f"needs {TEST_SOUNDFONT} and another soundfont beside it")
+    return fonts
+
+
+def play(entries: list[ScoreEntry], folder: Path, test: bool | None = None) -> list[Track]:
+    """Render scores into a folder, or find them there; with the soundfonts of `soundfonts`.
+
+    With all of them if ``test`` is None.
+    """
+    fonts = tuple(find_soundfonts()) if test is None else soundfonts(test)
+    settings = RenderSettings(fonts, seconds=SECONDS)
     with counted(f"rendering {folder.name}") as watch:
         report = render(entries, folder, settings, core_count(), watch)
     for name, reason in report.failed:

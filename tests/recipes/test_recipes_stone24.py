@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cli_tools import ROOT, music
 
@@ -80,25 +82,30 @@ def test_stone24_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "path,key,split\n0.wav,C major,train\n1.wav,E minor,valid\n2.wav,G major,test\n"
     )
     folder = tmp_path / "run"
-    shares = {"recordings": 1, "charts": 1, "keyless": 1}
+    shares = {"songs": 1, "charts": 1, "keyless": 1}
+    small = module.Run((4, 4, 4, 4, 4), shares=shares)
+    runs = {"one": small, "stone24": replace(small, seed=1, teachers=("one",))}
+    monkeypatch.setattr(module, "RUNS", runs)
     module.main([
         "--recordings", str(songs / "manifest.csv"), "--teachers", str(answers(tmp_path)),
         "--charts", str(rendered), "--folder", str(folder), "--epochs", "1", "--device", "cpu",
-        "--binding", "data.batch_size = 2", "--binding", f"data.shares = {shares}",
+        "--binding", "packed.loader.batch_size = 2",
     ])  # fmt: skip
-    rows = read_manifest(folder / "stone24.csv").tracks
-    groups = {name: [t for t in rows if t.group == name] for name in shares}
-    assert [len(tracks) for tracks in groups.values()] == [3, 2, 6]
-    assert all(t.probabilities and t.key is None for t in groups["recordings"])
-    assert all(t.keyless for t in groups["keyless"])
-    assert {t.split for t in groups["charts"]} == {"train", "valid"}
+    packed = {
+        name: import_module("packed").unpack(folder / "packed" / f"{name}.npz") for name in shares
+    }
+    assert [len(file["target"]) for file in packed.values()] == [3, 2, 6]
+    assert np.all(packed["songs"]["target"].max(axis=1) < 1)
+    assert np.all(packed["songs"]["skey"] < packed["songs"]["target"].max())
+    assert np.all(packed["keyless"]["target"] == np.float32(1 / 24))
+    assert sorted(packed["charts"]["valid"]) == [False, True]
     info = load_checkpoint(folder / "stone24.safetensors").info
     assert (info.name, info.licence, info.segment_temperature) == (
         "stone24",
         "MIT",
         module.SEGMENT_TEMPERATURE,
     )
-    assert info.training["groups"] == {"charts": 1, "keyless": 6, "recordings": 1}
+    assert info.training["groups"] == {"charts": 1, "keyless": 6, "songs": 1}
     assert info.front_end.average == 4
     assert info.min_clarity > 0
     assert (folder / "stone24.onnx").is_file()
