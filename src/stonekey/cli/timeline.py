@@ -47,6 +47,8 @@ def timeline(
     The model scores overlapping windows of a few seconds. A Viterbi search, which makes changes
     to distant keys costlier than to close ones, turns the scores into spans of one key each.
 
+    The key of the whole is the one that "stonekey FILE" prints.
+
     table lists spans and modulations; json adds all probabilities; csv has the probabilities, a
     row per window; jams, audacity and sonic (Sonic Visualiser regions) hold the spans for other
     programs.
@@ -64,10 +66,10 @@ def timeline(
     form = chosen_format(TIMELINES, format, output, "table")
     check_output(output, force, reads=[file])
     with exit_on_error():
-        from stonekey.estimate.timeline import confident, key_timeline, timeline_estimator
+        from stonekey.estimate.timeline import confident, key_timeline
 
-        estimator = timeline_estimator(model, hop, window, settings=settings)
-        found = confident(key_timeline(file, estimator=estimator), min_confidence)
+        found = key_timeline(file, model=model, hop=hop, window=window, settings=settings)
+        found = confident(found, min_confidence)
         for warning in found.warnings:
             log(f"stonekey: {shown(file)}: {warning}")
         table = form.name == "table"

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from stonekey.estimate.backends import load_backend
 from stonekey.estimate.result import KeyEstimate, SegmentEstimate
+from stonekey.estimate.segments import Windows, in_step
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.estimate.source import PAUSE, Source, open_source, swing
 from stonekey.keys import ClassLabel, Key
 from stonekey.model.checkpoint import CheckpointError
-from stonekey.model.confidence import clarity, mean_of_segments, tempered
+from stonekey.model.confidence import answer_of, clarity
 from stonekey.model.registry import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    Samples = np.ndarray | Tensor
+    from stonekey.estimate.source import Recording
 
 
 class KeyEstimator:
@@ -77,20 +76,18 @@ class KeyEstimator:
         return other
 
     @overload
-    def __call__(
-        self, recording: str | os.PathLike[str] | Samples, sample_rate: float | None = None
-    ) -> KeyEstimate: ...
+    def __call__(self, recording: Recording, sample_rate: float | None = None) -> KeyEstimate: ...
 
     @overload
     def __call__(
         self,
-        recording: list[str | os.PathLike[str] | Samples],
+        recording: list[Recording],
         sample_rate: float | None = None,
     ) -> list[KeyEstimate]: ...
 
     def __call__(
         self,
-        recording: str | os.PathLike[str] | Samples | list[str | os.PathLike[str] | Samples],
+        recording: Recording | list[Recording],
         sample_rate: float | None = None,
     ) -> KeyEstimate | list[KeyEstimate]:
         """Estimate the key of one recording, or of each of a list.
@@ -106,38 +103,68 @@ class KeyEstimator:
         """
         if isinstance(recording, (list, tuple)):
             return [self(one, sample_rate) for one in recording]
-        rate = float(self.info.front_end.sample_rate)
-        with open_source(
-            recording, sample_rate, self.settings, rate, self.segment_seconds
-        ) as source:
+        with self.source(recording, sample_rate) as source:
             return self.answer(source)
+
+    def source(
+        self,
+        recording: Recording,
+        sample_rate: float | None = None,
+        windows: Windows | None = None,
+    ) -> AbstractContextManager[Source]:
+        """One recording, ready to be answered; arguments as for `open_source`."""
+        rate = float(self.info.front_end.sample_rate)
+        return open_source(
+            recording, sample_rate, self.settings, rate, self.segment_seconds, windows
+        )
 
     def answer(self, source: Source) -> KeyEstimate:
         """Run the segments of a recording and take their mean."""
-        heard: list[tuple[int, int, float, np.ndarray]] = []
-        pieces = iter(source.segments)
-        while batch := list(islice(pieces, self.settings.batch_size)):
-            # A recording shorter than a segment is alone, so all are equally long.
+        return self.answer_and_windows(source)[0]
+
+    def answer_and_windows(self, source: Source) -> tuple[KeyEstimate, tuple[SegmentEstimate, ...]]:
+        """The answer to a recording, and the outputs of the windows that were asked for with it."""
+        streams = (source.segments, source.windows)
+        heard: list[list[tuple[int, int, float, np.ndarray]]] = [[], []]
+        waiting: list[list[tuple[int, np.ndarray]]] = [[], []]
+
+        def run(number: int) -> None:
+            # A recording shorter than a segment is alone, so all of a stream are equally long.
+            batch = waiting[number]
             outputs = self._backend.run([self._padded(x) for _, x in batch])
             for (start, x), output in zip(batch, outputs, strict=True):
-                heard.append((start, len(x), float(swing(x)), output))
+                heard[number].append((start, len(x), float(swing(x)), output))
+            batch.clear()
+
+        for number, start, x in in_step(streams):
+            waiting[number].append((start, x))
+            if len(waiting[number]) == self.settings.batch_size:
+                run(number)
+        for number, rest in enumerate(waiting):
+            if rest:
+                run(number)
         rate = source.rate  # known only now
         every = self.settings.published_segments
-        segments = [
-            SegmentEstimate(start / rate, (start + count) / rate, output, every or peak > PAUSE)
-            for start, count, peak, output in heard
-        ]
+        segments, windows = (
+            tuple(
+                SegmentEstimate(start / rate, (start + count) / rate, output, every or peak > PAUSE)
+                for start, count, peak, output in stream
+            )
+            for stream in heard
+        )
+        return self._estimate(source, segments), windows
+
+    def _estimate(self, source: Source, segments: tuple[SegmentEstimate, ...]) -> KeyEstimate:
+        """What the segments say, all of which have been read."""
         no_signal = source.activity.no_signal()
         found = [*source.warnings, *no_signal]
         counted = [segment.probabilities for segment in segments if segment.counted]
         if no_signal or not counted:
             return KeyEstimate(
-                None, None, 0.0, {}, tuple(segments), source.seconds, self.info.name,
+                None, None, 0.0, {}, segments, source.seconds, self.info.name,
                 tuple(found), None if no_signal else source.tuner.cents,
             )  # fmt: skip
-        mean = mean_of_segments(counted, self.info.segment_temperature)
-        if self.info.confidence_temperature != 1:
-            mean = tempered(mean, self.info.confidence_temperature)
+        mean = answer_of(counted, self.info.segment_temperature, self.info.confidence_temperature)
         best = int(mean.argmax())
         label = self.class_table[best]
         confidence = float(mean[best])
@@ -152,7 +179,7 @@ class KeyEstimator:
             signature=label.signature if clear else None,
             confidence=confidence,
             probabilities={k: float(p) for k, p in zip(self.class_table, mean, strict=True)},
-            segments=tuple(segments),
+            segments=segments,
             duration=source.seconds,
             model=self.info.name,
             warnings=tuple(found),

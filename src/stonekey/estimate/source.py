@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import tee
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,13 +16,14 @@ from stonekey.audio.mixing import LOUDEST, to_mono
 from stonekey.audio.resampling import check_rate, resample
 from stonekey.audio.stream import stream_audio
 from stonekey.audio.tuning import Tuner
-from stonekey.estimate.segments import PEAK_BLOCK_SECONDS, cut, peak_normalised
+from stonekey.estimate.segments import PEAK_BLOCK_SECONDS, Windows, cut, peak_normalised
 from stonekey.estimate.settings import EstimatorSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     Samples = np.ndarray | Tensor
+    Recording = str | os.PathLike[str] | Samples
 
 # Full scale is 1. Dither of 16-bit silence stays below this peak.
 SILENCE_PEAK = 1e-4
@@ -43,6 +45,8 @@ class Source:
     Attributes:
         segments: (first sample, samples) in their order, mono float32 at a peak of 1, once; all
             are equally long but for a recording that is shorter than one.
+        windows: further segments of the same, as they were asked for; read with the others, in
+            step (`stonekey.estimate.segments.in_step`), or all are held.
         tuner: what it heard of the tuning, and corrects.
         activity: how much sound there was; complete after the last segment.
         model_rate: rate of the samples in Hz, as the network takes it.
@@ -56,6 +60,7 @@ class Source:
     model_rate: float
     whole_seconds: float | None = None
     warnings: list[str] = field(default_factory=list)
+    windows: Iterable[tuple[int, np.ndarray]] = ()
 
     @property
     def rate(self) -> float:
@@ -71,11 +76,12 @@ class Source:
 
 @contextmanager
 def open_source(
-    recording: str | os.PathLike[str] | Samples,
+    recording: Recording,
     sample_rate: float | None,
     settings: EstimatorSettings,
     model_rate: float,
     segment_seconds: float,
+    windows: Windows | None = None,
 ) -> Iterator[Source]:
     """A recording as the settings want it heard; the file is closed at the end.
 
@@ -84,6 +90,7 @@ def open_source(
         sample_rate: of samples, in Hz.
         model_rate: rate that the network takes, in Hz.
         segment_seconds: length of a segment.
+        windows: to be cut too, of a recording that is heard whole.
 
     Raises:
         AudioError: when a file cannot be read.
@@ -96,7 +103,9 @@ def open_source(
             yield in_parts(parts, tuner, model_rate, segment_seconds)
             return
         with stream_audio(recording, round(model_rate), tuner, settings.timeout) as stream:
-            yield whole(stream, settings, model_rate, segment_seconds, tuner, stream.warnings)
+            yield whole(
+                stream, settings, model_rate, segment_seconds, tuner, stream.warnings, windows
+            )
         return
     mono = to_mono(_as_samples(recording, sample_rate))
     assert sample_rate is not None
@@ -105,7 +114,7 @@ def open_source(
         return
     rate = model_rate * 2 ** (tuner(mono, sample_rate) / 1200)
     blocks = [resample(mono, sample_rate, rate)]
-    yield whole(blocks, settings, model_rate, segment_seconds, tuner)
+    yield whole(blocks, settings, model_rate, segment_seconds, tuner, windows=windows)
 
 
 def fast_parts(segment_seconds: float) -> int:
@@ -120,10 +129,15 @@ def whole(
     segment_seconds: float,
     tuner: Tuner | None = None,
     warnings: list[str] | None = None,
+    windows: Windows | None = None,
 ) -> Source:
     """A recording from its mono blocks at the model's rate, in tune."""
     activity = Activity(model_rate)
     level = peak_normalised(activity.watch(blocks), round(PEAK_BLOCK_SECONDS * model_rate))
+    more: Iterable[tuple[int, np.ndarray]] = ()
+    if windows is not None:
+        level, again = tee(level)
+        more = cut(again, round(windows.seconds * model_rate), 1 - windows.hop / windows.seconds)
     segments = cut(
         level,
         round(segment_seconds * model_rate),
@@ -132,7 +146,7 @@ def whole(
     )
     # The list itself, which fills while the segments are read.
     warnings = [] if warnings is None else warnings
-    return Source(segments, tuner or Tuner("off"), activity, model_rate, None, warnings)
+    return Source(segments, tuner or Tuner("off"), activity, model_rate, None, warnings, more)
 
 
 def in_parts(excerpts: Excerpts, tuner: Tuner, model_rate: float, segment_seconds: float) -> Source:

@@ -37,6 +37,20 @@ def mean_of_segments(segments: Sequence[np.ndarray], temperature: float = 1.0) -
     return np.asarray(stacked.mean(axis=0, dtype=np.float64))
 
 
+def answer_of(
+    segments: Sequence[np.ndarray], segment_temperature: float, confidence_temperature: float
+) -> np.ndarray:
+    """The probabilities that are answered: the mean over segments, as sure as it is right.
+
+    Args:
+        segments: (classes,) probabilities of each.
+        segment_temperature: of each before the mean (`mean_of_segments`).
+        confidence_temperature: of the mean (`fit_temperature`).
+    """
+    mean = mean_of_segments(segments, segment_temperature)
+    return mean if confidence_temperature == 1 else tempered(mean, confidence_temperature)
+
+
 def _of_signatures(table: Sequence[ClassLabel]) -> np.ndarray:
     """(classes, 12): 1 where a class belongs to the signature."""
     tonics = np.array([label.signature.tonic for label in table])
