@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -240,7 +241,10 @@ def test_detuned_music_keeps_its_times(tmp_path: Path, estimator: KeyEstimator) 
 
 
 def test_low_confidence_is_left_out(found: Timeline) -> None:
-    assert confident(found, 0.0) == found
+    assert confident(found, 0.0) == replace(found, times=found.times.copy()) == found
+    assert found != replace(found, probabilities=found.probabilities / 2)
+    assert len({found, replace(found, times=found.times.copy())}) == 1
+    assert len(repr(found)) < 1200
     low = min(span.confidence for span in found.spans)
     some = confident(found, low + 1e-6)
     assert [span.label is None for span in some.spans].count(True) == 1

@@ -8,13 +8,13 @@ that grows with its distance on the circle of fifths.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stonekey.estimate.result import KeyEstimate, SegmentEstimate
+from stonekey.estimate.result import ByValue, KeyEstimate, SegmentEstimate
 from stonekey.estimate.segments import Windows
 from stonekey.keys import ClassLabel, Key
 from stonekey.model.confidence import answer_of
@@ -68,8 +68,8 @@ class Modulation:
     confidence: float
 
 
-@dataclass(frozen=True)
-class Timeline:
+@dataclass(frozen=True, eq=False)
+class Timeline(ByValue):
     """The keys of a recording over time.
 
     Attributes:
@@ -87,12 +87,12 @@ class Timeline:
     """
 
     estimate: KeyEstimate
-    times: NDArray[np.float64]
-    probabilities: NDArray[np.float64]
-    labels: tuple[ClassLabel, ...]
+    times: NDArray[np.float64] = field(repr=False)
+    probabilities: NDArray[np.float64] = field(repr=False)
+    labels: tuple[ClassLabel, ...] = field(repr=False)
     spans: tuple[KeySpan, ...]
     modulations: tuple[Modulation, ...]
-    class_table: tuple[ClassLabel, ...]
+    class_table: tuple[ClassLabel, ...] = field(repr=False)
     hop: float
     window: float
     notes: tuple[str, ...] = ()
