@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
@@ -14,14 +15,13 @@ from stonekey.estimate.backends import load_backend
 from stonekey.estimate.result import KeyEstimate, SegmentEstimate
 from stonekey.estimate.segments import Windows, in_step
 from stonekey.estimate.settings import EstimatorSettings
-from stonekey.estimate.source import PAUSE, Source, open_source, swing
+from stonekey.estimate.source import PAUSE, Recording, Source, open_source, swing
 from stonekey.keys import ClassLabel, Key
 from stonekey.model.checkpoint import CheckpointError
 from stonekey.model.confidence import answer_of, clarity
 from stonekey.model.registry import DEFAULT_MODEL
 
-if TYPE_CHECKING:
-    from stonekey.estimate.source import Recording
+_Recording = TypeVar("_Recording", bound=Recording)
 
 
 class KeyEstimator:
@@ -32,6 +32,17 @@ class KeyEstimator:
         device: "cpu", or a torch device such as "cuda" (needs the torch extra).
         settings: how recordings are heard and answered.
         options: settings by name, such as ``fast=True``; they go before ``settings``.
+
+    Attributes:
+        info: what the model's file says of it.
+        class_table: key or key signature of each output.
+        settings: as given.
+        segment_seconds: length of a segment: the one that this model was trained on, unless the
+            settings have another.
+        min_clarity: key clarity below which the answer is "no key": this model's own limit, unless
+            the settings have another.
+
+    An estimator can be pickled: a copy loads the model from its file again.
 
     Raises:
         CheckpointError: when the model cannot be had or has no class table yet.
@@ -76,47 +87,83 @@ class KeyEstimator:
         return other
 
     @overload
-    def __call__(self, recording: Recording, sample_rate: float | None = None) -> KeyEstimate: ...
+    def __call__(
+        self,
+        recording: Recording,
+        sample_rate: float | None = None,
+        channels_first: bool | None = None,
+    ) -> KeyEstimate: ...
 
     @overload
     def __call__(
         self,
-        recording: list[Recording],
+        recording: list[_Recording] | tuple[_Recording, ...],
         sample_rate: float | None = None,
+        channels_first: bool | None = None,
     ) -> list[KeyEstimate]: ...
 
     def __call__(
         self,
-        recording: Recording | list[Recording],
+        recording: Recording | list[_Recording] | tuple[_Recording, ...],
         sample_rate: float | None = None,
+        channels_first: bool | None = None,
     ) -> KeyEstimate | list[KeyEstimate]:
         """Estimate the key of one recording, or of each of a list.
 
         Args:
-            recording: a path, or samples as an array or tensor of shape (samples,) or
-                (samples, channels), of any scale; or a list of these.
-            sample_rate: of the samples, in Hz; not used for a path.
+            recording: a path; a file's content as bytes or as a binary file object, which is read
+                from where it is; samples as an array or tensor of shape (samples,),
+                (samples, channels) or (channels, samples), of any scale; or a list of these, the
+                first that fails ending it (`each` goes on).
+            sample_rate: of the samples, in Hz; not used for files.
+            channels_first: whether samples are (channels, samples); None where their shape tells,
+                as a sound has at most 32 channels. Not used for files.
 
         Raises:
             AudioError: when a file cannot be read.
+            TypeError: for what is no recording.
             ValueError: for samples without a rate, or not of the shapes above.
         """
         if isinstance(recording, (list, tuple)):
-            return [self(one, sample_rate) for one in recording]
-        with self.source(recording, sample_rate) as source:
+            return [self(one, sample_rate, channels_first) for one in recording]
+        with self.source(recording, sample_rate, None, channels_first) as source:
             return self.answer(source)
+
+    def each(
+        self,
+        recordings: Iterable[Recording],
+        sample_rate: float | None = None,
+        channels_first: bool | None = None,
+    ) -> Iterator[KeyEstimate | Exception]:
+        """Estimate one recording after another, whatever is wrong with some of them.
+
+        Args:
+            recordings: each as for a call.
+            sample_rate: of samples, in Hz.
+            channels_first: as for a call.
+
+        Yields:
+            For each recording, in their order and as soon as it is known, its estimate or the error
+            that a call would have raised.
+        """
+        for recording in recordings:
+            try:
+                yield self(recording, sample_rate, channels_first)
+            except Exception as error:  # of any kind: the others must not be lost
+                yield error
 
     def source(
         self,
         recording: Recording,
         sample_rate: float | None = None,
         windows: Windows | None = None,
+        channels_first: bool | None = None,
     ) -> AbstractContextManager[Source]:
-        """One recording, ready to be answered; arguments as for `open_source`."""
-        rate = float(self.info.front_end.sample_rate)
+        """One recording, ready to be answered; arguments and errors as for `open_source`."""
         return open_source(
-            recording, sample_rate, self.settings, rate, self.segment_seconds, windows
-        )
+            recording, sample_rate, self.settings, float(self.info.front_end.sample_rate),
+            self.segment_seconds, windows, channels_first,
+        )  # fmt: skip
 
     def answer(self, source: Source) -> KeyEstimate:
         """Run the segments of a recording and take their mean."""

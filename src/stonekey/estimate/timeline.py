@@ -146,6 +146,7 @@ def key_timeline(
     estimator: KeyEstimator | None = None,
     hop: float = DEFAULT_HOP,
     window: float | None = None,
+    channels_first: bool | None = None,
     **options: Any,
 ) -> Timeline:
     """The keys of one recording over time, and its key on the whole.
@@ -156,6 +157,7 @@ def key_timeline(
         estimator: what answers for the whole, to share among recordings.
         hop: of the windows, as in `timeline_windows`.
         window: likewise.
+        channels_first: whether samples are, as for `stonekey.KeyEstimator`.
         options: of `stonekey.KeyEstimator`, if there is no ``estimator``.
 
     Raises:
@@ -172,7 +174,7 @@ def key_timeline(
         raise TypeError(f"an estimator has its options already: {', '.join(options)}")
     if estimator.settings.fast:
         raise ValueError("a timeline hears all of a recording: not with fast")
-    with estimator.source(recording, sample_rate, windows) as source:
+    with estimator.source(recording, sample_rate, windows, channels_first) as source:
         return timeline_of(source, estimator, windows)
 
 
