@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import io
+import pickle
 import pydoc
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from copy import deepcopy
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +22,7 @@ from tag_files import FILES, encode
 
 from stonekey import AudioError, KeyEstimate, KeyEstimator
 from stonekey.keys import Key
+from stonekey.model.registry import find_model
 from stonekey.synthesis import cadence
 
 RATE = 22050
@@ -122,6 +128,35 @@ def test_one_bad_recording_loses_no_other(
     assert isinstance(last, KeyEstimate)
     with pytest.raises(AudioError):
         estimator([path, tmp_path / "missing.wav"])
+
+
+def test_estimators_are_pickled(
+    music: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(find_model("template"), tmp_path / "mine.onnx")
+    monkeypatch.chdir(tmp_path)
+    mine = KeyEstimator("mine.onnx", threads=1, min_clarity=0.2)
+    monkeypatch.chdir("/")  # its name is relative to another folder
+    for estimator in (mine, KeyEstimator("stone24", tune=12.0)):
+        estimator(music, RATE)
+        copied = pickle.loads(pickle.dumps(estimator))
+        assert copied.settings == estimator.settings
+        assert (copied.segment_seconds, copied.min_clarity) == (
+            estimator.segment_seconds, estimator.min_clarity
+        )  # fmt: skip
+        assert copied(music, RATE) == estimator(music, RATE) == deepcopy(estimator)(music, RATE)
+
+
+def test_torch_estimators_are_pickled(music: np.ndarray) -> None:
+    pytest.importorskip("torch")
+    estimator = KeyEstimator("stone24", backend="torch")
+    assert_same(pickle.loads(pickle.dumps(estimator))(music, RATE), estimator(music, RATE))
+
+
+def test_a_spawned_pool(music: np.ndarray) -> None:
+    estimator = KeyEstimator("template", threads=1)
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        assert list(pool.map(estimator, [music], [RATE])) == [estimator(music, RATE)]
 
 
 def test_help_speaks_of_the_model_at_hand() -> None:
