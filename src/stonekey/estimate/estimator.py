@@ -239,8 +239,5 @@ class KeyEstimator:
         Of silence, mirror images and repetition, repetition did best on clips of 1 to 2.9 s,
         and somewhat better over two lengths of the minimum than over one (recipes/LOG.md).
         """
-        arch, front_end = self.info.architecture, self.info.front_end
-        minimum = front_end.sample_rate
-        if arch is not None:
-            minimum = max(minimum, (arch.min_frames * front_end.average - 1) * front_end.hop)
+        minimum = self.info.shortest_samples
         return samples if len(samples) >= minimum else np.resize(samples, 2 * minimum)
