@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,10 +51,12 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-    from stonekey.estimate.timeline import key_timeline, timeline_estimator
+    from stonekey import KeyEstimator
+    from stonekey.estimate.timeline import key_timeline
     from stonekey.keys import Key
 
-    estimator = timeline_estimator(options.model, options.hop, options.window, threads=1)
+    estimator = KeyEstimator(options.model, threads=1)
+    windows: Any = {"hop": options.hop, "window": options.window}
     signatures = len(estimator.class_table) == 12
     found = alone = named = quiet = 0
     misses: list[str] = []
@@ -67,7 +69,7 @@ def main() -> None:
                 break
         first, second = (part(rng, key, float(rng.uniform(20, 60))) for key in (one, two))
         at = len(first) / RATE
-        seen = key_timeline(np.concatenate([first, second]), RATE, estimator=estimator)
+        seen = key_timeline(np.concatenate([first, second]), RATE, estimator=estimator, **windows)
         distances = [abs(change.time - at) for change in seen.modulations]
         if min(distances, default=np.inf) <= WITHIN:
             found += 1
@@ -78,13 +80,13 @@ def main() -> None:
         right = (one.signature, two.signature) if signatures else (one, two)
         named += [span.label for span in seen.spans] == list(right)
         still = part(rng, one, len(first) / RATE + len(second) / RATE)
-        seen = key_timeline(still, RATE, estimator=estimator)
+        seen = key_timeline(still, RATE, estimator=estimator, **windows)
         quiet += not seen.modulations
         if seen.modulations:
             misses.append(f"case {case}: {one} throughout: {changes(seen)}")
     print(
         f"{options.model}, {options.cases} cases, seed {options.seed}, hop {options.hop:g} s, "
-        f"window {estimator.segment_seconds:g} s"
+        f"window {seen.window:g} s"
     )
     print(f"change found within {WITHIN:g} s: {found} (as the only change: {alone}, "
           f"with both keys right: {named})")  # fmt: skip

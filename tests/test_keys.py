@@ -327,3 +327,13 @@ def test_letters_that_only_fold_to_ascii(text: str) -> None:
 @pytest.mark.parametrize("space", ["\u00a0", "\u2009", "\t", "  "])
 def test_any_kind_of_space(space: str) -> None:
     assert Key.parse(f"{space}C#{space}minor{space}") == Key(1, "minor")
+
+
+def test_the_representation_can_be_read_and_evaluated() -> None:
+    assert repr(Key(5, "minor")) == "Key.parse('F minor')"
+    assert repr(KeySignature(6)) == "KeySignature.parse('F# major / D# minor')"
+    for index in range(24):
+        key = Key.from_index(index)
+        for label in (key, key.signature):
+            kind, text = repr(label).rstrip("')").split(".parse('")
+            assert {"Key": Key, "KeySignature": KeySignature}[kind].parse(text) == label

@@ -155,6 +155,9 @@ class Key:
     def __str__(self) -> str:
         return self.format()
 
+    def __repr__(self) -> str:
+        return f"Key.parse({str(self)!r})"
+
     def transpose(self, semitones: int) -> Key:
         """The key ``semitones`` higher."""
         return Key((self.tonic + semitones) % 12, self.mode)
@@ -256,6 +259,9 @@ class KeySignature:
 
     def __str__(self) -> str:
         return self.format()
+
+    def __repr__(self) -> str:
+        return f"KeySignature.parse({str(self)!r})"
 
 
 ClassLabel = Key | KeySignature

@@ -40,7 +40,10 @@ def written(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
 def test_the_table(sonata: Path) -> None:
     done = run("timeline", sonata)
     assert done.returncode == 0
-    rows = [line.split() for line in done.stdout.splitlines() if "%" in line]
+    whole, *rows = (line.split() for line in done.stdout.splitlines() if "%" in line)
+    predicted = run("predict", sonata).stdout.split("\t")
+    assert " ".join(whole[:2]) == f"{predicted[1]},"
+    assert float(whole[3].rstrip("%")) == pytest.approx(100 * float(predicted[2]), abs=0.51)
     assert rows[0][0] == "0:00"
     assert rows[0][2:4] == ["Bb", "major"]
     assert rows[1][1] == "0:44"
@@ -63,6 +66,11 @@ def test_json_and_csv_hold_the_same_grid(
     assert len(rows) == len(grid["times"]) == 37
     assert [row["key"] for row in rows] == grid["keys"]
     assert [float(row["time"]) for row in rows] == grid["times"]
+    assert call("predict", sonata, "--format", "json") == 0
+    predicted = json.loads(capsys.readouterr().out)
+    assert [record[name] for name in ("key", "confidence")] == [
+        predicted[name] for name in ("key", "confidence")
+    ]
     assert len(grid["probabilities"]) == 24
     for name, column in grid["probabilities"].items():
         assert [float(row[name]) for row in rows] == column

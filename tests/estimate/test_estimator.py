@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import soundfile
 from cli_tools import ROOT
 
 from stonekey import AudioError, CheckpointError, KeyEstimate, KeyEstimator
+from stonekey.audio import load_audio
 from stonekey.estimate.segments import segment_starts
 from stonekey.estimate.source import whole
 from stonekey.keys import Key, KeySignature
@@ -64,6 +66,23 @@ def test_the_result(estimator: KeyEstimator) -> None:
     mean = np.mean([s.probabilities for s in result.segments], axis=0, dtype=np.float64)
     np.testing.assert_allclose(mean, vector(result), atol=1e-7)
     assert [(s.start, s.end) for s in result.segments] == [(0, 15), (15, 30), (25, 40)]
+
+
+def test_results_are_compared_hashed_and_shown(
+    estimator: KeyEstimator, music: np.ndarray, tmp_path: Path
+) -> None:
+    one, same, other = estimator(music, RATE), estimator(music, RATE), estimator(music[:-9], RATE)
+    assert one == same != other
+    assert one != "Eb minor"
+    assert len({one, same, other}) == 2
+    assert one.segments[0] == same.segments[0] != other.segments[0]
+    assert one.segments[0] != replace(one.segments[0], probabilities=np.zeros(24, np.float32))
+    assert len({one.segments[0], same.segments[0]}) == 1
+    assert repr(one).startswith("KeyEstimate(key=Key.parse('Eb minor'), ")
+    assert len(repr(one)) < 300
+    assert len(repr(one.segments[0])) < 80
+    soundfile.write(tmp_path / "music.wav", music, RATE)
+    assert load_audio(tmp_path / "music.wav") not in [load_audio(tmp_path / "music.wav")]
 
 
 def test_a_signature_model_names_no_mode() -> None:
@@ -230,8 +249,8 @@ def test_a_list_is_a_batch(estimator: KeyEstimator, music: np.ndarray, tmp_path:
         (np.zeros((5, 0)), RATE, "expected"),
         (np.float32(1), RATE, "expected"),
         (np.zeros((3, 4, 5)), RATE, "expected"),
-        (np.zeros((1, RATE)), RATE, "transposed"),
-        (np.zeros((2, RATE)), RATE, "transposed"),
+        (np.zeros((2, RATE)), None, "need their sample_rate"),
+        (np.zeros((33, 34)), RATE, "channels_first"),
         (np.zeros(RATE, complex), RATE, "real numbers"),
         (np.zeros(RATE, bool), RATE, "real numbers"),
         (np.array(["loud"] * 100), RATE, "real numbers"),
@@ -245,7 +264,7 @@ def test_a_list_is_a_batch(estimator: KeyEstimator, music: np.ndarray, tmp_path:
         (np.zeros(RATE), 44.1, "in Hz"),
         (np.zeros(RATE), float("nan"), "in Hz"),
         (np.zeros(RATE), float("inf"), "in Hz"),
-        ([0.0, 0.5, 1.0], RATE, "expected"),
+        (np.array([None] * 100), None, "real numbers"),
     ],
 )
 def test_bad_samples(estimator: KeyEstimator, samples: object, rate: float, message: str) -> None:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from stonekey import KeyEstimator
+from stonekey import KeyEstimate, KeyEstimator, SegmentEstimate
+from stonekey.estimate.segments import Windows, cut, in_step
 from stonekey.estimate.timeline import (
+    KeySpan,
     Timeline,
     change_prices,
     confident,
     key_timeline,
-    timeline_estimator,
+    smoothed,
+    timeline_windows,
     viterbi,
 )
-from stonekey.keys import Key, KeySignature
+from stonekey.keys import ClassLabel, Key, KeySignature
 from stonekey.synthesis import cadence, piece, write_wav
 
 RATE = 22050
@@ -30,7 +35,7 @@ def key(text: str) -> Key:
 
 @pytest.fixture(scope="module")
 def estimator() -> KeyEstimator:
-    return timeline_estimator(threads=1)
+    return KeyEstimator(threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +142,86 @@ def test_a_pause_has_no_say(estimator: KeyEstimator) -> None:
     assert found.spans[0].confidence > 0.7 * alone.spans[0].confidence
 
 
+def test_the_key_of_the_whole_is_that_of_an_estimate(
+    tmp_path: Path, estimator: KeyEstimator, modulating: np.ndarray
+) -> None:
+    flat = cadence(key("G minor"), seconds=31.0, cents=-40)
+    noise = np.random.default_rng(0).normal(0, 0.1, 12 * RATE)
+    for samples in (modulating, modulating[: 7 * RATE], modulating[:RATE], flat, noise):
+        write_wav(tmp_path / "it.wav", samples)
+        for recording in ((samples, RATE), (tmp_path / "it.wav",)):
+            timeline = key_timeline(*recording, estimator=estimator)
+            whole = estimator(*recording)
+            assert timeline.estimate.probabilities == whole.probabilities
+            assert str(timeline.estimate) == str(whole)
+            assert timeline.estimate.confidence == whole.confidence
+            assert (timeline.tuning, timeline.duration) == (whole.tuning, whole.duration)
+            assert bool(timeline.spans) == (whole.label is not None)
+            if len(timeline.spans) == 1:
+                (span,) = timeline.spans
+                assert (span.label, span.confidence) == (whole.label, whole.confidence)
+                assert set(timeline.labels) == {whole.label}
+
+
+def heard(labels: list[Key], table: tuple[ClassLabel, ...]) -> list[SegmentEstimate]:
+    """Windows of 8 s every 2 s, each rather sure of one key."""
+    rows = [np.where([label == k for k in table], 0.77, 0.01) for label in labels]
+    return [SegmentEstimate(2.0 * i, 2.0 * i + 8, row) for i, row in enumerate(rows)]
+
+
+def test_where_windows_differ_from_the_whole_it_is_said(estimator: KeyEstimator) -> None:
+    info, windows = estimator.info, Windows(2.0, 8.0)
+    assert info.class_table is not None
+    flats, minor, far = key("Eb major"), key("C minor"), key("A major")
+    chances = {k: 0.5 if k == flats else 0.5 / 23 for k in info.class_table}
+    whole = KeyEstimate(flats, flats.signature, 0.5, chances, (), 66.0, "a model", ("cut",))
+
+    def found(*parts: Key) -> Timeline:
+        labels = [part for part in parts for _ in range(30 // len(parts))]
+        return smoothed(whole, heard(labels, info.class_table or ()), windows, info)
+
+    same = found(flats)
+    assert same.spans == (KeySpan(0, 66, flats, 0.5),)
+    assert same.warnings == ("cut",)
+    other = found(minor)  # one key all along, so that of the whole
+    assert other.spans == same.spans
+    assert other.labels == same.labels
+    assert other.warnings == (
+        "cut", "Eb major on the whole, but windows of 8 s suggest C minor"
+    )  # fmt: skip
+    assert [span.label for span in found(flats, far).spans] == [flats, far]
+    assert found(flats, far).notes == ()
+    assert [span.label for span in found(minor, far).spans] == [minor, far]
+    assert found(minor, far).notes == (
+        "Eb major on the whole, but windows of 8 s suggest C minor and A major",
+    )
+
+
+def test_segments_of_several_lengths_are_read_in_step() -> None:
+    read = [0, 0]
+
+    def blocks(number: int) -> Iterator[np.ndarray]:
+        for _ in range(50):
+            read[number] += 10
+            yield np.zeros(10, np.float32)
+
+    most = 0
+    seen = []
+    for number, start, samples in in_step([cut(blocks(0), 90), cut(blocks(1), 40, 0.75)]):
+        most = max(most, abs(read[0] - read[1]))
+        seen.append((number, start, len(samples)))
+    assert most <= 90
+    assert [s for n, s, _ in seen if n == 0] == [0, 90, 180, 270, 360, 410]
+    assert [s for n, s, _ in seen if n == 1] == list(range(0, 461, 10))
+
+
+def test_a_timeline_hears_everything(modulating: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="not with fast"):
+        key_timeline(modulating, RATE, fast=True)
+    with pytest.raises(TypeError, match="overlap"):
+        key_timeline(modulating, RATE, estimator=KeyEstimator("template"), overlap=0.5)
+
+
 def test_silence_has_no_keys(estimator: KeyEstimator) -> None:
     found = key_timeline(np.zeros(20 * RATE), RATE, estimator=estimator)
     assert found.spans == found.modulations == found.labels == ()
@@ -156,12 +241,17 @@ def test_detuned_music_keeps_its_times(tmp_path: Path, estimator: KeyEstimator) 
 
 
 def test_low_confidence_is_left_out(found: Timeline) -> None:
-    assert confident(found, 0.0) == found
+    assert confident(found, 0.0) == replace(found, times=found.times.copy()) == found
+    assert found != replace(found, probabilities=found.probabilities / 2)
+    assert len({found, replace(found, times=found.times.copy())}) == 1
+    assert len(repr(found)) < 1200
     low = min(span.confidence for span in found.spans)
     some = confident(found, low + 1e-6)
     assert [span.label is None for span in some.spans].count(True) == 1
     assert some.modulations == ()
     assert [span.end for span in some.spans] == [span.end for span in found.spans]
+    assert found.estimate.label is not None
+    assert confident(found, 1.0).estimate.label is None
 
 
 @pytest.mark.parametrize(
@@ -177,4 +267,4 @@ def test_low_confidence_is_left_out(found: Timeline) -> None:
 )
 def test_settings_out_of_range(settings: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        timeline_estimator(**settings)  # type: ignore[arg-type]
+        timeline_windows(**settings)

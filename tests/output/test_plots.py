@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,8 @@ def samples() -> np.ndarray:
 def figure(samples: np.ndarray, model: str = "template") -> Any:
     from stonekey.output.plots import key_figure
 
-    estimate = KeyEstimator(model, threads=1)(samples, RATE)
     timeline = key_timeline(samples, RATE, model=model, hop=4.0, threads=1)
-    return key_figure(estimate, timeline, chroma([samples], RATE), "A title")
+    return key_figure(timeline, chroma([samples], RATE), "A title")
 
 
 def darkness(patch: Any) -> float:
@@ -83,6 +83,14 @@ def test_the_circle_shows_the_probabilities(samples: np.ndarray) -> None:
         assert shades[order[-1]] > 0.5 > shades[order[0]]
         bold = [text.get_text() for text in circle.texts if text.get_fontweight() == "bold"]
         assert any(text.startswith("A\n") for text in bold) or "Fm" in bold[0]
+
+
+def test_the_answer_is_written_with_what_differs_from_it(samples: np.ndarray) -> None:
+    timeline = key_timeline(samples, RATE, model="template", hop=4.0, threads=1)
+    timeline = replace(timeline, notes=("windows suggest C minor",))
+    title = plots.key_figure(timeline, chroma([samples], RATE)).axes[2].get_title()
+    assert f"confidence {100 * timeline.estimate.confidence:.0f} %" in title
+    assert "windows suggest C minor" in title
 
 
 def test_keys_over_time(samples: np.ndarray) -> None:
@@ -136,11 +144,13 @@ def test_a_file_is_decoded_once_and_drawn_as_it_is_answered(
 
     drawn: list[Any] = []
     monkeypatch.setattr(stonekey.audio, "stream_audio", counted)
-    monkeypatch.setattr(plots, "key_figure", lambda *arguments: drawn.extend(arguments[:2]))
+    monkeypatch.setattr(plots, "key_figure", lambda *arguments: drawn.extend(arguments[:1]))
     plots.plot_recording(song, "template", threads=1)
     assert len(opened) == 1
-    estimate, timeline = drawn
-    assert estimate.probabilities == KeyEstimator("template", threads=1)(song).probabilities
+    (timeline,) = drawn
+    assert (
+        timeline.estimate.probabilities == KeyEstimator("template", threads=1)(song).probabilities
+    )
     expected = key_timeline(song, model="template", threads=1)
     assert timeline.spans == expected.spans
     assert np.array_equal(timeline.probabilities, expected.probabilities)

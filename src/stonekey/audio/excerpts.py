@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 
 import numpy as np
 
 from stonekey.audio.errors import UnreadableError
 from stonekey.audio.mixing import Samples
-from stonekey.audio.stream import AudioStream
+from stonekey.audio.stream import AudioInput, AudioStream
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def spread(total: float, count: int, length: float) -> tuple[float, ...]:
 
 
 def read_excerpts(
-    source: str | os.PathLike[str], count: int, length: float, timeout: float | None = math.inf
+    source: AudioInput, count: int, length: float, timeout: float | None = math.inf
 ) -> Excerpts | None:
     """Read ``count`` parts of ``length`` seconds; ``timeout`` as for `stream_audio`.
 

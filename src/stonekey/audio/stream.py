@@ -38,7 +38,7 @@ Tune = Callable[[Samples, int], float]
 AudioInput = str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Audio:
     """A whole recording.
 

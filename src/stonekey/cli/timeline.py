@@ -50,6 +50,8 @@ def timeline(
     The model scores overlapping windows of a few seconds. A Viterbi search, which makes changes
     to distant keys costlier than to close ones, turns the scores into spans of one key each.
 
+    The key of the whole is the one that "stonekey FILE" prints.
+
     table lists spans and modulations; json adds all probabilities; csv has the probabilities, a
     row per window; jams, audacity and sonic (Sonic Visualiser regions) hold the spans for other
     programs.
@@ -67,13 +69,15 @@ def timeline(
     form = chosen_format(TIMELINES, format, output, "table")
     check_output(output, force, reads=[file])
     with exit_on_error():
-        from stonekey.estimate.timeline import confident, key_timeline, timeline_estimator
+        from stonekey.estimate.estimator import KeyEstimator
+        from stonekey.estimate.timeline import confident, key_timeline
 
-        estimator = timeline_estimator(model, hop, window, settings=settings)
         bar = FilesBar(1, PATIENCE) if sys.stderr.isatty() else None
+        estimator = KeyEstimator(model, settings=settings)
         estimator.watch = bar.heard if bar else None
         with bar or nullcontext(), at_hand(file) as recording:
-            found = confident(key_timeline(recording, estimator=estimator), min_confidence)
+            found = key_timeline(recording, estimator=estimator, hop=hop, window=window)
+            found = confident(found, min_confidence)
         for warning in found.warnings:
             log(f"stonekey: {shown(file)}: {warning}")
         table = form.name == "table"

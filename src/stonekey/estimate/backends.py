@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -68,8 +68,12 @@ class OnnxBackend:
             message = f"{path}: not a readable stonekey ONNX model: {why}"
             raise CheckpointError(message) from error
         self._path = path
+        self._arguments = (path.absolute(), threads)
         self._threads = threads or core_count()
         self._pool: Executor | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OnnxBackend, self._arguments
 
     def run(self, segments: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """See `Backend.run`."""
@@ -132,6 +136,10 @@ class TorchBackend:
             raise CheckpointError(f"{path}: cannot run on {device!r}: {error}") from error
         self._device = device
         self._path = path
+        self._arguments = (path.absolute(), device, threads)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TorchBackend, self._arguments
 
     def run(self, segments: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """See `Backend.run`."""

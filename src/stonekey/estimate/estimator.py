@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import replace
-from itertools import islice
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
 from stonekey.estimate.backends import load_backend
 from stonekey.estimate.result import KeyEstimate, SegmentEstimate
+from stonekey.estimate.segments import Windows, in_step
 from stonekey.estimate.settings import EstimatorSettings
-from stonekey.estimate.source import PAUSE, Source, open_source, swing
+from stonekey.estimate.source import PAUSE, Recording, Source, open_source, swing
 from stonekey.keys import ClassLabel, Key
 from stonekey.model.checkpoint import CheckpointError
-from stonekey.model.confidence import clarity, holds_for_whole, mean_of_segments, tempered
+from stonekey.model.confidence import answer_of, clarity, holds_for_whole
 from stonekey.model.registry import DEFAULT_MODEL
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    Samples = np.ndarray | Tensor
+_Recording = TypeVar("_Recording", bound=Recording)
 
 # A fast answer that is less likely to be that for the whole recording comes with a warning.
 SURE = 0.9
@@ -39,8 +37,17 @@ class KeyEstimator:
         options: settings by name, such as ``fast=True``; they go before ``settings``.
 
     Attributes:
+        info: what the model's file says of it.
+        class_table: key or key signature of each output.
+        settings: as given.
+        segment_seconds: length of a segment: the one that this model was trained on, unless the
+            settings have another.
+        min_clarity: key clarity below which the answer is "no key": this model's own limit, unless
+            the settings have another.
         watch: called after every few segments with the seconds heard so far and the length that
             the recording promises, None where it promises none; for a progress bar.
+
+    An estimator can be pickled: a copy loads the model from its file again, and has no ``watch``.
 
     Raises:
         CheckpointError: when the model cannot be had or has no class table yet.
@@ -88,69 +95,136 @@ class KeyEstimator:
 
     @overload
     def __call__(
-        self, recording: str | os.PathLike[str] | Samples, sample_rate: float | None = None
+        self,
+        recording: Recording,
+        sample_rate: float | None = None,
+        channels_first: bool | None = None,
     ) -> KeyEstimate: ...
 
     @overload
     def __call__(
         self,
-        recording: list[str | os.PathLike[str] | Samples],
+        recording: list[_Recording] | tuple[_Recording, ...],
         sample_rate: float | None = None,
+        channels_first: bool | None = None,
     ) -> list[KeyEstimate]: ...
 
     def __call__(
         self,
-        recording: str | os.PathLike[str] | Samples | list[str | os.PathLike[str] | Samples],
+        recording: Recording | list[_Recording] | tuple[_Recording, ...],
         sample_rate: float | None = None,
+        channels_first: bool | None = None,
     ) -> KeyEstimate | list[KeyEstimate]:
         """Estimate the key of one recording, or of each of a list.
 
         Args:
-            recording: a path, or samples as an array or tensor of shape (samples,) or
-                (samples, channels), of any scale; or a list of these.
-            sample_rate: of the samples, in Hz; not used for a path.
+            recording: a path; a file's content as bytes or as a binary file object, which is read
+                from where it is; samples as an array or tensor of shape (samples,),
+                (samples, channels) or (channels, samples), of any scale; or a list of these, the
+                first that fails ending it (`each` goes on).
+            sample_rate: of the samples, in Hz; not used for files.
+            channels_first: whether samples are (channels, samples); None where their shape tells,
+                as a sound has at most 32 channels. Not used for files.
 
         Raises:
             AudioError: when a file cannot be read.
+            TypeError: for what is no recording.
             ValueError: for samples without a rate, or not of the shapes above.
         """
         if isinstance(recording, (list, tuple)):
-            return [self(one, sample_rate) for one in recording]
-        rate = float(self.info.front_end.sample_rate)
-        with open_source(
-            recording, sample_rate, self.settings, rate, self.segment_seconds
-        ) as source:
+            return [self(one, sample_rate, channels_first) for one in recording]
+        with self.source(recording, sample_rate, None, channels_first) as source:
             return self.answer(source)
+
+    def each(
+        self,
+        recordings: Iterable[Recording],
+        sample_rate: float | None = None,
+        channels_first: bool | None = None,
+    ) -> Iterator[KeyEstimate | Exception]:
+        """Estimate one recording after another, whatever is wrong with some of them.
+
+        Args:
+            recordings: each as for a call.
+            sample_rate: of samples, in Hz.
+            channels_first: as for a call.
+
+        Yields:
+            For each recording, in their order and as soon as it is known, its estimate or the error
+            that a call would have raised.
+        """
+        for recording in recordings:
+            try:
+                yield self(recording, sample_rate, channels_first)
+            except Exception as error:  # of any kind: the others must not be lost
+                yield error
+
+    def source(
+        self,
+        recording: Recording,
+        sample_rate: float | None = None,
+        windows: Windows | None = None,
+        channels_first: bool | None = None,
+    ) -> AbstractContextManager[Source]:
+        """One recording, ready to be answered; arguments and errors as for `open_source`."""
+        return open_source(
+            recording, sample_rate, self.settings, float(self.info.front_end.sample_rate),
+            self.segment_seconds, windows, channels_first,
+        )  # fmt: skip
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "watch"}
 
     def answer(self, source: Source) -> KeyEstimate:
         """Run the segments of a recording and take their mean."""
-        heard: list[tuple[int, int, float, np.ndarray]] = []
-        pieces = iter(source.segments)
-        while batch := list(islice(pieces, self.settings.batch_size)):
-            # A recording shorter than a segment is alone, so all are equally long.
+        return self.answer_and_windows(source)[0]
+
+    def answer_and_windows(self, source: Source) -> tuple[KeyEstimate, tuple[SegmentEstimate, ...]]:
+        """The answer to a recording, and the outputs of the windows that were asked for with it."""
+        streams = (source.segments, source.windows)
+        heard: list[list[tuple[int, int, float, np.ndarray]]] = [[], []]
+        waiting: list[list[tuple[int, np.ndarray]]] = [[], []]
+
+        def run(number: int) -> None:
+            # A recording shorter than a segment is alone, so all of a stream are equally long.
+            batch = waiting[number]
             outputs = self._backend.run([self._padded(x) for _, x in batch])
             for (start, x), output in zip(batch, outputs, strict=True):
-                heard.append((start, len(x), float(swing(x)), output))
-            if self.watch:
-                start, length, *_ = heard[-1]
-                self.watch((start + length) / source.rate, source.promised_seconds)
+                heard[number].append((start, len(x), float(swing(x)), output))
+            if self.watch and number == 0:
+                start, x = batch[-1]
+                self.watch((start + len(x)) / source.rate, source.promised_seconds)
+            batch.clear()
+
+        for number, start, x in in_step(streams):
+            waiting[number].append((start, x))
+            if len(waiting[number]) == self.settings.batch_size:
+                run(number)
+        for number, rest in enumerate(waiting):
+            if rest:
+                run(number)
         rate = source.rate  # known only now
         every = self.settings.published_segments
-        segments = [
-            SegmentEstimate(start / rate, (start + count) / rate, output, every or peak > PAUSE)
-            for start, count, peak, output in heard
-        ]
+        segments, windows = (
+            tuple(
+                SegmentEstimate(start / rate, (start + count) / rate, output, every or peak > PAUSE)
+                for start, count, peak, output in stream
+            )
+            for stream in heard
+        )
+        return self._estimate(source, segments), windows
+
+    def _estimate(self, source: Source, segments: tuple[SegmentEstimate, ...]) -> KeyEstimate:
+        """What the segments say, all of which have been read."""
         no_signal = source.activity.no_signal()
         found = [*source.warnings, *no_signal]
         counted = [segment.probabilities for segment in segments if segment.counted]
         if no_signal or not counted:
             return KeyEstimate(
-                None, None, 0.0, {}, tuple(segments), source.seconds, self.info.name,
+                None, None, 0.0, {}, segments, source.seconds, self.info.name,
                 tuple(found), None if no_signal else source.tuner.cents,
             )  # fmt: skip
-        mean = mean_of_segments(counted, self.info.segment_temperature)
-        if self.info.confidence_temperature != 1:
-            mean = tempered(mean, self.info.confidence_temperature)
+        mean = answer_of(counted, self.info.segment_temperature, self.info.confidence_temperature)
         best = int(mean.argmax())
         label = self.class_table[best]
         confidence = float(mean[best])
@@ -167,14 +241,14 @@ class KeyEstimator:
             signature=label.signature if clear else None,
             confidence=confidence,
             probabilities={k: float(p) for k, p in zip(self.class_table, mean, strict=True)},
-            segments=tuple(segments),
+            segments=segments,
             duration=source.seconds,
             model=self.info.name,
             warnings=tuple(found),
             tuning=source.tuner.cents,
         )
 
-    def _doubt(self, segments: list[SegmentEstimate], whole: float) -> list[str]:
+    def _doubt(self, segments: Sequence[SegmentEstimate], whole: float) -> list[str]:
         """What to say where the parts heard may not answer for the whole recording."""
         heard = sum(segment.end - segment.start for segment in segments)
         counted = [segment.probabilities for segment in segments if segment.counted]
@@ -192,8 +266,5 @@ class KeyEstimator:
         Of silence, mirror images and repetition, repetition did best on clips of 1 to 2.9 s,
         and somewhat better over two lengths of the minimum than over one (recipes/LOG.md).
         """
-        arch, front_end = self.info.architecture, self.info.front_end
-        minimum = front_end.sample_rate
-        if arch is not None:
-            minimum = max(minimum, (arch.min_frames * front_end.average - 1) * front_end.hop)
+        minimum = self.info.shortest_samples
         return samples if len(samples) >= minimum else np.resize(samples, 2 * minimum)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,30 @@ import numpy as np
 from stonekey.keys import NO_KEY, ClassLabel, Key, KeySignature, key_fields
 
 
-@dataclass(frozen=True)
-class SegmentEstimate:
+class ByValue:
+    """A dataclass that is compared and hashed by what its fields hold, arrays included."""
+
+    def _values(self) -> tuple[Any, ...]:
+        values = (getattr(self, f.name) for f in fields(self))  # type: ignore[arg-type]
+        return tuple(map(_hashable, values))
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self) or not isinstance(other, ByValue):
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype.str, value.tobytes()
+    return tuple(value.items()) if isinstance(value, dict) else value
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentEstimate(ByValue):
     """One segment, from ``start`` to ``end`` in seconds.
 
     ``probabilities`` (outputs,) are in the order of the class table. ``counted`` is False for a
@@ -20,12 +42,12 @@ class SegmentEstimate:
 
     start: float
     end: float
-    probabilities: np.ndarray
+    probabilities: np.ndarray = field(repr=False)
     counted: bool = True
 
 
-@dataclass(frozen=True)
-class KeyEstimate:
+@dataclass(frozen=True, eq=False)
+class KeyEstimate(ByValue):
     """The key of a recording.
 
     Attributes:
@@ -47,8 +69,8 @@ class KeyEstimate:
     key: Key | None
     signature: KeySignature | None
     confidence: float
-    probabilities: dict[ClassLabel, float]
-    segments: tuple[SegmentEstimate, ...]
+    probabilities: dict[ClassLabel, float] = field(repr=False)
+    segments: tuple[SegmentEstimate, ...] = field(repr=False)
     duration: float
     model: str
     warnings: tuple[str, ...] = ()

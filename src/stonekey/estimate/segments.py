@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 # A recording's peak is known only once all of it is read, so this much is held back; a longer
 # recording is scaled, block by block, by its peak so far.
 PEAK_BLOCK_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Segments of ``seconds``, one every ``hop`` seconds."""
+
+    hop: float
+    seconds: float
 
 
 def segment_starts(
@@ -72,6 +82,27 @@ def cut(
         yield 0, np.concatenate(held)
     elif total and whole and following - hop + length < total:
         yield total - length, np.concatenate(held)[-length:]
+
+
+def in_step(
+    streams: Sequence[Iterable[tuple[int, np.ndarray]]],
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Segments of several `cut` of one recording, by their ends, so that none runs ahead.
+
+    Yields:
+        (number of the stream, first sample, samples).
+    """
+
+    def numbered(
+        number: int, stream: Iterable[tuple[int, np.ndarray]]
+    ) -> Iterator[tuple[int, int, np.ndarray]]:
+        for start, samples in stream:
+            yield number, start, samples
+
+    return heapq.merge(
+        *(numbered(number, stream) for number, stream in enumerate(streams)),
+        key=lambda segment: segment[1] + len(segment[2]),
+    )
 
 
 def peak_normalised(blocks: Iterable[np.ndarray], hold: int) -> Iterator[np.ndarray]:

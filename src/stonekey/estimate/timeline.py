@@ -7,20 +7,22 @@ that grows with its distance on the circle of fifths.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stonekey.estimate.result import KeyEstimate
+from stonekey.estimate.result import ByValue, KeyEstimate, SegmentEstimate
+from stonekey.estimate.segments import Windows
 from stonekey.keys import ClassLabel, Key
-from stonekey.model.registry import DEFAULT_MODEL
+from stonekey.model.confidence import answer_of
+from stonekey.model.info import ModelInfo
 
 if TYPE_CHECKING:
-    from stonekey.estimate.estimator import KeyEstimator, Samples
+    from stonekey.estimate.estimator import KeyEstimator
+    from stonekey.estimate.source import Recording, Source
 
 DEFAULT_HOP = 2.0
 # Shorter windows hear single chords, longer ones blur the change (docs/timeline.md).
@@ -41,8 +43,8 @@ DOUBT = 0.03
 class KeySpan:
     """A stretch in one key, from ``start`` to ``end`` in seconds.
 
-    ``confidence`` is the mean probability of the key over the span's windows, 0 to 1.
-    ``label`` is None only where `confident` removed a key.
+    ``confidence``, 0 to 1, is the probability of the key as if the span were a recording; the only
+    span of a recording has the recording's. ``label`` is None only where `confident` removed a key.
     """
 
     start: float
@@ -66,61 +68,67 @@ class Modulation:
     confidence: float
 
 
-@dataclass(frozen=True)
-class Timeline:
+@dataclass(frozen=True, eq=False)
+class Timeline(ByValue):
     """The keys of a recording over time.
 
     Attributes:
+        estimate: the key of the whole recording, as `stonekey.KeyEstimator` answers it.
         times: centres of the windows in seconds, (n,).
         probabilities: of each window, (n, outputs), columns as in ``class_table``.
         labels: key of each window after smoothing, n of them.
         spans: stretches of one key, which follow each other from 0 to the end; empty if the
-            recording has no key.
+            recording has no key. A single one is in the key of the whole.
         modulations: changes of key, one between consecutive spans.
         class_table: key or key signature of each column.
         hop: seconds from one window to the next (the last window ends with the recording).
         window: length of a window in seconds.
-        duration: length of the recording in seconds.
-        model: name of the model.
-        tuning: deviation from A = 440 Hz in cents, as in `stonekey.KeyEstimate`.
-        warnings: anything a user should know, in words.
+        notes: where the windows say something else than the whole, in words.
     """
 
-    times: NDArray[np.float64]
-    probabilities: NDArray[np.float64]
-    labels: tuple[ClassLabel, ...]
+    estimate: KeyEstimate
+    times: NDArray[np.float64] = field(repr=False)
+    probabilities: NDArray[np.float64] = field(repr=False)
+    labels: tuple[ClassLabel, ...] = field(repr=False)
     spans: tuple[KeySpan, ...]
     modulations: tuple[Modulation, ...]
-    class_table: tuple[ClassLabel, ...]
+    class_table: tuple[ClassLabel, ...] = field(repr=False)
     hop: float
     window: float
-    duration: float
-    model: str
-    tuning: float | None = None
-    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def duration(self) -> float:
+        """Length of the recording in seconds."""
+        return self.estimate.duration
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self.estimate.model
+
+    @property
+    def tuning(self) -> float | None:
+        """Deviation from A = 440 Hz in cents, as in `stonekey.KeyEstimate`."""
+        return self.estimate.tuning
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Anything a user should know, in words."""
+        return (*self.estimate.warnings, *self.notes)
 
 
-def timeline_estimator(
-    model: str | os.PathLike[str] | KeyEstimator = DEFAULT_MODEL,
-    hop: float = DEFAULT_HOP,
-    window: float | None = None,
-    **options: Any,
-) -> KeyEstimator:
-    """An estimator whose segments are the windows of a timeline.
+def timeline_windows(hop: float = DEFAULT_HOP, window: float | None = None) -> Windows:
+    """The windows of a timeline.
 
     Args:
-        model: name or path of a model, or an estimator that has it loaded.
         hop: seconds from one window to the next, 1 to 15.
         window: length of a window in seconds, from 3 or ``hop``, whichever is longer, to 15;
             None for 8, or for ``hop`` if that is longer.
-        options: ``settings``, or settings by name, as `stonekey.KeyEstimator` takes them.
 
     Raises:
-        CheckpointError: the model is not found or cannot be read.
-        ValueError: for a setting out of range.
+        ValueError: out of range.
     """
-    from stonekey.estimate.estimator import KeyEstimator
-
     window = max(DEFAULT_WINDOW, hop) if window is None else window
     if not LIMITS[0] <= hop <= LIMITS[1]:
         raise ValueError(f"hop must be {LIMITS[0]:g} to {LIMITS[1]:g} s, got {hop:g}")
@@ -128,68 +136,85 @@ def timeline_estimator(
         raise ValueError(
             f"window must be {max(3.0, hop):g} (3, and the hop) to {LIMITS[1]:g} s, got {window:g}"
         )
-    options |= {"segment_seconds": window, "overlap": 1 - hop / window}
-    if isinstance(model, KeyEstimator):
-        return model.with_settings(**options)
-    return KeyEstimator(model, **options)
+    return Windows(hop, window)
 
 
 def key_timeline(
-    recording: str | os.PathLike[str] | Samples,
+    recording: Recording,
     sample_rate: float | None = None,
     *,
     estimator: KeyEstimator | None = None,
-    **settings: Any,
+    hop: float = DEFAULT_HOP,
+    window: float | None = None,
+    channels_first: bool | None = None,
+    **options: Any,
 ) -> Timeline:
-    """The keys of one recording over time.
+    """The keys of one recording over time, and its key on the whole.
 
     Args:
-        recording: a path, or samples as `stonekey.KeyEstimator` takes them.
+        recording: as `stonekey.KeyEstimator` takes one.
         sample_rate: of samples, in Hz.
-        estimator: from `timeline_estimator`, to share among recordings.
-        settings: arguments of `timeline_estimator` if there is no ``estimator``.
+        estimator: what answers for the whole, to share among recordings.
+        hop: of the windows, as in `timeline_windows`.
+        window: likewise.
+        channels_first: whether samples are, as for `stonekey.KeyEstimator`.
+        options: of `stonekey.KeyEstimator`, if there is no ``estimator``.
 
     Raises:
         AudioError: the file cannot be read.
-        CheckpointError, ValueError: as for `timeline_estimator` and `stonekey.KeyEstimator`.
+        CheckpointError, TypeError, ValueError: as for `timeline_windows` and
+            `stonekey.KeyEstimator`; also for the setting ``fast``, as a timeline hears everything.
     """
-    estimator = estimator or timeline_estimator(**settings)
-    return timeline_of(estimator(recording, sample_rate), estimator)
+    from stonekey.estimate.estimator import KeyEstimator
+
+    windows = timeline_windows(hop, window)
+    if estimator is None:
+        estimator = KeyEstimator(**options)
+    elif options:
+        raise TypeError(f"an estimator has its options already: {', '.join(options)}")
+    if estimator.settings.fast:
+        raise ValueError("a timeline hears all of a recording: not with fast")
+    with estimator.source(recording, sample_rate, windows, channels_first) as source:
+        return timeline_of(source, estimator, windows)
 
 
-def timeline_of(estimate: KeyEstimate, estimator: KeyEstimator) -> Timeline:
-    """The timeline of what an estimator of `timeline_estimator` has answered."""
-    window = estimator.segment_seconds
-    hop = window * (1 - estimator.settings.overlap)
-    return smoothed(estimate, hop, window, estimator.class_table)
+def timeline_of(source: Source, estimator: KeyEstimator, windows: Windows) -> Timeline:
+    """The timeline of a recording that is cut into these windows too."""
+    estimate, heard = estimator.answer_and_windows(source)
+    return smoothed(estimate, heard, windows, estimator.info)
 
 
 def smoothed(
-    estimate: KeyEstimate, hop: float, window: float, class_table: Sequence[ClassLabel]
+    estimate: KeyEstimate, heard: Sequence[SegmentEstimate], windows: Windows, info: ModelInfo
 ) -> Timeline:
-    """The timeline of an estimate whose segments are windows of ``window`` s every ``hop`` s."""
-    table = tuple(class_table)
-    segments = estimate.segments if estimate.label is not None else ()
+    """The timeline of the windows of a recording, which are ``heard`` by a model."""
+    table = tuple(info.class_table or ())
+    segments = heard if estimate.label is not None else ()
     times = np.array([(s.start + s.end) / 2 for s in segments], dtype=np.float64)
     probabilities = np.array([s.probabilities for s in segments], dtype=np.float64)
     probabilities = probabilities.reshape(-1, len(table))
-    path: list[int] = []
+    labels: tuple[ClassLabel, ...] = ()
     spans: list[KeySpan] = []
     modulations: list[Modulation] = []
-    if segments:
+    notes: list[str] = []
+    if segments and estimate.label is not None:
         # Overlapping windows repeat audio: each counts only for the audio that it adds.
-        share = np.diff(times, prepend=times[0] - hop) / window
+        share = np.diff(times, prepend=times[0] - windows.hop) / windows.seconds
         counted = np.array([s.counted for s in segments])
         softened = (1 - DOUBT) * probabilities + DOUBT / len(table)
         evidence = (share * counted)[:, None] * np.log(softened)
         price = change_prices(table)
         path = viterbi(evidence, price)
+        labels = tuple(table[i] for i in path)
         starts = [0, *(i for i in range(1, len(path)) if path[i] != path[i - 1])]
         ends = [*starts[1:], len(path)]
         edges = [0.0, *((times[i - 1] + times[i]) / 2 for i in starts[1:]), estimate.duration]
         for k, (start, end) in enumerate(zip(starts, ends, strict=True)):
             used = probabilities[start:end][counted[start:end]]
-            confidence = float(used[:, path[start]].mean()) if len(used) else 0.0
+            confidence = 0.0
+            if len(used):
+                answer = answer_of(used, info.segment_temperature, info.confidence_temperature)
+                confidence = float(answer[path[start]])
             label = table[path[start]]
             spans.append(KeySpan(float(edges[k]), float(edges[k + 1]), label, confidence))
         for k in range(1, len(spans)):
@@ -198,19 +223,24 @@ def smoothed(
             gain = first[one] + second[two] - price[one, two] - (first + second).max()
             confidence = float(1 / (1 + np.exp(-max(gain, 0.0))))
             modulations.append(Modulation(spans[k].start, table[one], table[two], confidence))
+        if estimate.label not in labels:
+            local = " and ".join(str(label) for label in dict.fromkeys(labels))
+            shorter = f"windows of {windows.seconds:g} s suggest {local}"
+            notes.append(f"{estimate.label} on the whole, but {shorter}")
+        if len(spans) == 1:  # one key from start to end: that of the recording
+            spans = [KeySpan(0.0, estimate.duration, estimate.label, estimate.confidence)]
+            labels = (estimate.label,) * len(labels)
     return Timeline(
+        estimate=estimate,
         times=times,
         probabilities=probabilities,
-        labels=tuple(table[i] for i in path),
+        labels=labels,
         spans=tuple(spans),
         modulations=tuple(modulations),
         class_table=table,
-        hop=hop,
-        window=window,
-        duration=estimate.duration,
-        model=estimate.model,
-        tuning=estimate.tuning,
-        warnings=estimate.warnings,
+        hop=windows.hop,
+        window=windows.seconds,
+        notes=tuple(notes),
     )
 
 
@@ -218,7 +248,8 @@ def confident(timeline: Timeline, minimum: float) -> Timeline:
     """The timeline without the keys and modulations below a confidence.
 
     A span below ``minimum`` (0 to 1) keeps its place, with ``label`` None. Modulations into or
-    out of it are removed, and so are other modulations below ``minimum``.
+    out of it are removed, and so are other modulations below ``minimum``. An estimate below it
+    becomes "no key".
     """
     spans = tuple(
         span if span.confidence >= minimum else replace(span, label=None) for span in timeline.spans
@@ -228,7 +259,10 @@ def confident(timeline: Timeline, minimum: float) -> Timeline:
         for change, before, after in zip(timeline.modulations, spans, spans[1:], strict=False)
         if before.label and after.label and change.confidence >= minimum
     )
-    return replace(timeline, spans=spans, modulations=modulations)
+    estimate = timeline.estimate
+    if estimate.confidence < minimum:
+        estimate = replace(estimate, key=None, signature=None)
+    return replace(timeline, estimate=estimate, spans=spans, modulations=modulations)
 
 
 def change_prices(labels: Sequence[ClassLabel]) -> NDArray[np.float64]:

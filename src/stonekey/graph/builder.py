@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ OPERATORS = frozenset(
 class Graph:
     """Collects nodes and constants; each method returns a tensor's name."""
 
-    def __init__(self) -> None:
+    def __init__(self, operators: Set[str] = OPERATORS) -> None:
+        self.operators = operators
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, np.ndarray] = {}
 
@@ -42,7 +44,7 @@ class Graph:
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Add a node with one output."""
-        assert kind in OPERATORS, kind
+        assert kind in self.operators, kind
         name = f"{kind.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
         return name

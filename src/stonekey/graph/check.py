@@ -14,7 +14,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from stonekey.graph.builder import OPERATORS
-from stonekey.graph.model import IR_VERSION, OPSET
+from stonekey.graph.model import IR_VERSION, OPSET, RECORDING
 from stonekey.model.checkpoint import MAX_BYTES
 from stonekey.model.info import ModelInfo
 from stonekey.model.tensors import check_values
@@ -35,7 +35,10 @@ def check_graph(data: bytes) -> ModelInfo:
     if len(data) > MAX_BYTES:
         raise ValueError(f"it is larger than {MAX_BYTES // 10**6} MB")
     model = onnx.load_model_from_string(data)
-    info = ModelInfo.from_metadata({entry.key: entry.value for entry in model.metadata_props})
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    info = ModelInfo.from_metadata(metadata)
+    if metadata.get("graph") == RECORDING:
+        raise ValueError("it answers whole recordings, for apps; use the model it was made from")
     graph = model.graph
     if [(o.domain, o.version) for o in model.opset_import] != [("", OPSET)]:
         raise ValueError(f"it is not of opset {OPSET}")

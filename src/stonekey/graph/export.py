@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import onnxruntime
@@ -19,7 +20,7 @@ def export_onnx(
 
     The input ``waveform`` (batch, samples) is mono float32 at the model's sample rate, ideally
     with each track scaled to a peak of 1; the output ``probabilities`` is (batch, outputs).
-    The metadata hold the sample rate, segment length and class table as JSON.
+    The metadata are those of docs/apps.md.
 
     Args:
         model: name or path.
@@ -33,10 +34,17 @@ def export_onnx(
         CheckpointError: the model is not found or cannot be read.
         FileExistsError: the file exists and ``force`` is not set.
     """
+    return write_onnx(lambda: onnx_bytes(find_model(model)), output, force)
+
+
+def write_onnx(
+    make: Callable[[], bytes], output: str | os.PathLike[str], force: bool = False
+) -> Path:
+    """Write a graph that is made once it is known that it may be; see `export_onnx`."""
     path = Path(output)
     if path.exists() and not force:
         raise FileExistsError(f"{path} exists")
-    data = onnx_bytes(find_model(model))
+    data = make()
     # Fail here rather than in the app that loads the file.
     onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     write_atomically(path, lambda temporary: temporary.write_bytes(data))

@@ -22,6 +22,8 @@ from stonekey.model.settings import LOG_SLOPE
 
 OPSET = 18
 IR_VERSION = 8
+# In the metadata of a graph that answers whole recordings (stonekey.estimate.recording_graph).
+RECORDING = "recording"
 
 
 def build(info: ModelInfo, outputs: int, add_head: Callable[[Graph, str], str]) -> onnx.ModelProto:

@@ -14,12 +14,13 @@ from stonekey.keys import ClassLabel
 
 # Where the temperature is sought. A model ten times too sure or too modest has other faults.
 TEMPERATURES = np.geomspace(0.1, 10, 401)
-_SMALLEST = 1e-12
+# Probabilities below this are taken as this.
+SMALLEST = 1e-12
 
 
 def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Probabilities (..., n) as if their logits had been divided by ``temperature``."""
-    logits = np.log(np.maximum(probabilities, _SMALLEST)) / temperature
+    logits = np.log(np.maximum(probabilities, SMALLEST)) / temperature
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
@@ -57,11 +58,25 @@ def holds_for_whole(
     best = int(outputs.mean(axis=0).argmax())
     leads = np.delete(outputs[:, best, None] - outputs, best, axis=1)
     spread = leads.std(axis=0, ddof=1) * math.sqrt(max(1 - share, 0.0) / len(segments))
-    sure = leads.mean(axis=0) / np.maximum(spread, _SMALLEST)
+    sure = leads.mean(axis=0) / np.maximum(spread, SMALLEST)
     return float(0.5 * math.erfc(-sure.min() / math.sqrt(2)))
 
 
-def _of_signatures(table: Sequence[ClassLabel]) -> np.ndarray:
+def answer_of(
+    segments: Sequence[np.ndarray], segment_temperature: float, confidence_temperature: float
+) -> np.ndarray:
+    """The probabilities that are answered: the mean over segments, as sure as it is right.
+
+    Args:
+        segments: (classes,) probabilities of each.
+        segment_temperature: of each before the mean (`mean_of_segments`).
+        confidence_temperature: of the mean (`fit_temperature`).
+    """
+    mean = mean_of_segments(segments, segment_temperature)
+    return mean if confidence_temperature == 1 else tempered(mean, confidence_temperature)
+
+
+def signatures_of(table: Sequence[ClassLabel]) -> np.ndarray:
     """(classes, 12): 1 where a class belongs to the signature."""
     tonics = np.array([label.signature.tonic for label in table])
     return np.asarray(tonics[:, None] == np.arange(12), dtype=np.float64)
@@ -105,7 +120,7 @@ def clarity(segments: Sequence[np.ndarray], table: Sequence[ClassLabel]) -> floa
         segments: (classes,) probabilities of each segment, of one recording.
         table: labels of the classes.
     """
-    return float((np.stack(segments) @ _of_signatures(table)).max(axis=1).mean())
+    return float((np.stack(segments) @ signatures_of(table)).max(axis=1).mean())
 
 
 def fit_limit(

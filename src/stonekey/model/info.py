@@ -61,6 +61,13 @@ class ModelInfo:
         if frames * front_end.crop_bins * max(arch.channels) > MAX_ACTIVATIONS:
             raise ValueError("its network is too large for segments of that length")
 
+    @property
+    def shortest_samples(self) -> int:
+        """Samples that the network needs: a second, or more for its stages."""
+        arch, front_end = self.architecture, self.front_end
+        needed = ((arch.min_frames if arch else 0) * front_end.average - 1) * front_end.hop
+        return max(front_end.sample_rate, needed)
+
     def to_metadata(self) -> dict[str, str]:
         """As strings, for safetensors or ONNX metadata."""
         table = self.class_table

@@ -52,7 +52,8 @@ class FrontEnd:
     Bin ``i`` is centred on ``fmin * 2 ** (i / bins_per_octave)`` Hz; with the defaults bin 0
     is A0 and the ``crop_bins`` lowest of the ``n_bins`` bins are what the network sees at
     inference. Training crops higher, which lowers the content by a semitone a bin. The network
-    sees the mean of every ``average`` frames, hops of ``hop`` samples apart.
+    sees the mean of every ``average`` frames, hops of ``hop`` samples apart. The defaults are those
+    of the published models; a model's file has its own.
     """
 
     sample_rate: int = 22050
@@ -120,7 +121,7 @@ class FrontEnd:
         return self.n_bins - self.crop_bins + 1
 
     def frames(self, samples: int) -> int:
-        """Frames that ``samples`` samples give (646 for 15 s)."""
+        """Frames that ``samples`` samples give."""
         return samples // self.hop + 1
 
     def network_frames(self, samples: int) -> int:

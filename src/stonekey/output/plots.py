@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stonekey.estimate.result import KeyEstimate
 from stonekey.estimate.timeline import Timeline
 from stonekey.keys import NO_KEY, ClassLabel, Key, KeySignature
 from stonekey.output.fonts import make_legible
@@ -49,7 +48,7 @@ def plot_recording(
     Args:
         path: the recording.
         model: name or path of a model; None for the default.
-        hop: of the timeline, as in `stonekey.estimate.timeline.timeline_estimator`.
+        hop: of the timeline, as in `stonekey.estimate.timeline.timeline_windows`.
         window: likewise.
         notation: how keys are written (`stonekey.keys.NOTATIONS`).
         title: title of the figure; None for the file's name.
@@ -62,31 +61,26 @@ def plot_recording(
     from stonekey.audio import stream_audio
     from stonekey.estimate.estimator import KeyEstimator
     from stonekey.estimate.source import whole
-    from stonekey.estimate.timeline import DEFAULT_HOP, timeline_estimator, timeline_of
+    from stonekey.estimate.timeline import DEFAULT_HOP, timeline_of, timeline_windows
     from stonekey.model.registry import DEFAULT_MODEL
     from stonekey.output.chroma import chroma
     from stonekey.text import printable, shown
 
+    windows = timeline_windows(DEFAULT_HOP if hop is None else hop, window)
     estimator = KeyEstimator(DEFAULT_MODEL if model is None else model, **options)
-    windows = timeline_estimator(estimator, DEFAULT_HOP if hop is None else hop, window)
     rate, tuner = estimator.info.front_end.sample_rate, estimator.settings.tuner()
     with stream_audio(path, rate, tuner, estimator.settings.timeout) as stream:
         blocks = list(stream)
-
-    def answer(heard: KeyEstimator) -> KeyEstimate:
-        source = whole(
-            blocks, heard.settings, rate, heard.segment_seconds, tuner, list(stream.warnings)
-        )
-        return heard.answer(source)
-
-    estimate, timeline = answer(estimator), timeline_of(answer(windows), windows)
+    source = whole(
+        blocks, estimator.settings, rate, estimator.segment_seconds, tuner, stream.warnings, windows
+    )
+    timeline = timeline_of(source, estimator, windows)
     energies = chroma(blocks, rate)
     name = shown(Path(path).name) if title is None else printable(title, keep="\n")
-    return key_figure(estimate, timeline, energies, name, notation)
+    return key_figure(timeline, energies, name, notation)
 
 
 def key_figure(
-    estimate: KeyEstimate,
     timeline: Timeline,
     energies: NDArray[np.float64],
     title: str = "",
@@ -95,14 +89,14 @@ def key_figure(
     """Draw a recording.
 
     Args:
-        estimate: of the whole recording, for the circle of fifths.
-        timeline: of the same recording.
+        timeline: of the recording.
         energies: its chroma (12, frames), C first.
         title: title of the figure.
         notation: how keys are written (`stonekey.keys.NOTATIONS`).
     """
     from matplotlib.figure import Figure
 
+    estimate = timeline.estimate
     figure = Figure(figsize=(10.5, 6.9), layout="constrained")
     grid = figure.add_gridspec(2, 2, width_ratios=(1.6, 1), height_ratios=(1, 1.35))
     upper = figure.add_subplot(grid[0, 0])
@@ -115,7 +109,7 @@ def key_figure(
         for axes in (upper, lower):
             axes.axvline(change.time, color=ORANGE, linewidth=1, linestyle=(0, (4, 3)))
     _name_spans(upper, timeline, notation)
-    _draw_circle(circle, estimate, timeline.class_table, notation)
+    _draw_circle(circle, timeline, notation)
     figure.suptitle(
         _shortened(title, 90), fontsize=13, fontweight="bold", x=0.01, ha="left", parse_math=False
     )
@@ -206,12 +200,11 @@ def _name_spans(axes: Axes, timeline: Timeline, notation: str) -> None:
             )  # fmt: skip
 
 
-def _draw_circle(
-    axes: Any, estimate: KeyEstimate, table: Sequence[ClassLabel], notation: str
-) -> None:
+def _draw_circle(axes: Any, timeline: Timeline, notation: str) -> None:
     """Sectors clockwise in fifths: major keys outside, minor inside; darker is likelier."""
     from matplotlib import colormaps
 
+    estimate = timeline.estimate
     axes.set_theta_zero_location("N")
     axes.set_theta_direction(-1)
     axes.set_axis_off()
@@ -220,7 +213,7 @@ def _draw_circle(
     cmap = colormaps[CMAP]
     scale = max(estimate.probabilities.values(), default=1.0)
     width = 2 * math.pi / 12
-    for label in table:
+    for label in timeline.class_table:
         probability = estimate.probabilities.get(label, 0.0)
         low, high = 0.34, 1.0
         if isinstance(label, Key):
@@ -246,6 +239,7 @@ def _draw_circle(
         facts = [f"confidence {100 * estimate.confidence:.0f} %"]
     if estimate.tuning is not None:
         facts[-1] += f", {_tuning(estimate.tuning)}"
+    facts += [textwrap.fill(note, 44) for note in timeline.notes]
     facts.append(f"model {_shortened(estimate.model, 40)}")
     axes.set_title("\n".join(facts), fontsize=10, y=-0.06, va="top")
     axes.text(0.5, -0.22, _LEGEND, transform=axes.transAxes, ha="center", va="top", fontsize=8,

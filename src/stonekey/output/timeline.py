@@ -19,10 +19,12 @@ def _name(label: ClassLabel | None, notation: str) -> str:
 
 
 def to_json(timeline: Timeline, file: str, notation: str = "musical") -> str:
-    """One object: spans, modulations, and the grid by columns; times in seconds."""
+    """One object: the key, spans, modulations, and the grid by columns; times in seconds."""
     record: dict[str, Any] = {
         "file": file,
         "duration": round(timeline.duration, 3),
+        "key": timeline.estimate.label and timeline.estimate.label.format(notation),
+        "confidence": round(timeline.estimate.confidence, 4),
         "spans": [
             {
                 "start": round(span.start, 3),
@@ -150,7 +152,7 @@ def to_sonic(timeline: Timeline, file: str, notation: str = "musical") -> str:
 
 
 def to_table(timeline: Timeline, file: str, notation: str = "musical", colour: bool = False) -> str:
-    """A table of the spans, then the modulations, for reading."""
+    """The key of the whole, a table of the spans, then the modulations, for reading."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -163,10 +165,11 @@ def to_table(timeline: Timeline, file: str, notation: str = "musical", colour: b
         spans.add_row(_clock(span.start), _clock(span.end), *cells)
     text = io.StringIO()
     console = Console(file=text, force_terminal=colour, width=100)
+    whole = timeline.estimate
+    sure = "" if whole.label is None else f", confidence {whole.confidence:.0%}"
+    console.print(f"{_name(whole.label, notation)}{sure}")
     if timeline.spans:
         console.print(spans)
-    else:
-        console.print(NO_KEY)
     for change in timeline.modulations:
         names = f"{_name(change.before, notation)} to {_name(change.after, notation)}"
         console.print(f"{_clock(change.time)}  {names}, confidence {change.confidence:.0%}")
