@@ -73,10 +73,10 @@ def test_dry_run_then_write_then_undo(library: Path, capsys: Capture) -> None:
     assert call("tag", library, "--write") == 0  # a run that changes nothing is not the last one
     assert capsys.readouterr().out.count("\tkept\n") == 3
 
-    assert call("tag", "--undo", "--format", "json") == 0
+    assert call("tag", "--undo", "--yes", "--format", "json") == 0
     assert {row["action"] for row in rows(capsys.readouterr().out).values()} == {"restored"}
     assert {read_key(path) for path in library.iterdir()} == {None}
-    assert call("tag", "--undo") == 2
+    assert call("tag", "--undo", "--yes") == 2
     assert "nothing to undo" in capsys.readouterr().err
 
 
@@ -100,7 +100,7 @@ def test_existing_keys(library: Path, capsys: Capture) -> None:
         "written", "written", "written",
     ]  # fmt: skip
     assert {open_tags(path).text("key") for path in library.iterdir()} == {"F#m"}
-    assert call("tag", "--undo") == 0
+    assert call("tag", "--undo", "--yes") == 0
     assert {open_tags(path).text("key") for path in library.iterdir()} == {"Am", "11A", "o"}
 
 
@@ -113,7 +113,7 @@ def test_least_confidence_and_modification_time(library: Path, capsys: Capture) 
     assert call("tag", path, "--write", "--keep-mtime", "--also", "comment") == 0
     assert path.stat().st_mtime_ns == 10**18 + 7
     assert open_tags(path).text("comment") == "F#m - bought in Rome"
-    assert call("tag", "--undo", "--keep-mtime") == 0
+    assert call("tag", "--undo", "--yes", "--keep-mtime") == 0
     assert (path.stat().st_mtime_ns, read_key(path)) == (10**18 + 7, None)
 
 
@@ -138,8 +138,12 @@ def test_keys_of_a_scan(library: Path, tmp_path: Path, capsys: Capture) -> None:
         (["x.wav", "--also", "title"], "--also must be one of comment, grouping"),
         (["x.wav", "--format", "xml"], "--format must be one of"),
         (["x.wav", "--min-confidence", "2"], "from 0 to 1"),
-        (["x.wav", "--undo"], "--undo takes no files"),
-        (["x.wav", "--force"], "only with --undo"),
+        (["x.wav", "--undo", "--overwrite"], "--undo takes neither"),
+        (["--undo", "--redo"], "--undo and --redo exclude each other"),
+        (["--undo", "--write"], "name the files or folders, or give --yes"),
+        (["--history", "--write"], "--history writes nothing"),
+        (["x.wav", "--yes"], "--yes works only with --undo"),
+        (["x.wav", "--force"], "--force works only with --undo"),
         ([], "give files or folders"),
         (["--from", "gone.csv"], "gone.csv"),
     ],
@@ -157,6 +161,10 @@ def test_files_that_fail_are_named_and_the_others_written(
     locked = library / "song.flac"
     locked.chmod(0o444)
     before = contents(library)
+    assert call("tag", library) == 1
+    out, err = capsys.readouterr()
+    assert "song.flac: is read-only" in err  # said before anything is written
+    assert out.count("would write") == 2
     assert call("tag", library, library / "gone.mp3", "--write", "--format", "json") == 1
     out, err = capsys.readouterr()
     actions = {name: row["action"] for name, row in rows(out).items()}
@@ -268,7 +276,7 @@ def test_killed_before_the_copy_replaces_the_file(library: Path) -> None:
     assert len(left) == 1  # hidden, so the next run takes it for no recording
     with (library / left[0]).open("rb") as stream:  # locked, as by a process that is working on it
         take(stream.fileno())
-        assert call("tag", "--undo") == 0  # the journal has it, but the run ended before it
+        assert call("tag", "--undo", "--yes") == 0  # in the journal, but the run ended before it
         assert (library / left[0]).exists()
     assert path.read_bytes() == before
     assert call("tag", library, "--write") == 0
@@ -286,11 +294,11 @@ def test_undo_of_a_journal_with_a_rubbish_line(
     with journal.open("ab") as stream:
         stream.write(rubbish)
     torn = not rubbish.endswith(b"\n")
-    assert call("tag", "--undo") == (0 if torn else 1)
+    assert call("tag", "--undo", "--yes") == (0 if torn else 1)
     assert ("1 damaged line(s)" in capsys.readouterr().err) is not torn
     assert {read_key(path) for path in library.iterdir()} == {None}
     assert len(entries) == 3
-    left = [path.read_bytes() for path in journal_folder().iterdir()]
+    left = [path.read_bytes() for path in journal_folder().iterdir() if path.suffix != ".undone"]
     assert left == ([] if torn else [rubbish])
 
 
@@ -309,7 +317,7 @@ def test_two_runs_at_once(library: Path) -> None:
     for name in outputs[0]:
         assert "written" in {output[name]["action"] for output in outputs}
     journals = len(list(journal_folder().glob("*.jsonl")))
-    assert [call("tag", "--undo") for _ in range(journals)] == [0] * journals
+    assert [call("tag", "--undo", "--yes") for _ in range(journals)] == [0] * journals
     assert {read_key(path) for path in library.iterdir()} == {None}
 
 
@@ -318,23 +326,23 @@ def test_undo_leaves_files_changed_since(library: Path, capsys: Capture) -> None
     changed, gone = library / "v23.mp3", library / "song.flac"
     set_key(changed, "Am")
     aside = gone.rename(gone.with_suffix(".away"))
-    assert call("tag", "--undo") == 1
+    assert call("tag", "--undo", "--yes") == 1
     err = capsys.readouterr().err
     assert "v23.mp3: changed since; --force" in err
     assert "song.flac: No such file" in err
     assert open_tags(changed).text("key") == "Am"
     assert read_key(library / "song.m4a") is None
     aside.rename(gone)
-    assert call("tag", "--undo", "--force") == 0  # what is left of that run
+    assert call("tag", "--undo", "--yes", "--force") == 0  # what is left of that run
     assert {read_key(path) for path in library.iterdir()} == {None}
 
 
 def test_undo_waits_for_the_run_to_end(library: Path, capsys: Capture) -> None:
     with Journal(journal_folder()) as journal:
         tag_file(library / "v23.mp3", KEY, 1, Settings(), journal)
-        assert call("tag", "--undo") == 2
+        assert call("tag", "--undo", "--yes") == 2
         assert "still writing" in capsys.readouterr().err
-    assert call("tag", "--undo") == 0
+    assert call("tag", "--undo", "--yes") == 0
 
 
 def test_a_link_stays_a_link(library: Path, tmp_path: Path) -> None:
@@ -351,7 +359,7 @@ def test_a_name_that_is_no_text(library: Path, capsys: Capture) -> None:
     path = Path(os.fsdecode(name))
     assert call("tag", path, "--write") == 0
     assert read_key(path) == KEY
-    assert call("tag", "--undo") == 0
+    assert call("tag", "--undo", "--yes") == 0
     assert read_key(path) is None
     assert "caf\ufffd.mp3" in capsys.readouterr().out
 
