@@ -71,7 +71,7 @@ def test_dry_run_then_write_then_undo(library: Path, capsys: Capture) -> None:
     assert capsys.readouterr().out.count("\twritten\n") == 3
     assert {read_key(path) for path in library.iterdir()} == {KEY}
     assert call("tag", library, "--write") == 0  # a run that changes nothing is not the last one
-    assert capsys.readouterr().out.count("\tkept\n") == 3
+    assert capsys.readouterr().out.count("\tkept, agrees\n") == 3
 
     assert call("tag", "--undo", "--yes", "--format", "json") == 0
     assert {row["action"] for row in rows(capsys.readouterr().out).values()} == {"restored"}
@@ -95,6 +95,7 @@ def test_existing_keys(library: Path, capsys: Capture) -> None:
     assert call("tag", library) == 0
     assert "\tAm\tF#m\t" in (out := capsys.readouterr().out)
     assert out.count("\tkept, differs\n") == 2
+    assert out.count("\tkept, agrees\n") == 1
     assert call("tag", library, "--write", "--overwrite", "--format", "csv") == 0
     assert [row["action"] for row in csv.DictReader(capsys.readouterr().out.splitlines())] == [
         "written", "written", "written",
@@ -102,6 +103,19 @@ def test_existing_keys(library: Path, capsys: Capture) -> None:
     assert {open_tags(path).text("key") for path in library.iterdir()} == {"F#m"}
     assert call("tag", "--undo", "--yes") == 0
     assert {open_tags(path).text("key") for path in library.iterdir()} == {"Am", "11A", "o"}
+
+
+@pytest.mark.parametrize("text", ["G♭m/F♯m", "4m - 7", "11A (F♯m)", "Fism", "F#m -12 cents"])
+def test_any_name_of_the_same_key_agrees(library: Path, capsys: Capture, text: str) -> None:
+    path = library / "song.flac"
+    set_key(path, text)
+    assert call("tag", path, "--write", "--overwrite") == 0
+    assert open_tags(path).text("key") == "F#m"
+    set_key(path, text)
+    capsys.readouterr()
+    assert call("tag", path, "--write") == 0
+    assert capsys.readouterr().out.endswith("\tkept, agrees\n")
+    assert open_tags(path).text("key") == text
 
 
 def test_least_confidence_and_modification_time(library: Path, capsys: Capture) -> None:

@@ -175,7 +175,10 @@ def test_a_comment_keeps_its_words() -> None:
     assert with_key("7A - great", "8A", False) == "7A - great"
     assert with_key("7A - great", "8A", True) == "8A - great"
     assert with_key("Am", "8A", True) == "8A"
-    assert with_key("A - side", "8A", True) == "8A - A - side"
+    for word in ("A", "Es", "Hm", "as", "9", "3m3"):
+        assert with_key(f"{word} - side", "8A", True) == f"8A - {word} - side"
+    for key in ("Eb", "D#m", "D♯ minor", "07A", "12d", "C major"):
+        assert with_key(f"{key} - side", "8A", True) == "8A - side"
     assert with_key("C - x", "C", True) == "C - x"
 
 

@@ -103,7 +103,9 @@ def print_records(
 
 def cells(record: dict[str, Any]) -> list[str]:
     """File, existing key, key found, confidence, action."""
-    action = record["action"] + (", differs" if record["differs"] else "")
+    action = record["action"]
+    if record["existing"] and record["key"] and "restore" not in action:
+        action += ", " + ("differs" if record["differs"] else "agrees")
     confidence = f"{record['confidence']:.0%}" if record["confidence"] else ""
     return [record["file"], record["existing"] or "", record["key"] or "", confidence, action]
 

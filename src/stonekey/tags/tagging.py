@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from stonekey.tags.writing import ChangedError, check_writable, fingerprint, rew
 
 ALSO = ("comment", "grouping")
 _SEPARATOR = " - "  # between a key and the rest of a comment, as other programs write it
+_IN_FRONT = re.compile(
+    r"(?:0?[1-9]|1[0-2])[ABdm]|[A-G](?:[#b♯♭] ?(?:m|min|minor|maj|major)?| ?(?:m|min|minor|maj|major))"
+)
 _ATTEMPTS = 3
 
 
@@ -134,15 +138,15 @@ def _changes(tags: Tags, existing: str | None, key: Key, settings: Settings) -> 
 def with_key(text: str, key: str, overwrite: bool) -> str:
     """A comment with a key in front: ``8A - bought in Rome``.
 
-    A key already in front stays, or is replaced if ``overwrite`` is set. A single letter does not
-    count as a key: it may be a word.
+    A key already in front stays, or is replaced if ``overwrite`` is set. Only what programs put
+    there counts as a key: a single letter or a German name may be a word.
     """
     if not text.strip():
         return key
     first, separator, rest = text.partition(_SEPARATOR)
     if first == key:
         return text
-    if len(first.strip()) > 1 and parsed(first) is not None:
+    if _IN_FRONT.fullmatch(first.strip()):
         return key + separator + rest if overwrite else text
     return f"{key}{_SEPARATOR}{text}"
 

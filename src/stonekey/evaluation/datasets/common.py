@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stonekey.data.manifest import Track
-from stonekey.keys import KEYLESS, UNLABELLED, Key
+from stonekey.keys import Key, non_key
 
 
 class DatasetError(ValueError):
@@ -84,10 +84,7 @@ def labelled_track(
     try:
         key = Key.parse(label)
     except ValueError:
-        text = label.strip().lower()
-        reason = "not one major or minor key"
-        if text in KEYLESS | UNLABELLED:
-            reason = "no key" if text in KEYLESS else "unlabelled"
+        reason = non_key(label) or "not one major or minor key"
         problem = f"{where}: {reason}: {label.strip()!r}"
     return Track(
         id=name,
