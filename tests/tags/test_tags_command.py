@@ -94,7 +94,8 @@ def test_existing_keys(library: Path, capsys: Capture) -> None:
     }  # fmt: skip
     assert call("tag", library) == 0
     assert "\tAm\tF#m\t" in (out := capsys.readouterr().out)
-    assert out.count("\tkept, differs\n") == 2
+    assert out.count("\tkept, differs\n") == 1
+    assert out.count("\tkept, off key\n") == 1
     assert out.count("\tkept, agrees\n") == 1
     assert call("tag", library, "--write", "--overwrite", "--format", "csv") == 0
     assert [row["action"] for row in csv.DictReader(capsys.readouterr().out.splitlines())] == [
@@ -103,6 +104,16 @@ def test_existing_keys(library: Path, capsys: Capture) -> None:
     assert {open_tags(path).text("key") for path in library.iterdir()} == {"F#m"}
     assert call("tag", "--undo", "--yes") == 0
     assert {open_tags(path).text("key") for path in library.iterdir()} == {"Am", "11A", "o"}
+
+
+@pytest.mark.parametrize("text", ["All", "INVALID", "-", "Am/C"])
+def test_text_that_is_no_key_is_reported(library: Path, capsys: Capture, text: str) -> None:
+    path = library / "song.flac"
+    set_key(path, text)
+    assert call("tag", path, "--write") == 0
+    assert capsys.readouterr().out.endswith(f"\t{text}\tF#m\t100%\tkept, not a key\n")
+    assert call("tag", path, "--write", "--overwrite") == 0
+    assert open_tags(path).text("key") == "F#m"
 
 
 @pytest.mark.parametrize("text", ["G♭m/F♯m", "4m - 7", "11A (F♯m)", "Fism", "F#m -12 cents"])

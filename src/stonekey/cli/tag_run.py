@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from stonekey.cli.common import Interrupt
 from stonekey.cli.output import open_output
+from stonekey.keys import NO_KEY, non_key
 from stonekey.output.formats import write_csv_rows, write_json_array, write_text_rows
 from stonekey.text import display_name, log, printable, reason, shown
 
@@ -105,9 +106,18 @@ def cells(record: dict[str, Any]) -> list[str]:
     """File, existing key, key found, confidence, action."""
     action = record["action"]
     if record["existing"] and record["key"] and "restore" not in action:
-        action += ", " + ("differs" if record["differs"] else "agrees")
+        action += f", {_relation(record)}"
     confidence = f"{record['confidence']:.0%}" if record["confidence"] else ""
     return [record["file"], record["existing"] or "", record["key"] or "", confidence, action]
+
+
+def _relation(record: dict[str, Any]) -> str:
+    """How the existing text relates to the key found."""
+    from stonekey.tags.base import parsed
+
+    if parsed(record["existing"]) is None:
+        return "off key" if non_key(record["existing"]) == NO_KEY else "not a key"
+    return "differs" if record["differs"] else "agrees"
 
 
 def _print_table(rows: Iterable[list[str]], headings: Sequence[str]) -> None:

@@ -16,9 +16,8 @@ from stonekey.tags.writing import ChangedError, check_writable, fingerprint, rew
 
 ALSO = ("comment", "grouping")
 _SEPARATOR = " - "  # between a key and the rest of a comment, as other programs write it
-_IN_FRONT = re.compile(
-    r"(?:0?[1-9]|1[0-2])[ABdm]|[A-G](?:[#b♯♭] ?(?:m|min|minor|maj|major)?| ?(?:m|min|minor|maj|major))"
-)
+_MODE = "(?:m|min|minor|maj|major)"
+_IN_FRONT = re.compile(rf"(?:0?[1-9]|1[0-2])[ABdm]|[A-G](?:[#b♯♭] ?{_MODE}?| ?{_MODE})")
 _ATTEMPTS = 3
 
 
