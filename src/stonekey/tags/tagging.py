@@ -12,6 +12,7 @@ from stonekey.keys import Key
 from stonekey.tags.base import Tags, as_tag_errors, parsed
 from stonekey.tags.formats import open_tags
 from stonekey.tags.journal import Entry, Journal, turn
+from stonekey.tags.mixedinkey import rewrapped
 from stonekey.tags.writing import ChangedError, check_writable, fingerprint, rewrite
 
 ALSO = ("comment", "grouping")
@@ -125,13 +126,16 @@ def _changes(tags: Tags, existing: str | None, key: Key, settings: Settings) -> 
     if existing is not None and parsed(existing) != key and not settings.overwrite:
         return {}  # a comment must not contradict the key that stays either
     changes = {}
+    standard, *others = tags.fields("key")
     if existing is None or settings.overwrite:
-        changes.update(dict.fromkeys(tags.fields("key"), key.format("short")))
+        for name in (standard, *filter(tags.holds_key, others)):
+            old = next(iter(tags.texts(name)), "")
+            changes[name] = rewrapped(old, key) or key.format("short")
     for role in settings.also:
         for name in tags.fields(role):
             old = next(iter(tags.texts(name)), "")
             changes[name] = with_key(old, key.format(settings.notation), settings.overwrite)
-    return {name: text for name, text in changes.items() if tags.texts(name)[:1] != [text]}
+    return {name: text for name, text in changes.items() if tags.differs(name, text)}
 
 
 def with_key(text: str, key: str, overwrite: bool) -> str:
