@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import resource
@@ -142,6 +143,58 @@ def test_least_confidence_and_modification_time(library: Path, capsys: Capture) 
     assert (path.stat().st_mtime_ns, read_key(path)) == (10**18 + 7, None)
 
 
+@pytest.mark.parametrize(
+    ("program", "key", "comment"),
+    [
+        ("rekordbox", "F#m", None),
+        ("serato", "F#m", None),
+        ("traktor", "4m", None),
+        ("mixxx", "F#m", None),
+        ("mixedinkey", "11A", None),
+        ("itunes", "F#m", "11A"),
+    ],
+)
+def test_what_each_program_reads(
+    songs: Path, tmp_path: Path, program: str, key: str, comment: str | None
+) -> None:
+    for name, field in {"v23.mp3": "TXXX:KEY", "song.flac": "KEY"}.items():
+        path = Path(shutil.copy(songs / name, tmp_path))
+        words = open_tags(path).text("comment")
+        tags = open_tags(path)
+        tags.set(field, "11A (F#m)")  # the same key, where not every program looks
+        tags.save()
+        assert call("tag", path, "--write", "--for", program) == 0
+        tags = open_tags(path)
+        assert tags.texts(tags.fields("key")[0]) == [key]
+        assert tags.texts(field) == ["11A (F#m)"]
+        assert tags.text("comment") == (f"{comment} - {words}" if comment else words)
+
+
+def test_options_count_more_than_the_program(library: Path) -> None:
+    path = library / "v23.mp3"
+    more = ("--for", "itunes", "--also", "grouping", "--notation", "openkey")
+    assert call("tag", path, "--write", *more, "--key-notation", "camelot") == 0
+    tags = open_tags(path)
+    found = [tags.text(role) for role in ("key", "grouping", "comment")]
+    assert found == ["11A", "4m", "bought in Rome"]
+
+
+def test_the_progress_bar_ends_before_the_table(
+    library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(sys, "stderr", screen)
+    assert call("tag", library) == 0
+    text = screen.getvalue()
+    assert "3/3" in text
+    assert text.rfind("3/3") < text.find("In the tags")
+
+
 def test_keys_of_a_scan(library: Path, tmp_path: Path, capsys: Capture) -> None:
     output = tmp_path / "keys.csv"
     assert call("scan", library, "--output", output, "--workers", 1, "--no-progress") == 0
@@ -163,7 +216,9 @@ def test_keys_of_a_scan(library: Path, tmp_path: Path, capsys: Capture) -> None:
         (["x.wav", "--also", "title"], "--also must be one of comment, grouping"),
         (["x.wav", "--format", "xml"], "--format must be one of"),
         (["x.wav", "--min-confidence", "2"], "from 0 to 1"),
-        (["x.wav", "--undo", "--overwrite"], "--undo takes neither"),
+        (["x.wav", "--undo", "--overwrite"], "--undo takes no options"),
+        (["x.wav", "--for", "winamp"], "--for must be one of rekordbox, serato"),
+        (["x.wav", "--key-notation", "musical"], "--key-notation must be one of short"),
         (["--undo", "--redo"], "--undo and --redo exclude each other"),
         (["--undo", "--write"], "name the files or folders, or give --yes"),
         (["--history", "--write"], "--history writes nothing"),

@@ -29,6 +29,7 @@ from stonekey.cli.tag_undo import history, revert
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.keys import Key
 from stonekey.model.registry import DEFAULT_MODEL
+from stonekey.tags.programs import PROGRAMS, Program
 from stonekey.text import log
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("text", "json", "csv")
 ALSO = ("comment", "grouping")
+KEY_NOTATIONS = ("short", "camelot", "openkey")  # those that fit an ID3 frame of three characters
 
 
 @with_settings("min_confidence")
@@ -83,11 +85,25 @@ def tag(
         ),
     ] = None,
     notation: Annotated[
-        str,
-        notation_option(
-            " (in --also fields and in the output; the key field always uses short, its standard)"
+        str | None, notation_option(" in --also fields and in the output; by default short")
+    ] = None,
+    key_notation: Annotated[
+        str | None,
+        typer.Option(
+            help=f"How the key field is written: {', '.join(KEY_NOTATIONS)}; by default short, "
+            "the standard.",
+            metavar="NOTATION",
         ),
-    ] = "short",
+    ] = None,
+    for_: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            help=f"Write what this program reads: {', '.join(PROGRAMS)}. Options given beside it "
+            "count more.",
+            metavar="PROGRAM",
+        ),
+    ] = None,
     min_confidence: WriteConfidence = 0.0,
     keep_mtime: Annotated[
         bool, typer.Option("--keep-mtime", help="Keep the files' modification times.")
@@ -117,6 +133,8 @@ def tag(
 
       stonekey tag set/ --write --also comment --notation camelot
 
+      stonekey tag set/ --write --for traktor
+
       stonekey tag --from keys.csv --write
 
       stonekey tag --undo music/ --write
@@ -124,14 +142,18 @@ def tag(
     one_of("--format", format, FORMATS)
     for field in also or ():
         one_of("--also", field, ALSO)
+    if key_notation is not None:
+        one_of("--key-notation", key_notation, KEY_NOTATIONS)
+    program = PROGRAMS[one_of("--for", for_, PROGRAMS)] if for_ is not None else Program()
+    notation = notation or program.notation
     if not 0 <= min_confidence <= 1:
         fail(f"--min-confidence must be from 0 to 1, got {min_confidence}")
     actions = {"--undo": undo, "--redo": redo, "--history": show_history}
     chosen = [flag for flag, given in actions.items() if given]
     if len(chosen) > 1:
         fail(f"{chosen[0]} and {chosen[1]} exclude each other")
-    if chosen and (from_ or overwrite or also or extension):
-        fail(f"{chosen[0]} takes neither --from, --overwrite, --also nor --extension")
+    if chosen and (from_ or overwrite or also or extension or for_ or key_notation):
+        fail(f"{chosen[0]} takes no options about what to write, and no --from or --extension")
     if show_history and write:
         fail("--history writes nothing")
     if (force or yes) and not (undo or redo):
@@ -163,7 +185,13 @@ def tag(
             )
         else:
             settings = Settings(
-                overwrite, tuple(dict.fromkeys(also or ())), notation, min_confidence, keep_mtime
+                overwrite=overwrite,
+                also=tuple(dict.fromkeys(also or program.also)),
+                notation=notation,
+                min_confidence=min_confidence,
+                keep_mtime=keep_mtime,
+                key_notation=key_notation or program.key_notation,
+                fill=for_ is not None,
             )
             find = _from_results(from_) if from_ else _from_estimator(model, estimator)
             files = _find_files(run, paths, extension) if paths else find.files

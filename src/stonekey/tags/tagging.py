@@ -32,6 +32,8 @@ class Settings:
         notation: how to write the key in those fields (`stonekey.keys.NOTATIONS`).
         min_confidence: write no key below this confidence.
         keep_mtime: keep the files' modification times.
+        key_notation: how to write the key in the key field.
+        fill: write the standard key field too where only another field has the key found.
     """
 
     overwrite: bool = False
@@ -39,6 +41,8 @@ class Settings:
     notation: str = "short"
     min_confidence: float = 0.0
     keep_mtime: bool = False
+    key_notation: str = "short"
+    fill: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,10 +131,14 @@ def _changes(tags: Tags, existing: str | None, key: Key, settings: Settings) -> 
         return {}  # a comment must not contradict the key that stays either
     changes = {}
     standard, *others = tags.fields("key")
+    fields: list[str] = []
     if existing is None or settings.overwrite:
-        for name in (standard, *filter(tags.holds_key, others)):
-            old = next(iter(tags.texts(name)), "")
-            changes[name] = rewrapped(old, key) or key.format("short")
+        fields = [standard, *filter(tags.holds_key, others)]
+    elif settings.fill and not tags.texts(standard):
+        fields = [standard]
+    for name in fields:
+        old = next(iter(tags.texts(name)), "")
+        changes[name] = rewrapped(old, key) or key.format(settings.key_notation)
     for role in settings.also:
         for name in tags.fields(role):
             old = next(iter(tags.texts(name)), "")
