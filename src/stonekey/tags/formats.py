@@ -131,7 +131,7 @@ def _kinds(path: Path) -> list[Any] | None:
             head = file.read(16)
             if head[:4] not in (b"fLaC", b"TTA1") and not _is_mpeg(head):
                 return None
-    for mark, kinds in {
+    marks: dict[bytes, list[Any]] = {
         b"fLaC": [flac.FLAC],
         b"OggS": [oggvorbis.OggVorbis, oggopus.OggOpus, oggspeex.OggSpeex, oggflac.OggFLAC,
                   oggtheora.OggTheora],
@@ -141,7 +141,8 @@ def _kinds(path: Path) -> list[Any] | None:
         b"wvpk": [wavpack.WavPack],
         b"TTA1": [trueaudio.TrueAudio],
         b"DSD ": [dsf.DSF],
-    }.items():  # fmt: skip
+    }  # fmt: skip
+    for mark, kinds in marks.items():
         if head.startswith(mark):
             return kinds
     if head[4:8] == b"ftyp":

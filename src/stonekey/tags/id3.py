@@ -49,7 +49,7 @@ class ID3Tags(Tags):
             audio.load(path, translate=False)
         if isinstance(audio, ID3FileType):
             with suppress(APENoHeaderError):
-                self._ape = APEv2(path)
+                self._ape = APEv2(path)  # type: ignore[no-untyped-call]
 
     def present_names(self) -> list[str]:
         """The names of all frames with a text that may be a key, and of the APEv2 tag."""
@@ -165,20 +165,20 @@ class ID3Tags(Tags):
         """Use the ID3 chunk that some programs write behind the end of an AIFF or WAV file."""
         from mutagen.id3 import ID3
 
-        class ChunkID3(ID3):  # type: ignore[misc]
-            def save(self, path: Path, **options: Any) -> None:  # type: ignore[override]
+        class ChunkID3(ID3):
+            def save(self, path: Path, **options: Any) -> None:
                 stream = BytesIO()
                 super().save(stream, padding=lambda _: 0, **options)
                 data = stream.getvalue()
                 with open(path, "r+b") as file:
-                    start, end, size = _chunk_behind(file) or (0, 0, "big")
-                    if file.seek(0, 2) > end + 1 or not end:
+                    start, end, order = _chunk_behind(file) or (0, 0, None)
+                    if order is None or file.seek(0, 2) > end + 1:
                         raise TagError(path, "has more behind its ID3 tag")
                     file.seek(start - 4)
                     file.truncate()
-                    file.write(len(data).to_bytes(4, size) + data + b"\0" * (len(data) % 2))
+                    file.write(len(data).to_bytes(4, order) + data + b"\0" * (len(data) % 2))
 
-            def delete(self, path: Path, **options: Any) -> None:  # type: ignore[override]
+            def delete(self, path: Path, **options: Any) -> None:
                 raise TagError(path, "its ID3 tag cannot be removed")
 
         with self.path.open("rb") as file:
@@ -186,10 +186,10 @@ class ID3Tags(Tags):
                 start, end, _ = found
                 file.seek(start)
                 data = file.read(end - start)
-                tags = ChunkID3(BytesIO(data))
+                tags = ChunkID3(BytesIO(data))  # type: ignore[no-untyped-call]
                 if tags.version[:2] >= (2, 3):
                     self._version = tags.version[1]
-                    tags = ChunkID3(BytesIO(data), translate=False)
+                    tags = ChunkID3(BytesIO(data), translate=False)  # type: ignore[no-untyped-call]
                 self.audio.tags = tags
 
 

@@ -220,9 +220,9 @@ def settle(runs: list[Run], run: Run, reverted: Mapping[int, list[int] | None]) 
             before it changed the file.
     """
     states: dict[tuple[str, tuple[int, ...]], list[int]] = {}
-    for entry in run.entries:
-        if state := reverted.get(id(entry)):
-            states[entry.path, tuple(entry.before)] = state
+    for done in run.entries:
+        if state := reverted.get(id(done)):
+            states[done.path, tuple(done.before)] = state
     run.lines = [(entry, line) for entry, line in run.lines if id(entry) not in reverted]
     run.save()
     for other in runs:
