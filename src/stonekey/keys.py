@@ -56,9 +56,11 @@ _BARE_GERMAN = re.compile(
     _FLAGS,
 )
 # What programs write after a key: cents of detuning, energy or tempo.
-_CENTS = r"[+±-]\s?(?:100|\d\d?)(?:\.\d+)?(?:\s?(?:cents?|ct|c))?"
+_UNIT = r"\s?(?:cents?|ct|c)"
+_CENTS = rf"[+±-]\s?(?:100|\d\d?)(?:\.\d+)?(?:{_UNIT})?"
 _ASIDES = (
-    re.compile(rf"(?:\s+{_CENTS}|\s*\({_CENTS}\)|[+-]\d\d(?:\s?cents?)?)$", _FLAGS),
+    # Without a space only what cannot be a chord, as C-5 is.
+    re.compile(rf"(?:\s+{_CENTS}|\s*\({_CENTS}\)|[+-]\d(?:\d(?:{_UNIT})?|{_UNIT}))$", _FLAGS),
     re.compile(r"(?:\s+-\s+(?:energy\s)?\d{1,3}(?:\.\d+)?)+$", _FLAGS),
 )
 _BRACKETED = re.compile(r"([^()\[\]]+?)\s*(?:\(([^()\[\]]+)\)|\[([^()\[\]]+)\])")

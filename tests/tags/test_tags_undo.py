@@ -206,6 +206,23 @@ def test_journals_of_earlier_versions(song: Path, tmp_path: Path, capsys: Captur
     assert read_key(path) == KEY
 
 
+def test_a_damaged_journal_leads_to_no_other_folder(
+    folders: tuple[Path, Path], capsys: Capture
+) -> None:
+    a, b = folders
+    newest = sorted(journal_folder().glob("*.jsonl"))[-1]
+    newest.write_bytes(b"rubbish\n")
+    assert call("tag", "--undo") == 1
+    assert "(0 files, 1 damaged)" in capsys.readouterr().err
+    assert newest.read_bytes() == b"rubbish\n"
+    assert call("tag", "--undo", "--yes") == 1  # the last run, which is not that of A
+    assert "1 damaged line(s), now kept in" in capsys.readouterr().err
+    assert (keys(a), keys(b)) == (["F#m", "F#m"], ["F#m", "F#m"])
+    assert newest.with_suffix(".damaged").read_bytes() == b"rubbish\n"
+    assert call("tag", "--undo", "--yes") == 0
+    assert (keys(a), keys(b)) == ([None, None], ["F#m", "F#m"])
+
+
 def test_a_dry_run_knows_what_is_read_only(folders: tuple[Path, Path], capsys: Capture) -> None:
     a, _ = folders
     (a / "one.flac").chmod(0o444)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from stonekey.tags.tagging import Outcome
 
 COLUMNS = ("file", "existing", "key", "confidence", "differs", "action", "error")
-HEADINGS = ("File", "In the tags", "Found", "Confidence", "Action")
 
 T = TypeVar("T")
 
@@ -73,12 +72,18 @@ class TagRun:
         return outcome
 
 
-def print_outcomes(outcomes: Iterable[Outcome], form: str, notation: str) -> None:
-    """Write the outcomes to standard output: a table on a terminal, else in format ``form``."""
+def print_outcomes(
+    outcomes: Iterable[Outcome], form: str, notation: str, found: str = "Found"
+) -> None:
+    """Write the outcomes to standard output: a table on a terminal, else in format ``form``.
+
+    ``found`` heads the column of the keys found or restored.
+    """
     from stonekey.tags.tagging import as_record
 
     records = (as_record(o, notation, display_name(o.path)) for o in outcomes)
-    print_records(records, form, COLUMNS, HEADINGS, cells, "file")
+    headings = ("File", "In the tags", found, "Confidence", "Action")
+    print_records(records, form, COLUMNS, headings, cells, "file")
 
 
 def print_records(

@@ -67,22 +67,22 @@ def revert(
         if not write or ask:
             listed = run.outcomes(entries, _path, preview)
             if not write:
-                print_outcomes(listed, form, notation)
+                print_outcomes(listed, form, notation, "Before")
                 return
             _ask(run, verb, list(listed), notation)
         if lines := (damage := chosen.take_damaged())[1]:
             run.counts["failed"] += lines
             log(f"stonekey: the journal has {lines} damaged line(s), now kept in {damage[0]}")
         sweep(map(_path, entries))
-        journal = stack.enter_context(Journal(folder, WRITTEN if redo else UNDONE))
+        counter = stack.enter_context(Journal(folder, WRITTEN if redo else UNDONE))
         reverted: dict[int, list[int] | None] = {}
         stack.callback(lambda: settle(runs, chosen, reverted))
 
         def work(entry: Entry) -> Outcome:
-            outcome, reverted[id(entry)] = revert_file(entry, journal, force, keep_mtime)
+            outcome, reverted[id(entry)] = revert_file(entry, counter, force, keep_mtime)
             return outcome
 
-        print_outcomes(run.outcomes(entries, _path, work), form, notation)
+        print_outcomes(run.outcomes(entries, _path, work), form, notation, "Before")
 
 
 def history(run: TagRun, names: list[Path] | None, form: str) -> None:
@@ -129,6 +129,8 @@ def _expanded(run: TagRun, names: list[Path]) -> list[Path]:
 
 def _described(run: Run) -> str:
     time, files = run.time.astimezone(), _counted(len(run.entries))
+    if damaged := len(run.lines) - len(run.entries):
+        files += f", {damaged} damaged"
     return f"the run of {time:%Y-%m-%d %H:%M:%S} in {shown(run.folder)} ({files})"
 
 

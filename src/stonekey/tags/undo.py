@@ -53,7 +53,8 @@ def choose(
     names = None if names is None else list(names)
     for run in runs:
         entries = run.entries if names is None else within(run.entries, names)
-        if not all(map(is_gone, entries)):
+        unreadable = names is None and not entries  # damaged: an earlier run is not meant
+        if unreadable or not all(map(is_gone, entries)):
             there.append((run, entries, list(passed)))
             if names is None or any(_is_open(entry, force) for entry in entries):
                 return there[-1]
