@@ -6,10 +6,13 @@ import pytest
 
 from stonekey.keys import (
     KEY_FIELDS,
+    NO_KEY,
     NOTATIONS,
+    UNLABELLED,
     Key,
     KeySignature,
     key_fields,
+    non_key,
     parse_class_table,
     parse_label,
 )
@@ -113,6 +116,46 @@ def test_wheels(major: str, minor: str, camelot: str, open_key: str) -> None:
         ("B-Dur", "Bb major"),
         ("h-Moll", "B minor"),
         ("Ces dur", "B major"),
+        ("H", "B major"),
+        ("Hm", "B minor"),
+        ("h", "B minor"),
+        ("H minor", "B minor"),
+        ("Fism", "F# minor"),
+        ("Cis", "Db major"),
+        ("gis", "G# minor"),
+        ("Es", "Eb major"),
+        ("Asm", "G# minor"),
+        ("Bm", "B minor"),  # English without a German mode
+        ("A#m +50", "Bb minor"),
+        ("A#m+50", "Bb minor"),
+        ("Am+12ct", "A minor"),
+        ("Am-5 cents", "A minor"),
+        ("Am ±0", "A minor"),
+        ("Ab -50", "Ab major"),
+        ("Ab \u221250 ct", "Ab major"),
+        ("Am (+12.5 cents)", "A minor"),
+        ("04B -50cents", "Ab major"),
+        ("D♯m/E♭m", "Eb minor"),
+        ("F♯/G♭", "F# major"),
+        ("8A (Am)", "A minor"),
+        ("8A(A minor)", "A minor"),
+        ("7m (D♯m/E♭m)", "Eb minor"),
+        ("Am 8A", "A minor"),
+        ("A minor 8A", "A minor"),
+        ("8A Am", "A minor"),
+        ("8A - 6", "A minor"),
+        ("8A - 6 - 128.0", "A minor"),
+        ("Am - Energy 6", "A minor"),
+        ("8A - Am", "A minor"),
+        ("A minor / 8A", "A minor"),
+        ("a-Moll / 8A +3", "A minor"),
+        ("B-Dur (6B)", "Bb major"),
+        ("E♭ maj/D# Major", "Eb major"),
+        ("Gbmin, 11a", "F# minor"),
+        ("Am [8A]", "A minor"),
+        ("08A - 6", "A minor"),
+        ("8A = 1m, Am", "A minor"),
+        ("Am\0", "A minor"),
     ],
 )
 def test_spellings(text: str, expected: str) -> None:
@@ -124,8 +167,6 @@ def test_spellings(text: str, expected: str) -> None:
     [
         "",
         " ",
-        "H",
-        "H minor",
         "C major minor",
         "0A",
         "13A",
@@ -145,10 +186,30 @@ def test_spellings(text: str, expected: str) -> None:
         "C/E",
         "none",
         "8A8A",
+        "Am/C",
+        "8A (C)",
+        "8A 9A",
+        "Gb/F#m",
+        "8A/9A",
+        "H/C",
+        "B-Dur / B",
+        "Am / ",
+        "A C",
+        "C-5",
+        "C +5x",
+        "All",
+        "INVALID",
+        "o",
+        "(Am)",
+        "8A (Am",
+        "8A - ",
+        "8A - bought in Rome",
+        "His",
+        "Am" + 99 * " " + "/" + 99 * "A",
     ],
 )
 def test_bad_text(text: str) -> None:
-    with pytest.raises(ValueError, match="not a key") as caught:
+    with pytest.raises(ValueError, match=r"^not a key") as caught:
         Key.parse(text)
     assert not text.strip() or text in str(caught.value)
 
@@ -256,6 +317,8 @@ def test_signatures_round_trip(signature: KeySignature, notation: str) -> None:
         ("7 sharps", "Db"),
         ("3B", "Db"),  # Camelot, not three flats
         ("C minor", "Eb"),
+        ("Eb (Cm)", "Eb"),
+        ("5A - 6", "Eb"),
     ],
 )
 def test_signature_spellings(text: str, major: str) -> None:
@@ -337,3 +400,9 @@ def test_the_representation_can_be_read_and_evaluated() -> None:
         for label in (key, key.signature):
             kind, text = repr(label).rstrip("')").split(".parse('")
             assert {"Key": Key, "KeySignature": KeySignature}[kind].parse(text) == label
+
+
+def test_labels_that_are_no_key() -> None:
+    assert {non_key(text) for text in ("no key", " O ", "x", "Off  Key")} == {NO_KEY}
+    assert {non_key(text) for text in ("", " - ", "?", "N/A", "Unknown")} == {UNLABELLED}
+    assert {non_key(text) for text in ("Am", "All", "INVALID", "off")} == {None}

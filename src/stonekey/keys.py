@@ -7,7 +7,7 @@ from C major and A minor, so sharps are positive and flats negative.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,9 +17,10 @@ Mode = Literal["major", "minor"]
 
 # Written in place of a key where there is none.
 NO_KEY = "no key"
+UNLABELLED = "unlabelled"
 # Texts, in lower case, that say that there is no key, and texts that say nothing about it.
-KEYLESS = frozenset({NO_KEY, "x", "o", "off key"})
-UNLABELLED = frozenset({"", "-", "?", "none", "unknown", "n/a"})
+_KEYLESS = frozenset({NO_KEY, "x", "o", "off key", "off-key", "offkey"})
+_SILENT = frozenset({"", "-", "?", "none", "unknown", "n/a"})
 
 NOTATIONS = ("musical", "sharps", "flats", "short", "camelot", "openkey")
 
@@ -48,14 +49,66 @@ _MUSICAL = re.compile(
 )
 # As and Es are the only contractions.
 _GERMAN = re.compile(r"([A-H])(is|es|(?<=[AE])s|)[\s:_-]*(dur|moll)", _FLAGS)
+# German names that are none in English, so that they need no German mode.
+_BARE_GERMAN = re.compile(
+    r"(H(?!is|es)|[AC-G](?=is|es|s))(is|es|(?<=[AE])s|)"
+    r"(?:[\s:_-]*(major|maj|ma|minor|min|mi|m)\.?)?",
+    _FLAGS,
+)
+# What programs write after a key: cents of detuning, energy or tempo.
+_UNIT = r"\s?(?:cents?|ct|c)"
+_CENTS = rf"[+±-]\s?(?:100|\d\d?)(?:\.\d+)?(?:{_UNIT})?"
+_ASIDES = (
+    # Without a space only what cannot be a chord, as C-5 is.
+    re.compile(rf"(?:\s+{_CENTS}|\s*\({_CENTS}\)|[+-]\d(?:\d(?:{_UNIT})?|{_UNIT}))$", _FLAGS),
+    re.compile(r"(?:\s+-\s+(?:energy\s)?\d{1,3}(?:\.\d+)?)+$", _FLAGS),
+)
+_BRACKETED = re.compile(r"([^()\[\]]+?)\s*(?:\(([^()\[\]]+)\)|\[([^()\[\]]+)\])")
+_BETWEEN = re.compile(r"\s*[/=;,]\s*|\s+-\s+")
+_LONGEST = 100  # characters that may be a key
 _COUNTED = re.compile(r"([0-7])\s*(sharps?|flats?|[#♯♭])", _FLAGS)
 
 
+_PLAIN = str.maketrans(
+    {"♯": "#", "♭": "b", "𝄪": "##", "𝄫": "bb"}
+    | {"\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\0": " ", "\N{ZERO WIDTH NO-BREAK SPACE}": " "}
+)
+
+
 def _plain(text: str) -> str:
-    """Text with ASCII sharps and flats and single spaces, none at either end."""
-    for sign, plain in (("♯", "#"), ("♭", "b"), ("𝄪", "##"), ("𝄫", "bb")):
-        text = text.replace(sign, plain)
-    return " ".join(text.split())
+    """Text with ASCII sharps, flats and minus and single spaces, none at either end."""
+    return " ".join(text.translate(_PLAIN).split())
+
+
+def _mode(letter: str, mode: str | None) -> Mode:
+    if not mode:
+        return "major" if letter.isupper() else "minor"
+    return "major" if mode == "M" else _MODES[mode.lower()]
+
+
+def _names(plain: str) -> Iterator[str]:
+    """The names in the text of a key, which should all name the same."""
+    if len(plain) > _LONGEST:
+        return
+    plain = _without_asides(plain)
+    bracketed = _BRACKETED.fullmatch(plain)
+    for text in [part for part in bracketed.groups() if part] if bracketed else [plain]:
+        for name in _BETWEEN.split(text):
+            name = _without_asides(name)
+            before, _, last = name.rpartition(" ")
+            first, _, after = name.partition(" ")
+            if before and _WHEEL.fullmatch(last):  # Am 8A
+                yield from (before, last)
+            elif after and _WHEEL.fullmatch(first):  # 8A Am
+                yield from (first, after)
+            else:
+                yield name
+
+
+def _without_asides(text: str) -> str:
+    for aside in _ASIDES:
+        text = aside.sub("", text)
+    return text
 
 
 def _around(semitones: int) -> int:
@@ -81,27 +134,43 @@ class Key:
         A letter, sharps or flats in ASCII, Unicode or words, then the mode: ``C# minor``,
         ``Db:maj``, ``B♭m``, ``e-flat min``, ``Cb``, ``E# major``. Without a mode, an upper-case
         letter means major and a lower-case one minor (``A``, ``a``); ``M`` is major, ``m`` minor.
-        Camelot (``12A``) and Open Key (``5m``) work too, and so do German names when the mode is
-        German (``fis-Moll``; then ``B-Dur`` is B flat and ``H-Dur`` is B).
+        Camelot (``12A``) and Open Key (``5m``) work too, and so do German names (``fis-Moll``,
+        ``Fism``, ``Es``, ``Hm``); ``B`` is B flat only where the mode is German (``B-Dur``).
+
+        As programs write it, one key may have several names (``8A (Am)``, ``F♯/G♭``), followed
+        by cents (``Ab -50``) or by energy or tempo (``8A - 6``), which say nothing about the key.
 
         Raises:
-            ValueError: the text is not a key.
+            ValueError: the text is not a key, or names several.
         """
+        keys = cls._all(text)
+        if len(keys) > 1:
+            raise ValueError(f"not a key but several: {text!r}")
+        return keys.pop()
+
+    @classmethod
+    def _all(cls, text: str) -> set[Key]:
+        """The keys that a text names, one or more; ValueError if anything else is in it."""
         plain = _plain(text)
+        if key := cls._named(plain):
+            return {key}
+        keys = {cls._named(name) for name in _names(plain)}
+        if not keys or None in keys:
+            raise ValueError(f"not a key: {text!r} (examples: 'C# minor', 'Db', 'F#m', '12A')")
+        return keys  # type: ignore[return-value]
+
+    @classmethod
+    def _named(cls, plain: str) -> Key | None:
+        """The key of this name, None when it is none."""
         if wheel := _WHEEL.fullmatch(plain):
             return cls._from_wheel(int(wheel[1]), wheel[2].upper())
         found = _MUSICAL.fullmatch(plain)
         if not found:
-            if german := _GERMAN.fullmatch(plain):
-                return cls._from_german(*german.groups())
-            raise ValueError(f"not a key: {text!r} (examples: 'C# minor', 'Db', 'F#m', '12A')")
+            german = _GERMAN.fullmatch(plain) or _BARE_GERMAN.fullmatch(plain)
+            return cls._from_german(*german.groups()) if german else None
         letter, accidental, mode = found.groups()
         tonic = (_NATURALS[letter.upper()] + _ACCIDENTALS[(accidental or "").lower()]) % 12
-        if mode == "M":
-            return cls(tonic, "major")
-        if not mode:
-            return cls(tonic, "major" if letter.isupper() else "minor")
-        return cls(tonic, _MODES[mode.lower()])
+        return cls(tonic, _mode(letter, mode))
 
     @classmethod
     def _from_wheel(cls, number: int, letter: str) -> Key:
@@ -110,10 +179,10 @@ class Key:
         return cls(major, "major") if letter in "BD" else cls((major + 9) % 12, "minor")
 
     @classmethod
-    def _from_german(cls, letter: str, ending: str, mode: str) -> Key:
+    def _from_german(cls, letter: str, ending: str, mode: str | None) -> Key:
         natural = {**_NATURALS, "B": 10, "H": 11}[letter.upper()]
         step = {"": 0, "is": 1, "es": -1, "s": -1}[ending.lower()]
-        return cls((natural + step) % 12, _MODES[mode.lower()])
+        return cls((natural + step) % 12, _mode(letter, mode))
 
     @classmethod
     def from_index(cls, index: int) -> Key:
@@ -214,7 +283,7 @@ class KeySignature:
         if counted := _COUNTED.fullmatch(text.strip()):
             sign = 1 if counted[2][0].lower() in "s#♯" else -1
             return cls(7 * sign * int(counted[1]) % 12)
-        signatures = {Key.parse(part).signature for part in text.split("/")}
+        signatures = {key.signature for key in Key._all(text)}
         if len(signatures) != 1:
             raise ValueError(f"not one key signature: {text!r}")
         return signatures.pop()
@@ -287,6 +356,12 @@ def key_fields(label: ClassLabel | None, notation: str = "musical") -> dict[str,
         "camelot": label.format("camelot"),
         "open_key": label.format("openkey"),
     }
+
+
+def non_key(text: str) -> str | None:
+    """What a label says that is no key: `NO_KEY`, `UNLABELLED` (nothing is known), or None."""
+    plain = _plain(text).lower()
+    return NO_KEY if plain in _KEYLESS else UNLABELLED if plain in _SILENT else None
 
 
 def parse_label(text: str) -> ClassLabel:

@@ -319,7 +319,7 @@ def test_batches_of_other_shapes_are_refused() -> None:
         (audio[..., :1], r"without labels must be float \(batch, samples, 2\)"),
         ({"audio": audio, "keymode": ["C", "D"]}, r"with labels must be float \(batch, samples, 1"),
         (audio.to(torch.int16), "int16"),
-        ({"audio": audio[..., :1], "keymode": ["C", "H minor"]}, "label 1 of the batch: not a key"),
+        ({"audio": audio[..., :1], "keymode": ["C", "Q minor"]}, "label 1 of the batch: not a key"),
         ({"audio": audio[..., :1], "keymode": torch.tensor([3, 24])}, "label 1 of the batch"),
         ({"audio": audio[..., :1], "keymode": ["C"]}, "2 segments but labels"),
         ({"sound": audio}, "needs 'audio'"),

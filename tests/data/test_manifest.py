@@ -106,7 +106,7 @@ def test_labels_that_are_not_sure(folder: Path) -> None:
     [
         ("m.csv", 'path,probabilities\na.wav,"{""C"": 0.5}"\n', "a.wav: .* add up to 0.5"),
         ("m.csv", "path,probabilities\na.wav,0.5\n", "a.wav: .* expected an object"),
-        ("m.csv", 'path,probabilities\na.wav,"{""H"": 1}"\n', "a.wav: .*H"),
+        ("m.csv", 'path,probabilities\na.wav,"{""Q"": 1}"\n', "a.wav: .*Q"),
         ("m.csv", 'path,probabilities\na.wav,"{""C"": -1}"\n', "C: must be 0 to 1, got -1"),
         ("m.csv", "path,probabilities\na.wav,{\n", "a.wav: probabilities"),
         ("m.csv", "path,key\na.wav,C major\nb.wav,Z dur\n", r"m\.csv, line 3: b\.wav: .*Z dur"),

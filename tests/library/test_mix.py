@@ -251,7 +251,7 @@ def test_errors(library: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert "Traceback" not in error
         return error
 
-    assert "neither a file nor a key" in message(2, "Hm", "-l", library)
+    assert "neither a file nor a key" in message(2, "Qm", "-l", library)
     assert "no such file" in message(2, "Am", "-l", tmp_path / "none.csv")
     assert "no move 'up'" in message(2, "Am", "-l", library, "--moves", "up")
     assert "--notation must be" in message(2, "Am", "-l", library, "-n", "x")

@@ -226,20 +226,26 @@ def test_many_files_some_of_them_broken(tmp_path: Path) -> None:
 
 
 def test_tagged_files_are_left_out_when_asked(tmp_path: Path) -> None:
-    mutagen = pytest.importorskip("mutagen.wave")
+    mutagen, id3 = map(pytest.importorskip, ("mutagen.wave", "mutagen.id3"))
     pytest.importorskip("stonekey.tags")
-    from mutagen.id3 import TKEY
-
     folder = tmp_path / "music"
     folder.mkdir()
     music(folder / "plain.wav", "D major", 1.0)
-    music(folder / "tagged.wav", "E minor", 1.0)
-    tagged = mutagen.WAVE(folder / "tagged.wav")
-    tagged.add_tags()
-    tagged.tags.add(TKEY(text=["Am"]))
-    tagged.save()
+    for text in ("Am", "8A - 6", "o", "All", "INVALID", "-"):
+        path = music(folder / f"{text}.wav", "E minor", 1.0)
+        tagged = mutagen.WAVE(path)
+        tagged.add_tags()
+        tagged.tags.add(id3.TKEY(text=[text]))
+        tagged.save()
     output = tmp_path / "keys.csv"
     told = json.loads(run("scan", folder, "-o", output, "--skip-tagged", "--json").stdout)
-    assert (told["tagged"], told["analysed"], told["keys"]) == (1, 1, {"D major": 1})
-    assert [result.path.name for result in read_results(output)] == ["plain.wav"]
-    assert len(json.loads(run("scan", folder, "-o", output, "--json").stdout)["keys"]) == 2
+    assert (told["tagged"], told["off_key"], told["analysed"]) == (2, 1, 4)
+    reported = {
+        result.path.stem: [w for w in result.warnings if "tags" in w]
+        for result in read_results(output)
+    }
+    assert reported == {
+        "plain": [],
+        **{t: [f"the key in its tags is none: '{t}'"] for t in ("All", "INVALID", "-")},
+    }
+    assert json.loads(run("scan", folder, "-o", output, "--json").stdout)["analysed"] == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import resource
@@ -71,12 +72,12 @@ def test_dry_run_then_write_then_undo(library: Path, capsys: Capture) -> None:
     assert capsys.readouterr().out.count("\twritten\n") == 3
     assert {read_key(path) for path in library.iterdir()} == {KEY}
     assert call("tag", library, "--write") == 0  # a run that changes nothing is not the last one
-    assert capsys.readouterr().out.count("\tkept\n") == 3
+    assert capsys.readouterr().out.count("\tkept, agrees\n") == 3
 
-    assert call("tag", "--undo", "--format", "json") == 0
+    assert call("tag", "--undo", "--yes", "--format", "json") == 0
     assert {row["action"] for row in rows(capsys.readouterr().out).values()} == {"restored"}
     assert {read_key(path) for path in library.iterdir()} == {None}
-    assert call("tag", "--undo") == 2
+    assert call("tag", "--undo", "--yes") == 2
     assert "nothing to undo" in capsys.readouterr().err
 
 
@@ -94,14 +95,39 @@ def test_existing_keys(library: Path, capsys: Capture) -> None:
     }  # fmt: skip
     assert call("tag", library) == 0
     assert "\tAm\tF#m\t" in (out := capsys.readouterr().out)
-    assert out.count("\tkept, differs\n") == 2
+    assert out.count("\tkept, differs\n") == 1
+    assert out.count("\tkept, off key\n") == 1
+    assert out.count("\tkept, agrees\n") == 1
     assert call("tag", library, "--write", "--overwrite", "--format", "csv") == 0
     assert [row["action"] for row in csv.DictReader(capsys.readouterr().out.splitlines())] == [
         "written", "written", "written",
     ]  # fmt: skip
     assert {open_tags(path).text("key") for path in library.iterdir()} == {"F#m"}
-    assert call("tag", "--undo") == 0
+    assert call("tag", "--undo", "--yes") == 0
     assert {open_tags(path).text("key") for path in library.iterdir()} == {"Am", "11A", "o"}
+
+
+@pytest.mark.parametrize("text", ["All", "INVALID", "-", "Am/C"])
+def test_text_that_is_no_key_is_reported(library: Path, capsys: Capture, text: str) -> None:
+    path = library / "song.flac"
+    set_key(path, text)
+    assert call("tag", path, "--write") == 0
+    assert capsys.readouterr().out.endswith(f"\t{text}\tF#m\t100%\tkept, not a key\n")
+    assert call("tag", path, "--write", "--overwrite") == 0
+    assert open_tags(path).text("key") == "F#m"
+
+
+@pytest.mark.parametrize("text", ["G♭m/F♯m", "4m - 7", "11A (F♯m)", "Fism", "F#m -12 cents"])
+def test_any_name_of_the_same_key_agrees(library: Path, capsys: Capture, text: str) -> None:
+    path = library / "song.flac"
+    set_key(path, text)
+    assert call("tag", path, "--write", "--overwrite") == 0
+    assert open_tags(path).text("key") == "F#m"
+    set_key(path, text)
+    capsys.readouterr()
+    assert call("tag", path, "--write") == 0
+    assert capsys.readouterr().out.endswith("\tkept, agrees\n")
+    assert open_tags(path).text("key") == text
 
 
 def test_least_confidence_and_modification_time(library: Path, capsys: Capture) -> None:
@@ -113,8 +139,60 @@ def test_least_confidence_and_modification_time(library: Path, capsys: Capture) 
     assert call("tag", path, "--write", "--keep-mtime", "--also", "comment") == 0
     assert path.stat().st_mtime_ns == 10**18 + 7
     assert open_tags(path).text("comment") == "F#m - bought in Rome"
-    assert call("tag", "--undo", "--keep-mtime") == 0
+    assert call("tag", "--undo", "--yes", "--keep-mtime") == 0
     assert (path.stat().st_mtime_ns, read_key(path)) == (10**18 + 7, None)
+
+
+@pytest.mark.parametrize(
+    ("program", "key", "comment"),
+    [
+        ("rekordbox", "F#m", None),
+        ("serato", "F#m", None),
+        ("traktor", "4m", None),
+        ("mixxx", "F#m", None),
+        ("mixedinkey", "11A", None),
+        ("itunes", "F#m", "11A"),
+    ],
+)
+def test_what_each_program_reads(
+    songs: Path, tmp_path: Path, program: str, key: str, comment: str | None
+) -> None:
+    for name, field in {"v23.mp3": "TXXX:KEY", "song.flac": "KEY"}.items():
+        path = Path(shutil.copy(songs / name, tmp_path))
+        words = open_tags(path).text("comment")
+        tags = open_tags(path)
+        tags.set(field, "11A (F#m)")  # the same key, where not every program looks
+        tags.save()
+        assert call("tag", path, "--write", "--for", program) == 0
+        tags = open_tags(path)
+        assert tags.texts(tags.fields("key")[0]) == [key]
+        assert tags.texts(field) == ["11A (F#m)"]
+        assert tags.text("comment") == (f"{comment} - {words}" if comment else words)
+
+
+def test_options_count_more_than_the_program(library: Path) -> None:
+    path = library / "v23.mp3"
+    more = ("--for", "itunes", "--also", "grouping", "--notation", "openkey")
+    assert call("tag", path, "--write", *more, "--key-notation", "camelot") == 0
+    tags = open_tags(path)
+    found = [tags.text(role) for role in ("key", "grouping", "comment")]
+    assert found == ["11A", "4m", "bought in Rome"]
+
+
+def test_the_progress_bar_ends_before_the_table(
+    library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(sys, "stderr", screen)
+    assert call("tag", library) == 0
+    text = screen.getvalue()
+    assert "3/3" in text
+    assert text.rfind("3/3") < text.find("In the tags")
 
 
 def test_keys_of_a_scan(library: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -138,8 +216,14 @@ def test_keys_of_a_scan(library: Path, tmp_path: Path, capsys: Capture) -> None:
         (["x.wav", "--also", "title"], "--also must be one of comment, grouping"),
         (["x.wav", "--format", "xml"], "--format must be one of"),
         (["x.wav", "--min-confidence", "2"], "from 0 to 1"),
-        (["x.wav", "--undo"], "--undo takes no files"),
-        (["x.wav", "--force"], "only with --undo"),
+        (["x.wav", "--undo", "--overwrite"], "--undo takes no options"),
+        (["x.wav", "--for", "winamp"], "--for must be one of rekordbox, serato"),
+        (["x.wav", "--key-notation", "musical"], "--key-notation must be one of short"),
+        (["--undo", "--redo"], "--undo and --redo exclude each other"),
+        (["--undo", "--write"], "name the files or folders, or give --yes"),
+        (["--history", "--write"], "--history writes nothing"),
+        (["x.wav", "--yes"], "--yes works only with --undo"),
+        (["x.wav", "--force"], "--force works only with --undo"),
         ([], "give files or folders"),
         (["--from", "gone.csv"], "gone.csv"),
     ],
@@ -157,6 +241,10 @@ def test_files_that_fail_are_named_and_the_others_written(
     locked = library / "song.flac"
     locked.chmod(0o444)
     before = contents(library)
+    assert call("tag", library) == 1
+    out, err = capsys.readouterr()
+    assert "song.flac: is read-only" in err  # said before anything is written
+    assert out.count("would write") == 2
     assert call("tag", library, library / "gone.mp3", "--write", "--format", "json") == 1
     out, err = capsys.readouterr()
     actions = {name: row["action"] for name, row in rows(out).items()}
@@ -268,7 +356,7 @@ def test_killed_before_the_copy_replaces_the_file(library: Path) -> None:
     assert len(left) == 1  # hidden, so the next run takes it for no recording
     with (library / left[0]).open("rb") as stream:  # locked, as by a process that is working on it
         take(stream.fileno())
-        assert call("tag", "--undo") == 0  # the journal has it, but the run ended before it
+        assert call("tag", "--undo", "--yes") == 0  # in the journal, but the run ended before it
         assert (library / left[0]).exists()
     assert path.read_bytes() == before
     assert call("tag", library, "--write") == 0
@@ -286,11 +374,11 @@ def test_undo_of_a_journal_with_a_rubbish_line(
     with journal.open("ab") as stream:
         stream.write(rubbish)
     torn = not rubbish.endswith(b"\n")
-    assert call("tag", "--undo") == (0 if torn else 1)
+    assert call("tag", "--undo", "--yes") == (0 if torn else 1)
     assert ("1 damaged line(s)" in capsys.readouterr().err) is not torn
     assert {read_key(path) for path in library.iterdir()} == {None}
     assert len(entries) == 3
-    left = [path.read_bytes() for path in journal_folder().iterdir()]
+    left = [path.read_bytes() for path in journal_folder().iterdir() if path.suffix != ".undone"]
     assert left == ([] if torn else [rubbish])
 
 
@@ -309,7 +397,7 @@ def test_two_runs_at_once(library: Path) -> None:
     for name in outputs[0]:
         assert "written" in {output[name]["action"] for output in outputs}
     journals = len(list(journal_folder().glob("*.jsonl")))
-    assert [call("tag", "--undo") for _ in range(journals)] == [0] * journals
+    assert [call("tag", "--undo", "--yes") for _ in range(journals)] == [0] * journals
     assert {read_key(path) for path in library.iterdir()} == {None}
 
 
@@ -318,23 +406,23 @@ def test_undo_leaves_files_changed_since(library: Path, capsys: Capture) -> None
     changed, gone = library / "v23.mp3", library / "song.flac"
     set_key(changed, "Am")
     aside = gone.rename(gone.with_suffix(".away"))
-    assert call("tag", "--undo") == 1
+    assert call("tag", "--undo", "--yes") == 1
     err = capsys.readouterr().err
     assert "v23.mp3: changed since; --force" in err
     assert "song.flac: No such file" in err
     assert open_tags(changed).text("key") == "Am"
     assert read_key(library / "song.m4a") is None
     aside.rename(gone)
-    assert call("tag", "--undo", "--force") == 0  # what is left of that run
+    assert call("tag", "--undo", "--yes", "--force") == 0  # what is left of that run
     assert {read_key(path) for path in library.iterdir()} == {None}
 
 
 def test_undo_waits_for_the_run_to_end(library: Path, capsys: Capture) -> None:
     with Journal(journal_folder()) as journal:
         tag_file(library / "v23.mp3", KEY, 1, Settings(), journal)
-        assert call("tag", "--undo") == 2
+        assert call("tag", "--undo", "--yes") == 2
         assert "still writing" in capsys.readouterr().err
-    assert call("tag", "--undo") == 0
+    assert call("tag", "--undo", "--yes") == 0
 
 
 def test_a_link_stays_a_link(library: Path, tmp_path: Path) -> None:
@@ -351,7 +439,7 @@ def test_a_name_that_is_no_text(library: Path, capsys: Capture) -> None:
     path = Path(os.fsdecode(name))
     assert call("tag", path, "--write") == 0
     assert read_key(path) == KEY
-    assert call("tag", "--undo") == 0
+    assert call("tag", "--undo", "--yes") == 0
     assert read_key(path) is None
     assert "caf\ufffd.mp3" in capsys.readouterr().out
 

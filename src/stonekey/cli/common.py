@@ -42,7 +42,7 @@ def notation_option(remark: str = "") -> Any:
     """The option --notation; ``remark`` is added to its help."""
     return typer.Option(
         "--notation", "-n", help=f"How keys are written: {', '.join(NOTATIONS)}{remark}.",
-        callback=lambda value: one_of("--notation", value, NOTATIONS),
+        callback=lambda value: value and one_of("--notation", value, NOTATIONS),
     )  # fmt: skip
 
 

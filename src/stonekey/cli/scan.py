@@ -172,6 +172,7 @@ def _text(summary: Summary) -> str:
     ]
     others: list[tuple[int, Callable[[int], str]]] = [
         (summary.tagged, lambda n: f"{n} skipped: their tags have a key"),
+        (summary.off_key, lambda n: f'{n} skipped: their tags say "off key"'),
         (summary.repeated, lambda n: f"{n} links to files already counted"),
         (len(summary.failed), lambda n: f"{n} failed:"),
     ]

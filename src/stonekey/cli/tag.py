@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,19 +24,20 @@ from stonekey.cli.common import (
     one_of,
 )
 from stonekey.cli.options import with_settings
-from stonekey.cli.output import open_output
+from stonekey.cli.tag_run import TagRun, log_counts, print_outcomes
+from stonekey.cli.tag_undo import history, revert
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.keys import Key
 from stonekey.model.registry import DEFAULT_MODEL
-from stonekey.output.formats import write_csv_rows, write_json_array, write_text_rows
-from stonekey.text import display_name, log, printable, reason, shown
+from stonekey.tags.programs import PROGRAMS, Program
+from stonekey.text import log
 
 if TYPE_CHECKING:
     from stonekey.tags.tagging import Outcome, Settings
 
 FORMATS = ("text", "json", "csv")
 ALSO = ("comment", "grouping")
-COLUMNS = ("file", "existing", "key", "confidence", "differs", "action", "error")
+KEY_NOTATIONS = ("short", "camelot", "openkey")  # those that fit an ID3 frame of three characters
 
 
 @with_settings("min_confidence")
@@ -52,10 +52,26 @@ def tag(
         bool, typer.Option("--overwrite", help="Replace existing keys that differ.")
     ] = False,
     undo: Annotated[
-        bool, typer.Option("--undo", help="Restore the tags that the last run changed.")
+        bool,
+        typer.Option(
+            "--undo",
+            help="Show what would restore the tags that the last run changed, of the files and "
+            "folders named or of all; with --write, do it.",
+        ),
+    ] = False,
+    redo: Annotated[
+        bool, typer.Option("--redo", help="Like --undo, but take back the last --undo.")
+    ] = False,
+    show_history: Annotated[
+        bool, typer.Option("--history", help="List the runs: time, folder, number of files.")
+    ] = False,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", "-y", help="With --undo or --redo, write without asking."),
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="With --undo, also restore files changed since.")
+        bool,
+        typer.Option("--force", help="With --undo or --redo, also restore files changed since."),
     ] = False,
     from_: Annotated[
         Path | None,
@@ -69,11 +85,25 @@ def tag(
         ),
     ] = None,
     notation: Annotated[
-        str,
-        notation_option(
-            " (in --also fields and in the output; the key field always uses short, its standard)"
+        str | None, notation_option(" in --also fields and in the output; by default short")
+    ] = None,
+    key_notation: Annotated[
+        str | None,
+        typer.Option(
+            help=f"How the key field is written: {', '.join(KEY_NOTATIONS)}; by default short, "
+            "the standard.",
+            metavar="NOTATION",
         ),
-    ] = "short",
+    ] = None,
+    for_: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            help=f"Write what this program reads: {', '.join(PROGRAMS)}. Options given beside it "
+            "count more.",
+            metavar="PROGRAM",
+        ),
+    ] = None,
     min_confidence: WriteConfidence = 0.0,
     keep_mtime: Annotated[
         bool, typer.Option("--keep-mtime", help="Keep the files' modification times.")
@@ -103,39 +133,71 @@ def tag(
 
       stonekey tag set/ --write --also comment --notation camelot
 
+      stonekey tag set/ --write --for traktor
+
       stonekey tag --from keys.csv --write
 
-      stonekey tag --undo
+      stonekey tag --undo music/ --write
     """
     one_of("--format", format, FORMATS)
     for field in also or ():
         one_of("--also", field, ALSO)
+    if key_notation is not None:
+        one_of("--key-notation", key_notation, KEY_NOTATIONS)
+    program = PROGRAMS[one_of("--for", for_, PROGRAMS)] if for_ is not None else Program()
+    notation = notation or program.notation
     if not 0 <= min_confidence <= 1:
         fail(f"--min-confidence must be from 0 to 1, got {min_confidence}")
-    if undo and (paths or write or from_ or overwrite or also):
-        fail("--undo takes no files, and no options but --force, --keep-mtime and --format")
-    if force and not undo:
-        fail("--force works only with --undo; to replace existing keys use --overwrite")
-    if not undo and not paths and not from_:
-        fail("give files or folders, --from FILE or --undo")
+    actions = {"--undo": undo, "--redo": redo, "--history": show_history}
+    chosen = [flag for flag, given in actions.items() if given]
+    if len(chosen) > 1:
+        fail(f"{chosen[0]} and {chosen[1]} exclude each other")
+    if chosen and (from_ or overwrite or also or extension or for_ or key_notation):
+        fail(f"{chosen[0]} takes no options about what to write, and no --from or --extension")
+    if show_history and write:
+        fail("--history writes nothing")
+    if (force or yes) and not (undo or redo):
+        flag = "--force" if force else "--yes"
+        fail(f"{flag} works only with --undo or --redo; to replace existing keys use --overwrite")
+    if not chosen and not paths and not from_:
+        fail("give files or folders, --from FILE, --undo, --redo or --history")
     if progress is None:
         to_terminal = format != "text" and sys.stdout.isatty()
         progress = sys.stderr.isatty() and not to_terminal
     with exit_on_error(), Interrupt() as interrupt, ExitStack() as stack:
         from stonekey.tags.tagging import Settings
 
-        settings = Settings(
-            overwrite, tuple(dict.fromkeys(also or ())), notation, min_confidence, keep_mtime
-        )
-        run = _Run(interrupt, progress)
-        if undo:
-            outcomes = run.undo(force, keep_mtime, stack)
+        run = TagRun(interrupt, progress)
+        if show_history:
+            history(run, paths or None, format)
+            return
+        if undo or redo:
+            revert(
+                run,
+                paths or None,
+                redo=redo,
+                write=write or yes,
+                ask=write and not (paths or yes),
+                force=force,
+                keep_mtime=keep_mtime,
+                form=format,
+                notation=notation,
+            )
         else:
+            settings = Settings(
+                overwrite=overwrite,
+                also=tuple(dict.fromkeys(also or program.also)),
+                notation=notation,
+                min_confidence=min_confidence,
+                keep_mtime=keep_mtime,
+                key_notation=key_notation or program.key_notation,
+                fill=for_ is not None,
+            )
             find = _from_results(from_) if from_ else _from_estimator(model, estimator)
-            files = run.find_files(paths or (), extension) if paths else find.files
-            outcomes = run.tag(files, find, settings, write, stack)
-        _print(outcomes, format, notation)
-    _log_counts(run.counts, dry_run=not (write or undo))
+            files = _find_files(run, paths, extension) if paths else find.files
+            outcomes = _tag(run, files, find, settings, write, stack)
+            print_outcomes(outcomes, format, notation)
+    log_counts(run.counts)
     if interrupt.requested:
         log("stonekey: interrupted")
         raise typer.Exit(130)
@@ -186,147 +248,39 @@ def _from_results(path: Path) -> _Keys:
     return _Keys(find, list(results))
 
 
-class _Run:
-    """Tags or restores files; one bad file does not end the run."""
+def _find_files(run: TagRun, paths: list[Path], extension: list[str] | None) -> list[Path]:
+    """The audio files; folders that cannot be listed are reported and counted."""
+    from stonekey.audio.files import find_audio_files, listing_problem
 
-    def __init__(self, interrupt: Interrupt, progress: bool) -> None:
-        self._interrupt = interrupt
-        self._progress = progress
-        self.counts: Counter[str] = Counter()
+    def note(folder: Path, error: OSError) -> None:
+        run.note(folder, listing_problem(error))
 
-    def find_files(self, paths: Iterable[Path], extension: list[str] | None) -> list[Path]:
-        """The audio files; folders that cannot be listed are reported and counted."""
-        from stonekey.audio.files import find_audio_files, listing_problem
+    files = find_audio_files(paths, extension, note)
+    if not files:
+        log("stonekey: no audio files")
+    return files
 
-        def note(folder: Path, error: OSError) -> None:
-            self.counts["failed"] += 1
-            log(f"stonekey: {shown(folder)}: {listing_problem(error)}")
 
-        files = find_audio_files(paths, extension, note)
-        if not files:
-            log("stonekey: no audio files")
-        return files
+def _tag(
+    run: TagRun, files: list[Path], keys: _Keys, settings: Settings, write: bool, stack: ExitStack
+) -> Iterator[Outcome]:
+    """Outcomes, one file at a time."""
+    from stonekey.tags.formats import open_tags
+    from stonekey.tags.journal import Journal, journal_folder
+    from stonekey.tags.tagging import tag_file
+    from stonekey.tags.writing import sweep
 
-    def tag(
-        self, files: list[Path], keys: _Keys, settings: Settings, write: bool, stack: ExitStack
-    ) -> Iterator[Outcome]:
-        """Outcomes, one file at a time."""
-        from stonekey.tags.formats import open_tags
-        from stonekey.tags.journal import Journal, journal_folder
-        from stonekey.tags.tagging import tag_file
-        from stonekey.tags.writing import sweep
+    journal = stack.enter_context(Journal(journal_folder())) if write else None
+    if write:
+        sweep(files)
 
-        journal = stack.enter_context(Journal(journal_folder())) if write else None
-        if write:
-            sweep(files)
-
-        def process(path: Path) -> Outcome:
-            self._interrupt.working = True  # Ctrl-C may stop an analysis, never a write
-            try:
-                open_tags(path)  # fails before the slow analysis
-                key, confidence = keys.find(path)
-            finally:
-                self._interrupt.working = False
-            return tag_file(path, key, confidence, settings, journal)
-
-        for path in self._tracked(files, stack):
-            outcome = self._attempt(path, lambda path=path: process(path))  # type: ignore[misc]
-            if outcome is None:
-                return
-            yield outcome
-
-    def undo(self, force: bool, keep_mtime: bool, stack: ExitStack) -> Iterator[Outcome]:
-        """Outcomes, one file at a time; what could not be restored stays in the journal."""
-        from stonekey.tags.journal import journal_folder, keep_only, last_run
-        from stonekey.tags.tagging import undo_file
-        from stonekey.tags.writing import sweep
-
-        def note(kept: Path, lines: int) -> None:
-            self.counts["failed"] += lines
-            log(f"stonekey: the journal has {lines} damaged line(s), now kept in {kept}")
-
-        journal, entries = stack.enter_context(last_run(journal_folder(), note))
-        sweep(Path(entry.path) for entry in entries)
-        left = dict.fromkeys(range(len(entries)))
-        stack.callback(lambda: keep_only(journal, [entries[i] for i in left]))
-        for i in self._tracked(list(left), stack):
-            entry = entries[i]
-            outcome = self._attempt(
-                Path(entry.path),
-                lambda entry=entry: undo_file(entry, journal.parent, force, keep_mtime),  # type: ignore[misc]
-            )
-            if outcome is None:
-                return
-            if outcome.error is None:
-                del left[i]
-            yield outcome
-
-    def _tracked(self, items: list[Any], stack: ExitStack) -> Iterator[Any]:
-        if self._progress and len(items) > 1:
-            from stonekey.output.progress import tracked
-
-            return stack.enter_context(tracked(items))
-        return iter(items)
-
-    def _attempt(self, path: Path, work: Callable[[], Outcome]) -> Outcome | None:
-        """The outcome of the work, or None when the run is interrupted."""
-        from stonekey.tags.tagging import Outcome
-
-        if self._interrupt.requested:
-            return None
+    def process(path: Path) -> Outcome:
+        run.interrupt.working = True  # Ctrl-C may stop an analysis, never a write
         try:
-            outcome = work()
-        except KeyboardInterrupt:
-            return None
-        except Exception as error:  # one bad file must not end the run, whatever is wrong
-            log(f"stonekey: {shown(path)}: {reason(error)}")
-            outcome = Outcome(path, None, None, 0.0, "failed", reason(error))
-        self.counts[outcome.action] += 1
-        return outcome
+            open_tags(path)  # fails before the slow analysis
+            key, confidence = keys.find(path)
+        finally:
+            run.interrupt.working = False
+        return tag_file(path, key, confidence, settings, journal)
 
-
-def _print(outcomes: Iterator[Outcome], form: str, notation: str) -> None:
-    from stonekey.tags.tagging import as_record
-
-    records = (as_record(o, notation, display_name(o.path)) for o in outcomes)
-
-    if form == "text" and sys.stdout.isatty():
-        _print_table(records)
-        return
-    with open_output(None) as stream:
-        if form == "json":
-            write_json_array(records, stream)
-        elif form == "csv":
-            write_csv_rows(records, COLUMNS, stream, paths=("file",))
-        else:
-            write_text_rows(map(_cells, records), stream)
-
-
-def _cells(record: dict[str, Any]) -> list[str]:
-    """File, existing key, key found, confidence, action."""
-    action = record["action"] + (", differs" if record["differs"] else "")
-    confidence = f"{record['confidence']:.0%}" if record["confidence"] else ""
-    return [record["file"], record["existing"] or "", record["key"] or "", confidence, action]
-
-
-def _print_table(records: Iterable[dict[str, Any]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("File", overflow="fold")
-    for name in ("In the tags", "Found", "Confidence", "Action"):
-        table.add_column(name, no_wrap=True, justify="right" if name == "Confidence" else "left")
-    for record in records:
-        table.add_row(*(Text(printable(cell)) for cell in _cells(record)))
-    if table.row_count:
-        Console().print(table)
-
-
-def _log_counts(counts: Counter[str], dry_run: bool) -> None:
-    parts = ", ".join(f"{count} {action}" for action, count in counts.items())
-    hint = "; nothing changes without --write" if dry_run and counts["would write"] else ""
-    if parts:
-        log(f"stonekey: {parts}{hint}")
+    return run.outcomes(files, lambda path: path, process)

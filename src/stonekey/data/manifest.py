@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from stonekey.keys import KEYLESS, UNLABELLED, Key, KeySignature
+from stonekey.keys import NO_KEY, Key, KeySignature, non_key
 from stonekey.text import one_line
 
 PATH_COLUMNS = ("path", "file", "filename")
@@ -320,9 +320,9 @@ def _track(manifest: Path, root: Path, line: int, row: dict[str, Any]) -> Track:
     if "\0" in name:
         raise ManifestError(f"{manifest}, line {line}: a path with a zero byte")
     label = _pop(row, KEY_COLUMNS) or ""
-    keyless = label.lower() in KEYLESS
+    nothing = non_key(label)
     try:
-        key = None if keyless or label.lower() in UNLABELLED else Key.parse(label)
+        key = None if nothing else Key.parse(label)
     except ValueError as error:
         raise ManifestError(f"{manifest}, line {line}: {name}: {error}") from error
     try:
@@ -338,7 +338,7 @@ def _track(manifest: Path, root: Path, line: int, row: dict[str, Any]) -> Track:
         metadata=row,
         present=os.path.isfile(path),
         line=line,
-        keyless=keyless,
+        keyless=nothing == NO_KEY,
         probabilities=probabilities,
         group=_pop(row, ("group",)) or "",
     )

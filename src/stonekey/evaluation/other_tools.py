@@ -17,7 +17,7 @@ from stonekey.data.manifest import (
     read_rows,
 )
 from stonekey.evaluation.predictions import Answer, System
-from stonekey.keys import KEYLESS, UNLABELLED, KeySignature, parse_label
+from stonekey.keys import KeySignature, non_key, parse_label
 
 LABEL_COLUMNS = (*KEY_COLUMNS, "signature")
 
@@ -94,7 +94,7 @@ def _prediction(row: Mapping[str, str], where: str) -> tuple[str, Answer]:
     if not file:
         raise ManifestError(f"{where}: no path")
     try:
-        label = None if text.lower() in KEYLESS | UNLABELLED else parse_label(text)
+        label = None if non_key(text) else parse_label(text)
         confidence = float(row["confidence"]) if row.get("confidence") else None
     except ValueError as error:
         raise ManifestError(f"{where}: {file}: {error}") from error

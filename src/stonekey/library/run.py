@@ -42,6 +42,7 @@ class Summary:
         analysed: number of files analysed in this run, including failures.
         kept: number of files known from earlier runs, including failures.
         tagged: number of files left out because their tags have a key.
+        off_key: number of files left out because their tags say that they have none.
         repeated: number of paths left out because they lead to a file already in the list.
         without_key: number of files without a key, or with one below the confidence asked for.
         failed: files that failed, in this run or earlier, and folders that could not be listed,
@@ -56,6 +57,7 @@ class Summary:
     analysed: int = 0
     kept: int = 0
     tagged: int = 0
+    off_key: int = 0
     repeated: int = 0
     without_key: int = 0
     failed: list[tuple[Path, str]] = field(default_factory=list)
@@ -96,7 +98,7 @@ def scan(
         model: name or path of a model.
         workers: number of processes; None for one per core, or for one if the device is not a CPU.
         max_memory: limit on a worker's memory in gigabytes (10^9 bytes; enforced on Linux).
-        skip_tagged: leave out files that have a key in their tags.
+        skip_tagged: leave out files that have a key in their tags, or "off key".
         min_confidence: write no key below this confidence, 0 to 1.
         notation: how to write ``key`` (`stonekey.keys.NOTATIONS`).
         extensions: file extensions to look for in folders; None for all known ones.
@@ -223,7 +225,8 @@ class _Run:
         """Write a worker's answer; returns the error in it, or None."""
         self.left -= 1
         if "tagged" in answer:
-            self.summary.tagged += 1
+            self.summary.tagged += answer["tagged"] is not None
+            self.summary.off_key += answer["tagged"] is None
             return None
         self.summary.analysed += 1
         error = answer.get("error")

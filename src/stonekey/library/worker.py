@@ -22,6 +22,7 @@ from typing import Any
 
 from stonekey.audio.deadline import time_limit
 from stonekey.estimate.result import KeyEstimate
+from stonekey.keys import NO_KEY, Key, non_key
 from stonekey.tags import read_key
 from stonekey.text import json_text, reason
 
@@ -46,7 +47,7 @@ class WorkerSettings:
         estimator: "module:name" of a callable that takes the model and ``options`` and returns an
             estimator, like `stonekey.estimate.estimator.KeyEstimator`.
         options: keyword arguments for it.
-        skip_tagged: leave out files that have a key in their tags.
+        skip_tagged: leave out files that have a key in their tags, or "off key".
         timeout: limit for one file in seconds; None for a limit by its size.
     """
 
@@ -112,8 +113,11 @@ def _answer(
         # Look before reading: if the file changes meanwhile, the next run notices.
         status = path.stat()
         answer.update(size=status.st_size, mtime=status.st_mtime)
-        if skip_tagged and _is_tagged(path):
-            return {**answer, "tagged": True}
+        tagged = _tagged(path) if skip_tagged else None
+        if isinstance(tagged, Key):
+            return {**answer, "tagged": str(tagged)}
+        if tagged is not None and non_key(tagged) == NO_KEY:
+            return {**answer, "tagged": None}
         estimate = estimator(path)
     except Exception as error:  # of any kind: one bad file must not end the run
         return {**answer, "error": reason(error), "transient": _is_transient(error)}
@@ -123,7 +127,10 @@ def _answer(
         "confidence": round(estimate.confidence, 4),
         "duration": round(estimate.duration, 3),
         "tuning": None if estimate.tuning is None else round(estimate.tuning, 1),
-        "warnings": list(estimate.warnings),
+        "warnings": [
+            *estimate.warnings,
+            *([] if tagged is None else [f"the key in its tags is none: {tagged!r}"]),
+        ],
     }
 
 
@@ -139,8 +146,8 @@ def _is_transient(error: BaseException) -> bool:
     return False
 
 
-def _is_tagged(path: Path) -> bool:
+def _tagged(path: Path) -> Key | str | None:
     try:
-        return read_key(path) is not None
+        return read_key(path)
     except Exception:  # damaged tags are no reason to leave a file out
-        return False
+        return None

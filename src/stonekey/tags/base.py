@@ -6,13 +6,15 @@ everything in a field as JSON values; `Tags.restore` puts exactly that back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, MutableSequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 from stonekey.audio.errors import AudioError
-from stonekey.keys import Key
+from stonekey.keys import NO_KEY, Key, non_key
+from stonekey.tags.mixedinkey import unwrapped
 
 
 class TagError(AudioError):
@@ -24,11 +26,21 @@ class UnsupportedError(TagError):
 
 
 def parsed(text: str) -> Key | None:
-    """The key in a field's text, or None when it is not a key."""
+    """The key in a field's text, Mixed In Key's own form too, or None when it is not a key."""
     try:
-        return Key.parse(text)
+        return Key.parse(unwrapped(text))
     except ValueError:
         return None
+
+
+_KEY_NAMES = frozenset({"initialkey", "key", "tkey"})
+_PREFIX = re.compile(r"----:com\.apple\.itunes:|txxx:|geob:|ape:|wm/|\xa9")
+
+
+def means_key(name: str) -> bool:
+    """Whether programs keep a key in a field of this name: ``Initial Key``, ``TXXX:KEY``, ..."""
+    plain = _PREFIX.sub("", name.lower(), count=1)
+    return re.sub(r"[\s_-]", "", plain) in _KEY_NAMES
 
 
 @contextmanager
@@ -50,14 +62,20 @@ def as_tag_errors(path: Path) -> Iterator[None]:
         raise TagError(path, f"its tags cannot be read: {type(error).__name__}: {error}") from error
 
 
+def texts_of(values: Any) -> list[str]:
+    """The values of a field as texts; [] when they are binary (in APEv2 tags)."""
+    return [str(value) for value in values] if isinstance(values, MutableSequence) else []
+
+
 class Tags:
     """The fields of one file, in a format where each name has one or more text values.
 
     A role (``key``, ``comment``, ``grouping``) is stored under a name that depends on the format.
     """
 
-    # Role -> its names, the standard one first.
+    # Role -> its names, the standard one first. Of keys the others are found by `means_key`.
     names: ClassVar[dict[str, tuple[str, ...]]]
+    ignores_case: ClassVar[bool] = False  # whether names differing in case are one field
 
     def __init__(self, path: Path, audio: Any) -> None:
         self.path = path
@@ -71,24 +89,55 @@ class Tags:
     def fields(self, role: str) -> list[str]:
         """The names that ``role`` is stored under: always the standard one, then any others."""
         standard, *others = self.names[role]
-        also = [name for name in others if self.texts(name)]
-        return [standard, *also]
+        if role != "key":
+            return [standard, *(name for name in others if self.texts(name))]
+        found = [name for name in self.present_names() if means_key(name)]
+        same = [name for name in found if name.lower() == standard.lower()]
+        if standard not in same and same and not self.ignores_case:
+            standard = same[0]  # as the file spells it
+        also = [name for name in found if name != standard]
+        if self.ignores_case:
+            also = [name for name in also if name not in same]
+        return [standard, *sorted(also, key=lambda name: ("initial" not in name.lower(), name))]
 
     def text(self, role: str) -> str | None:
-        """The first non-blank text of ``role``, or None."""
-        texts = (text for name in self.fields(role) for text in self.texts(name))
-        return next((text.strip() for text in texts if text.strip()), None)
+        """The first non-blank text of ``role``, or None; of key fields, the first that is a key."""
+        standard, *others = self.fields(role)
+        if role == "key":
+            others = [name for name in others if self.holds_key(name)]
+        texts = [unwrapped(t).strip() for n in (standard, *others) for t in self.texts(n)]
+        texts = [text for text in texts if text]
+        if role == "key":
+            texts.sort(key=lambda text: parsed(text) is None)
+        return texts[0] if texts else None
+
+    def holds_key(self, name: str) -> bool:
+        """Whether the text of a field is a key, or says that there is none; it may be anything."""
+        texts = map(unwrapped, self.texts(name))
+        return any(parsed(text) or non_key(text) == NO_KEY for text in texts)
+
+    def present_names(self) -> list[str]:
+        """The names of the fields that the file has."""
+        return list(self.audio.tags.keys()) if self.present else []
 
     def texts(self, name: str) -> list[str]:
         """The texts of a field; [] when it is absent."""
         if not self.present or name not in self.audio.tags:
             return []
-        return [str(value) for value in self.audio.tags[name]]
+        return texts_of(self.audio.tags[name])
 
     def set(self, name: str, text: str) -> None:
-        """Replace the first value of a field, or add the field."""
+        """Replace the first value of a field, all of them for a key, or add the field."""
         self._make()
-        self.audio.tags[name] = [text, *self.texts(name)[1:]]
+        self.audio.tags[name] = self._values(name, text)
+
+    def differs(self, name: str, text: str) -> bool:
+        """Whether `set` would change the field."""
+        return self.texts(name) != self._values(name, text)
+
+    def _values(self, name: str, text: str) -> list[str]:
+        """The values after `set`: a further key beside the new one would contradict it."""
+        return [text] if means_key(name) else [text, *self.texts(name)[1:]]
 
     def dump(self, name: str) -> Any:
         """The values of a field as JSON; None when it is absent."""

@@ -14,10 +14,11 @@ class VorbisTags(Tags):
     """Vorbis comments: FLAC, Ogg (Vorbis, Opus, Speex, FLAC). Names ignore case."""
 
     names: ClassVar = {
-        "key": ("INITIALKEY", "KEY"),
+        "key": ("INITIALKEY",),
         "comment": ("COMMENT",),
         "grouping": ("GROUPING",),
     }
+    ignores_case = True
 
     def dump(self, name: str) -> Any:
         """Pairs of name, spelled as in the file, and value, in order."""
@@ -47,16 +48,6 @@ class MP4Tags(Tags):
         "grouping": ("\xa9grp",),
     }
 
-    def fields(self, role: str) -> list[str]:
-        """As `Tags.fields`, but freeform names ignore case."""
-        if role != "key" or not self.present:
-            return super().fields(role)
-        wanted = {self.freeform.lower() + name for name in ("initialkey", "key")}
-        found = [name for name in self.audio.tags if name.lower() in wanted]
-        found.sort(key=lambda name: not name.lower().endswith("initialkey"))
-        has_standard = any(name.lower().endswith("initialkey") for name in found)
-        return found if has_standard else [self.names["key"][0], *found]
-
     def texts(self, name: str) -> list[str]:
         """The texts of a field; freeform values are UTF-8 bytes."""
         if not self.present or name not in self.audio.tags:
@@ -65,7 +56,7 @@ class MP4Tags(Tags):
         return [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in values]
 
     def set(self, name: str, text: str) -> None:
-        """Replace the first value of a field, or add the field."""
+        """Replace the first value of a field, all of them for a key, or add the field."""
         self._make()
         if not name.startswith("----"):
             super().set(name, text)
@@ -73,7 +64,7 @@ class MP4Tags(Tags):
         from mutagen.mp4 import AtomDataType, MP4FreeForm
 
         value = MP4FreeForm(text.encode(), dataformat=AtomDataType.UTF8)  # type: ignore[no-untyped-call]
-        self.audio.tags[name] = [value, *self.audio.tags.get(name, [])[1:]]
+        self.audio.tags[name] = [value]
 
     def dump(self, name: str) -> Any:
         """Texts; for freeform values their bytes in hexadecimal, data type and version."""
@@ -103,13 +94,65 @@ class ASFTags(Tags):
 
 
 class APETags(Tags):
-    """APEv2: WavPack, Musepack, Monkey's Audio, OptimFROG."""
+    """APEv2: WavPack, Musepack, Monkey's Audio, OptimFROG. Names ignore case."""
 
     names: ClassVar = {
-        "key": ("INITIALKEY", "KEY"),
+        "key": ("INITIALKEY",),
         "comment": ("Comment",),
         "grouping": ("Grouping",),
     }
+    ignores_case = True
+
+
+def _kinds(path: Path) -> list[Any] | None:
+    """Mutagen's kinds for what is in a file, whatever its name; None where that does not show."""
+    from mutagen import (  # fmt: skip
+        aiff,
+        asf,
+        dsf,
+        flac,
+        mp3,
+        mp4,
+        oggflac,
+        oggopus,
+        oggspeex,
+        oggtheora,
+        oggvorbis,
+        trueaudio,
+        wave,
+        wavpack,
+    )
+
+    with path.open("rb") as file:
+        head = file.read(16)
+        if head.startswith(b"ID3") and len(head) >= 10:
+            size = sum(byte << 7 * i for i, byte in enumerate(reversed(head[6:10])))
+            file.seek(10 + size + (10 if head[5] & 16 else 0))
+            head = file.read(16)
+            if head[:4] not in (b"fLaC", b"TTA1") and not _is_mpeg(head):
+                return None
+    marks: dict[bytes, list[Any]] = {
+        b"fLaC": [flac.FLAC],
+        b"OggS": [oggvorbis.OggVorbis, oggopus.OggOpus, oggspeex.OggSpeex, oggflac.OggFLAC,
+                  oggtheora.OggTheora],
+        b"FORM": [aiff.AIFF],
+        b"RIFF": [wave.WAVE],
+        b"\x30\x26\xb2\x75": [asf.ASF],
+        b"wvpk": [wavpack.WavPack],
+        b"TTA1": [trueaudio.TrueAudio],
+        b"DSD ": [dsf.DSF],
+    }  # fmt: skip
+    for mark, kinds in marks.items():
+        if head.startswith(mark):
+            return kinds
+    if head[4:8] == b"ftyp":
+        return [mp4.MP4]
+    return [mp3.MP3] if _is_mpeg(head) else None
+
+
+def _is_mpeg(head: bytes) -> bool:
+    """Whether the bytes start with the header of an MPEG audio frame of any layer."""
+    return len(head) > 2 and head[0] == 255 and head[1] >> 5 == 7 and head[1] & 6 != 0
 
 
 def open_tags(path: str | os.PathLike[str]) -> Tags:
@@ -133,7 +176,7 @@ def open_tags(path: str | os.PathLike[str]) -> Tags:
     with as_tag_errors(path):
         with path.open("rb"):  # for the system's own reason if it is missing or locked
             pass
-        audio = mutagen.File(path)
+        audio = mutagen.File(path, options=_kinds(path))
         # Leave a bare ID3 tag in front of an unknown kind of sound alone.
         if has_id3(audio) and type(audio) is not ID3FileType:
             return ID3Tags(path, audio)

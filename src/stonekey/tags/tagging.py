@@ -1,20 +1,24 @@
-"""Write a key into a file's tags, and undo it."""
+"""Write a key into a file's tags."""
 
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stonekey.keys import Key
-from stonekey.tags.base import TagError, Tags, as_tag_errors, parsed
+from stonekey.tags.base import Tags, as_tag_errors, parsed
 from stonekey.tags.formats import open_tags
 from stonekey.tags.journal import Entry, Journal, turn
-from stonekey.tags.writing import ChangedError, fingerprint, rewrite
+from stonekey.tags.mixedinkey import rewrapped
+from stonekey.tags.writing import ChangedError, check_writable, fingerprint, rewrite
 
 ALSO = ("comment", "grouping")
 _SEPARATOR = " - "  # between a key and the rest of a comment, as other programs write it
+_MODE = "(?:m|min|minor|maj|major)"
+_IN_FRONT = re.compile(rf"(?:0?[1-9]|1[0-2])[ABdm]|[A-G](?:[#b♯♭] ?{_MODE}?| ?{_MODE})")
 _ATTEMPTS = 3
 
 
@@ -28,6 +32,8 @@ class Settings:
         notation: how to write the key in those fields (`stonekey.keys.NOTATIONS`).
         min_confidence: write no key below this confidence.
         keep_mtime: keep the files' modification times.
+        key_notation: how to write the key in the key field.
+        fill: write the standard key field too where only another field has the key found.
     """
 
     overwrite: bool = False
@@ -35,6 +41,8 @@ class Settings:
     notation: str = "short"
     min_confidence: float = 0.0
     keep_mtime: bool = False
+    key_notation: str = "short"
+    fill: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,8 +55,8 @@ class Outcome:
         key: the key found or, on undo, restored; None if there is none.
         confidence: probability of the key found, 0 to 1.
         action: "written" or, in a dry run, "would write"; "kept" (nothing to change, or an
-            existing key stays); "unsure" (below ``min_confidence``); "no key"; "restored";
-            "failed".
+            existing key stays); "unsure" (below ``min_confidence``); "no key"; "restored" or, in
+            a dry run, "would restore"; "failed".
         error: reason for the failure.
     """
 
@@ -62,7 +70,7 @@ class Outcome:
     @property
     def differs(self) -> bool:
         """Whether there is an existing key other than the one found."""
-        if self.existing is None or self.key is None:
+        if self.existing is None or self.key is None or "restore" in self.action:
             return False
         return parsed(self.existing) != self.key
 
@@ -98,6 +106,7 @@ def _tag_file(
     changes = _changes(tags, existing, key, settings)
     if not changes:
         return Outcome(path, existing, key, confidence, "kept")
+    check_writable(path, before)
     if journal is None:
         return Outcome(path, existing, key, confidence, "would write")
 
@@ -121,68 +130,36 @@ def _changes(tags: Tags, existing: str | None, key: Key, settings: Settings) -> 
     if existing is not None and parsed(existing) != key and not settings.overwrite:
         return {}  # a comment must not contradict the key that stays either
     changes = {}
+    standard, *others = tags.fields("key")
+    fields: list[str] = []
     if existing is None or settings.overwrite:
-        changes.update(dict.fromkeys(tags.fields("key"), key.format("short")))
+        fields = [standard, *filter(tags.holds_key, others)]
+    elif settings.fill and not tags.texts(standard):
+        fields = [standard]
+    for name in fields:
+        old = next(iter(tags.texts(name)), "")
+        changes[name] = rewrapped(old, key) or key.format(settings.key_notation)
     for role in settings.also:
         for name in tags.fields(role):
             old = next(iter(tags.texts(name)), "")
             changes[name] = with_key(old, key.format(settings.notation), settings.overwrite)
-    return {name: text for name, text in changes.items() if tags.texts(name)[:1] != [text]}
+    return {name: text for name, text in changes.items() if tags.differs(name, text)}
 
 
 def with_key(text: str, key: str, overwrite: bool) -> str:
     """A comment with a key in front: ``8A - bought in Rome``.
 
-    A key already in front stays, or is replaced if ``overwrite`` is set. A single letter does not
-    count as a key: it may be a word.
+    A key already in front stays, or is replaced if ``overwrite`` is set. Only what programs put
+    there counts as a key: a single letter or a German name may be a word.
     """
     if not text.strip():
         return key
     first, separator, rest = text.partition(_SEPARATOR)
     if first == key:
         return text
-    if len(first.strip()) > 1 and parsed(first) is not None:
+    if _IN_FRONT.fullmatch(first.strip()):
         return key + separator + rest if overwrite else text
     return f"{key}{_SEPARATOR}{text}"
-
-
-def undo_file(entry: Entry, folder: Path, force: bool = False, keep_mtime: bool = False) -> Outcome:
-    """Restore the fields of a file to their values before the run.
-
-    Args:
-        entry: the file's entry in the journal.
-        folder: folder of the journals.
-        force: restore them even if something else has changed the file since.
-        keep_mtime: keep the file's modification time.
-
-    Raises:
-        TagError: the fields cannot be restored; the file is left as it is.
-    """
-    path = Path(entry.path)
-    with as_tag_errors(path):
-        before = path.stat()
-    now = fingerprint(before)
-    tags = open_tags(path)
-    existing = tags.text("key")
-    if now != entry.after and not force:
-        if now != entry.before:
-            raise TagError(path, "changed since; --force restores its key anyway")
-        return _restored(path, existing, existing, "kept")  # the run ended before it wrote this
-
-    def edit(copy: Path) -> None:
-        changed = open_tags(copy)
-        for name, dumped in entry.fields.items():
-            changed.restore(name, dumped)
-        changed.save()
-        if not entry.had_tags:
-            changed.delete_if_empty()
-
-    rewrite(path, before, edit, turn(folder), lambda _: None, keep_mtime)
-    return _restored(path, existing, open_tags(path).text("key"), "restored")
-
-
-def _restored(path: Path, existing: str | None, text: str | None, action: str) -> Outcome:
-    return Outcome(path, existing, parsed(text) if text else None, 0.0, action)
 
 
 def as_record(outcome: Outcome, notation: str, file: str) -> dict[str, Any]:

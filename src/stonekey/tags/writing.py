@@ -55,16 +55,11 @@ def rewrite(
         ChangedError: the file has changed since it was read.
     """
     with as_tag_errors(path):
-        real = path.resolve(strict=True)
-        # Renaming works even over a read-only file, so check what its owner wanted.
-        if not before.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
-            raise TagError(path, "is read-only")
-        if not os.access(real, os.W_OK):
-            raise TagError(path, "no permission to write it")
+        real = check_writable(path, before)
         try:
             handle, name = tempfile.mkstemp(suffix=real.suffix, prefix=PREFIX, dir=real.parent)
         except PermissionError:
-            raise TagError(path, f"its folder {real.parent} is read-only") from None
+            raise _read_only_folder(path, real) from None
         copy = Path(name)
         held = _held(handle)
         try:
@@ -86,6 +81,28 @@ def rewrite(
                 os.close(handle)
         with suppress(OSError):  # not every system can open a folder
             _sync(real.parent)
+
+
+def check_writable(path: Path, before: os.stat_result) -> Path:
+    """Check permissions, as far as they show without writing; returns the file behind links.
+
+    Raises:
+        TagError: the file or its folder is read-only.
+    """
+    with as_tag_errors(path):
+        real = path.resolve(strict=True)
+    # Renaming works even over a read-only file, so check what its owner wanted.
+    if not before.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+        raise TagError(path, "is read-only")
+    if not os.access(real, os.W_OK):
+        raise TagError(path, "no permission to write it")
+    if not os.access(real.parent, os.W_OK | os.X_OK):
+        raise _read_only_folder(path, real)
+    return real
+
+
+def _read_only_folder(path: Path, real: Path) -> TagError:
+    return TagError(path, f"its folder {real.parent} is read-only")
 
 
 def _held(handle: int) -> bool:

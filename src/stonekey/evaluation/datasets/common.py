@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stonekey.data.manifest import Track
-from stonekey.keys import KEYLESS, UNLABELLED, Key
+from stonekey.keys import NO_KEY, Key, non_key
 
 
 class DatasetError(ValueError):
@@ -81,14 +81,10 @@ def labelled_track(
     error but makes the track unlabelled, or keyless, with a ``problem`` that names ``where``.
     """
     key, problem = None, None
-    keyless = label.strip().lower() in KEYLESS
     try:
         key = Key.parse(label)
     except ValueError:
-        text = label.strip().lower()
-        reason = "not one major or minor key"
-        if text in KEYLESS | UNLABELLED:
-            reason = "no key" if keyless else "unlabelled"
+        reason = non_key(label) or "not one major or minor key"
         problem = f"{where}: {reason}: {label.strip()!r}"
     return Track(
         id=name,
@@ -98,7 +94,7 @@ def labelled_track(
         present=audio is not None and audio.is_file(),
         line=line,
         problem=problem,
-        keyless=keyless,
+        keyless=non_key(label) == NO_KEY,
     )
 
 
