@@ -14,7 +14,7 @@ from stonekey.estimate.backends import load_backend
 from stonekey.estimate.result import KeyEstimate, SegmentEstimate
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.estimate.source import PAUSE, Source, open_source, swing
-from stonekey.keys import ClassLabel, Key
+from stonekey.keys import UNCLEAR, ClassLabel, Key
 from stonekey.model.checkpoint import CheckpointError
 from stonekey.model.confidence import clarity, mean_of_segments, tempered
 from stonekey.model.registry import DEFAULT_MODEL
@@ -143,7 +143,7 @@ class KeyEstimator:
         confidence = float(mean[best])
         clear = clarity(counted, self.class_table) >= self.min_clarity
         if not clear:
-            found.append("no clear key: noise, speech or drums?")
+            found.append(UNCLEAR)
         elif confidence < self.settings.min_confidence:
             clear = False
             found.append(f"no clear key: {label} with a confidence of only {confidence:.2g}")
