@@ -62,7 +62,7 @@ def playlist(
 ) -> None:
     """Sort tracks by key and write a playlist.
 
-    Takes playlists (m3u, m3u8), files and folders, or a whole library. No track is lost:
+    Takes playlists, libraries of DJ programs, files and folders, or a whole scan. No track is lost:
     those without a key, and those that cannot be read, come last in their original order.
 
     Exit code: 0 when the key of every track was looked up or analysed, 1 when some failed
@@ -88,10 +88,13 @@ def playlist(
         from stonekey.library.result import path_text
 
         known = {result.path: result for result in read_results(library)} if library else None
-        paths, problems = _tracks(sources) if sources else (list(known or ()), 0)
+        paths, missing, problems = _tracks(sources) if sources else (list(known or ()), {}, 0)
         if not paths:
             fail("no tracks", 1)
-        found = _analysed(paths, model, hearing) if known is None else _looked_up(paths, known)
+        if known is None:
+            found = _analysed(paths, missing, model, hearing)
+        else:
+            found = _looked_up(paths, known)
         results = [found[path] for path in paths]
         results = [r.with_label(r.label, notation, min_confidence) for r in results]
         arrange = mix_order if order == "mix" else key_order
@@ -115,20 +118,26 @@ def playlist(
         raise typer.Exit(1)
 
 
-def _tracks(sources: Sequence[Path]) -> tuple[list[Path], int]:
-    """Absolute paths in the order given, and how many sources could not be read."""
+def _tracks(sources: Sequence[Path]) -> tuple[list[Path], dict[Path, str], int]:
+    """Absolute paths in the order given, why some are missing, and how many sources failed."""
     from stonekey.audio.files import expanded, find_audio_files, listing_problem
+    from stonekey.audio.playlists import MissingError
 
     problems: list[Path] = []
+    paths: list[Path] = []
+    missing: dict[Path, str] = {}
 
     def note(path: Path, error: OSError) -> None:
+        if isinstance(error, MissingError):  # it keeps its place
+            paths.append(path)
+            missing[Path(os.path.abspath(path))] = reason(error)
+            return
         problems.append(path)
         log(f"stonekey: {shown(path)}: {listing_problem(error)}")
 
-    paths: list[Path] = []
     for path in expanded(sources, note):
         paths += find_audio_files([path], None, note) if os.path.isdir(path) else [path]
-    return [Path(os.path.abspath(path)) for path in paths], len(problems)
+    return [Path(os.path.abspath(path)) for path in paths], missing, len(problems)
 
 
 def _looked_up(paths: Sequence[Path], known: dict[Path, Result]) -> dict[Path, Result]:
@@ -142,7 +151,9 @@ def _looked_up(paths: Sequence[Path], known: dict[Path, Result]) -> dict[Path, R
     return found
 
 
-def _analysed(paths: Sequence[Path], model: str, hearing: EstimatorSettings) -> dict[Path, Result]:
+def _analysed(
+    paths: Sequence[Path], missing: dict[Path, str], model: str, hearing: EstimatorSettings
+) -> dict[Path, Result]:
     from stonekey.estimate.estimator import KeyEstimator
     from stonekey.library import Result
     from stonekey.output.progress import tracked
@@ -150,12 +161,17 @@ def _analysed(paths: Sequence[Path], model: str, hearing: EstimatorSettings) -> 
     estimator = KeyEstimator(model, settings=hearing)
     distinct = list(dict.fromkeys(paths))
 
+    def failed(path: Path, why: str) -> Result:
+        log(f"stonekey: {shown(path)}: {why}")
+        return Result(path, error=why)
+
     def analyse(path: Path) -> Result:
+        if why := missing.get(path):
+            return failed(path, why)
         try:
             estimate = estimator(path)
         except Exception as error:  # one bad file must not end the run, whatever is wrong
-            log(f"stonekey: {shown(path)}: {reason(error)}")
-            return Result(path, error=reason(error))
+            return failed(path, reason(error))
         result = Result(
             path,
             model=estimate.model,
