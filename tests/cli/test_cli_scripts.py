@@ -21,10 +21,10 @@ DOCS = ROOT / "docs"
 # Pages whose commands are tried here; the others have tests of their own.
 PAGES = ("mixing.md", "playlists.md", "shell.md")
 # Commands that print no results: these write files or a script, and say so in words.
-WITHOUT_JSON = {"train", "data", "plot", "completion"}
+WITHOUT_JSON = {"train", "data", "library", "plot", "completion"}
 
 
-GROUPS = {"data": ("shard", "cache", "render")}
+GROUPS = {"data": ("shard", "cache", "render"), "library": ("export",)}
 ALL = [(name, *sub) for name in COMMANDS for sub in [(x,) for x in GROUPS.get(name, ())] or [()]]
 
 

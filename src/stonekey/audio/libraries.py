@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from xml.parsers import expat
 
 from stonekey.text import one_line, reason, shown
@@ -45,7 +45,8 @@ class Track:
         places: paths or URLs to look for it at, the likeliest first.
         title: artist and title, as far as they are known.
         keys: the texts of its key by field (``Tonality``, ``KEY``, ``VALUE``).
-        tags: byte offset of each start tag that can hold a key, or that one can follow.
+        tags: byte offsets in the file: of each start tag that can hold a key, by name; of what
+            follows the place for another such element, as "next".
     """
 
     location: str
@@ -72,7 +73,7 @@ class _Reader:
     def start(self, path: list[str], attributes: dict[str, str], offset: int) -> None:
         """An element starts: the names of those around it, and its own."""
 
-    def end(self, path: list[str], text: str) -> None:
+    def end(self, path: list[str], text: str, offset: int) -> None:
         """An element ends, which had this text directly before its end."""
 
     def add(self, location: str, *places: str, **more: Any) -> None:
@@ -97,6 +98,10 @@ class _Rekordbox(_Reader):
 class _Traktor(_Reader):
     """``NML/COLLECTION/ENTRY``, with the place in ``LOCATION`` and a key in two elements."""
 
+    fields: ClassVar = {"INFO": "KEY", "MUSICAL_KEY": "VALUE"}
+    # What stands before MUSICAL_KEY in an entry.
+    before: ClassVar = ("LOCATION", "ALBUM", "MODIFICATION_INFO", "INFO", "TEMPO", "LOUDNESS")
+
     def start(self, path: list[str], attributes: dict[str, str], offset: int) -> None:
         if path[1:3] != ["COLLECTION", "ENTRY"]:
             return
@@ -107,16 +112,20 @@ class _Traktor(_Reader):
             self._tags: dict[str, int] = {}
         elif len(path) == 4:
             name = path[3]
-            self._tags.setdefault(name, offset)
+            if name not in self.before:
+                self._tags.setdefault("next", offset)
+            if name in self.fields:
+                self._tags.setdefault(name, offset)
             if name == "LOCATION":
                 self._place = attributes
-            field = {"INFO": "KEY", "MUSICAL_KEY": "VALUE"}.get(name)
-            if field and attributes.get(field):
+            field = self.fields.get(name, "")
+            if attributes.get(field):
                 self._keys[field] = attributes[field]
 
-    def end(self, path: list[str], text: str) -> None:
+    def end(self, path: list[str], text: str, offset: int) -> None:
         if path[1:] != ["COLLECTION", "ENTRY"]:
             return
+        self._tags.setdefault("next", offset)
         volume, name = self._place.get("VOLUME", ""), self._place.get("FILE", "")
         written = self._place.get("DIR", "")
         below = f"{written.replace('/:', '/')}{name}"
@@ -136,7 +145,7 @@ class _Plist(_Reader):
         self._names: dict[int, str] = {}  # the newest key of each dictionary, by depth
         self._track: dict[str, str] = {}
 
-    def end(self, path: list[str], text: str) -> None:
+    def end(self, path: list[str], text: str, offset: int) -> None:
         depth = len(path)
         if path[-1] == "key":
             self._names[depth] = text
@@ -156,7 +165,7 @@ class _Xspf(_Reader):
         super().__init__()
         self._track: dict[str, str] = {}
 
-    def end(self, path: list[str], text: str) -> None:
+    def end(self, path: list[str], text: str, offset: int) -> None:
         if path[1:3] != ["trackList", "track"]:
             return
         if len(path) == 4:
@@ -233,7 +242,7 @@ class _Parser:
         self.reader.start(self._names, attributes, self.parser.CurrentByteIndex)
 
     def _end(self, name: str) -> None:
-        self.reader.end(self._names, "".join(self._text))
+        self.reader.end(self._names, "".join(self._text), self.parser.CurrentByteIndex)
         self._names.pop()
         self._text, self._length = [], 0
         if len(self.reader.tracks) > MAX_ENTRIES:

@@ -107,7 +107,12 @@ def read_playlist(path: str | os.PathLike[str]) -> Playlist:
     path = Path(path)
     if what := _unsupported(path):
         raise PlaylistError(path, f"{what}, which is not supported; export M3U or XML from there")
-    tracks = read_library(path).tracks if path.suffix.lower() in XML_SUFFIXES else _listed(path)
+    is_xml = path.suffix.lower() in XML_SUFFIXES
+    return located(path, read_library(path).tracks if is_xml else _listed(path))
+
+
+def located(path: Path, tracks: Iterable[Track]) -> Playlist:
+    """The files of the tracks of a list at ``path``."""
     locator = Locator(path.parent)
     found: list[tuple[Path, Track]] = []
     skipped: list[tuple[str, str]] = []
