@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stonekey.audio.playlists import MissingError, PlaylistError, is_playlist, read_playlist
+from stonekey.audio.libraries import PlaylistError
+from stonekey.audio.playlists import MissingError, is_playlist, read_playlist
 from stonekey.text import reason, shown
 
 logger = logging.getLogger(__name__)
@@ -135,8 +136,8 @@ def expanded(paths: Iterable[Path], on_error: Callable[[Path, OSError], None]) -
         except PlaylistError as error:
             on_error(path, error)
             continue
-        for text, problem in playlist.skipped:
-            on_error(path, PlaylistError(path, f"{text}: {problem}"))
+        for problem in playlist.problems(path):
+            on_error(path, problem)
         for entry in playlist.entries:
             if tried := playlist.missing.get(entry):
                 on_error(entry, MissingError(entry, tried))

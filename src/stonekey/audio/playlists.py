@@ -19,6 +19,11 @@ from stonekey.audio.libraries import SUFFIXES as XML_SUFFIXES
 from stonekey.audio.locations import Locator, is_address, url_path
 from stonekey.text import shown
 
+__all__ = [
+    "Entry", "MissingError", "Playlist", "PlaylistError", "is_playlist", "read_playlist",
+    "write_playlist",
+]  # fmt: skip
+
 SUFFIXES = (".m3u", ".m3u8", ".pls", *XML_SUFFIXES)
 # What is larger is a film of that name; XML is read as a stream.
 MAX_BYTES = 100_000_000
@@ -66,13 +71,17 @@ class Playlist:
             that do not exist, and one twice that is named twice.
         skipped: entries that are no files, such as web radio, and why.
         missing: those of ``entries`` that were not found, and the paths that were tried.
-        tracks: what a library says of each of ``entries``; empty for other playlists.
+        tracks: what the list says of each of ``entries``.
     """
 
     entries: tuple[Path, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     missing: dict[Path, tuple[str, ...]] = field(default_factory=dict)
     tracks: tuple[Track, ...] = ()
+
+    def problems(self, path: Path) -> list[PlaylistError]:
+        """``skipped`` as errors of the playlist at ``path``."""
+        return [PlaylistError(path, f"{text}: {why}") for text, why in self.skipped]
 
 
 @dataclass(frozen=True)

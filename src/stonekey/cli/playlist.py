@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +18,7 @@ from stonekey.output.tracks import TRACKS, TrackList
 from stonekey.text import log, reason, shown
 
 if TYPE_CHECKING:
-    from stonekey.library import Result
+    pass
 
 ORDERS = ("key", "mix")
 COLUMNS = ("path", "key", "confidence", "error")
@@ -84,6 +82,7 @@ def playlist(
     with exit_on_error():
         from stonekey.audio.playlists import Entry
         from stonekey.library import read_results
+        from stonekey.library.answers import analysed, looked_up
         from stonekey.library.harmony import key_order, mix_order
         from stonekey.library.result import path_text
 
@@ -92,9 +91,9 @@ def playlist(
         if not paths:
             fail("no tracks", 1)
         if known is None:
-            found = _analysed(paths, missing, model, hearing)
+            found = analysed(paths, missing, model, hearing)
         else:
-            found = _looked_up(paths, known)
+            found = looked_up(paths, missing, known)
         results = [found[path] for path in paths]
         results = [r.with_label(r.label, notation, min_confidence) for r in results]
         arrange = mix_order if order == "mix" else key_order
@@ -138,50 +137,3 @@ def _tracks(sources: Sequence[Path]) -> tuple[list[Path], dict[Path, str], int]:
     for path in expanded(sources, note):
         paths += find_audio_files([path], None, note) if os.path.isdir(path) else [path]
     return [Path(os.path.abspath(path)) for path in paths], missing, len(problems)
-
-
-def _looked_up(paths: Sequence[Path], known: dict[Path, Result]) -> dict[Path, Result]:
-    from stonekey.library import Result
-
-    found: dict[Path, Result] = {}
-    for path in dict.fromkeys(paths):
-        found[path] = known.get(path) or Result(path, error="not in the library")
-        if path not in known:
-            log(f"stonekey: {shown(path)}: not in the library")
-    return found
-
-
-def _analysed(
-    paths: Sequence[Path], missing: dict[Path, str], model: str, hearing: EstimatorSettings
-) -> dict[Path, Result]:
-    from stonekey.estimate.estimator import KeyEstimator
-    from stonekey.library import Result
-    from stonekey.output.progress import tracked
-
-    estimator = KeyEstimator(model, settings=hearing)
-    distinct = list(dict.fromkeys(paths))
-
-    def failed(path: Path, why: str) -> Result:
-        log(f"stonekey: {shown(path)}: {why}")
-        return Result(path, error=why)
-
-    def analyse(path: Path) -> Result:
-        if why := missing.get(path):
-            return failed(path, why)
-        try:
-            estimate = estimator(path)
-        except Exception as error:  # one bad file must not end the run, whatever is wrong
-            return failed(path, reason(error))
-        result = Result(
-            path,
-            model=estimate.model,
-            confidence=round(estimate.confidence, 4),
-            duration=round(estimate.duration, 3),
-        )
-        return result.with_label(estimate.label, "musical")
-
-    with ExitStack() as stack:
-        todo: Iterable[Path] = distinct
-        if len(distinct) > 1 and sys.stderr.isatty():
-            todo = stack.enter_context(tracked(distinct))
-        return {path: analyse(path) for path in todo}

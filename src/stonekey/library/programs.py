@@ -62,10 +62,13 @@ def stored_keys(track: Track) -> dict[str, Key | None]:
     return found
 
 
-def stored_key(track: Track) -> str | None:
-    """The key that a library shows for a track: Traktor's own analysis before other text."""
-    texts = list(stored_keys(track))
-    return texts[-1] if texts else None
+def stored_key(track: Track) -> Key | str | None:
+    """The key that a library shows for a track: Traktor's own analysis before other text.
+
+    Text that is not a key is returned as it is.
+    """
+    text, key = next(reversed(stored_keys(track).items()), (None, None))
+    return key or text
 
 
 def export_keys(
@@ -120,7 +123,8 @@ def _outcome(
     min_confidence: float,
     overwrite: bool,
 ) -> Outcome:
-    existing, keys = stored_key(track), stored_keys(track).values()
+    stored = stored_keys(track)
+    existing, keys = next(reversed(stored), None), stored.values()
 
     def outcome(action: str, key: Key | None = None, error: str | None = None) -> Outcome:
         return Outcome(track.location, existing, key, action, error)
