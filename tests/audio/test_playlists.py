@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_tools import call, music
+from cli_tools import call, music, on_terminal, rows_of
 
 from stonekey.audio import find_audio_files
 from stonekey.audio.playlists import (
@@ -240,6 +240,20 @@ def test_a_playlist_looked_up_in_a_library(library: Path, tmp_path: Path, capsys
         ["/music/unknown.mp3", ""],
     ]  # fmt: skip
     assert "unknown.mp3: not in the library" in printed.err
+
+
+def test_keys_in_titles_and_a_table(
+    library: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call("playlist", "-l", library, "--key-in-title", "-n", "camelot") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:4] == ["#EXTINF:60,1B - 0", "/music/0.mp3", "#EXTINF:60,8A - 1"]
+    assert "#EXTINF:-1,bad" in lines
+    on_terminal(monkeypatch)
+    assert call("playlist", "-l", library, "-f", "text") == 0
+    rows = rows_of(capsys.readouterr().out)
+    assert rows[0] == ["Path", "Key", "Confidence", "Error"]
+    assert ["/music/0.mp3", "B", "major", "50%"] in rows
 
 
 def test_bad_usage(library: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 from pathlib import Path
 
 import pytest
-from cli_tools import call, music, run
+from cli_tools import call, music, on_terminal, rows_of, run
 from library_files import rekordbox, traktor
 from mutagen.id3 import TKEY
 from mutagen.wave import WAVE
@@ -131,10 +130,9 @@ def test_the_table_on_a_terminal(
         tmp_path / "keys.csv",
         {file: Key.parse("Am" if i else "C") for i, file in enumerate(files)},
     )
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    monkeypatch.setenv("COLUMNS", "160")
+    on_terminal(monkeypatch)
     assert call("compare", library, "--from", keys) == 0
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    lines = rows_of(capsys.readouterr().out)
     assert [str(files[0]), "A", "minor", "C", "major", "80%", "relative"] in lines
     assert not any(str(files[1]) in line for line in lines)
     assert ["agree", "3", "75%"] in lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import typer
 
 from stonekey.cli.common import Extension, Force, Model, Notation, Output, exit_on_error, fail
 from stonekey.cli.options import with_settings
-from stonekey.cli.output import check_output, chosen_format, format_option, open_output
+from stonekey.cli.output import check_output, chosen_format, format_option, open_output, to_terminal
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.output.comparisons import COMPARISONS, Comparisons
@@ -73,7 +72,7 @@ def compare(
         if not found and not problems:
             fail("no tracks", 1)
         counts = Counter(one.relation for one in found)
-        terminal = output is None and form.name == "text" and sys.stdout.isatty()
+        terminal = to_terminal(form, output)
         table = Comparisons([one.as_dict(notation) for one in found], counts, terminal)
         with open_output(output, guarded=not terminal) as stream:
             form.write(table, stream)

@@ -11,14 +11,14 @@ import typer
 
 from stonekey.cli.common import Force, Model, Output, exit_on_error, fail, notation_option, one_of
 from stonekey.cli.options import with_settings
-from stonekey.cli.output import check_output, chosen_format, format_option, open_output
+from stonekey.cli.output import check_output, chosen_format, format_option, open_output, to_terminal
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.output.tracks import TRACKS, TrackList
 from stonekey.text import log, reason, shown
 
 if TYPE_CHECKING:
-    pass
+    from stonekey.library import Result
 
 ORDERS = ("key", "mix")
 COLUMNS = ("path", "key", "confidence", "error")
@@ -54,7 +54,13 @@ def playlist(
         float,
         typer.Option(min=0, max=1, help="Ignore less confident keys.", metavar="X"),
     ] = 0.0,
-    notation: Annotated[str, notation_option(" (m3u holds no keys)")] = "musical",
+    notation: Annotated[str, notation_option(" (in m3u with --key-in-title)")] = "musical",
+    key_in_title: Annotated[
+        bool,
+        typer.Option(
+            "--key-in-title", help="In m3u, put the key in front of the title: 8A - Some Song."
+        ),
+    ] = False,
     model: Model = DEFAULT_MODEL,
     hearing: EstimatorSettings,
 ) -> None:
@@ -72,7 +78,7 @@ def playlist(
 
       stonekey playlist --library keys.csv --order mix --output evening.m3u8
 
-      stonekey playlist set.m3u -l keys.csv --format json
+      stonekey playlist set.m3u -l keys.csv -o keyed.m3u8 --key-in-title -n camelot
     """
     form = chosen_format(TRACKS, format, output, "m3u")
     one_of("--order", order, ORDERS)
@@ -109,12 +115,18 @@ def playlist(
             }
             for result in results
         ]
-        entries = [Entry(result.path, result.duration) for result in results]
-        tracks = TrackList(records, entries, COLUMNS, output=output)
-        with open_output(output) as stream:
+        entries = [Entry(r.path, r.duration, _title(r, key_in_title)) for r in results]
+        terminal = to_terminal(form, output)
+        tracks = TrackList(records, entries, COLUMNS, output=output, terminal=terminal)
+        with open_output(output, guarded=not terminal) as stream:
             form.write(tracks, stream)
     if problems or (sources and any(result.error for result in results)):
         raise typer.Exit(1)
+
+
+def _title(result: Result, with_key: bool) -> str | None:
+    """The title for #EXTINF, None for the file's name alone."""
+    return f"{result.key} - {result.path.stem}" if with_key and result.key else None
 
 
 def _tracks(sources: Sequence[Path]) -> tuple[list[Path], dict[Path, str], int]:

@@ -16,8 +16,9 @@ from typing import Any, BinaryIO, Generic, TypeVar
 from stonekey.text import csv_cells, json_text, printable
 
 Write = TypeVar("Write")
-# Columns of tables whose cells stand on the right.
+# Columns of tables whose cells stand on the right, and others that are never folded.
 NUMBERS = ("Confidence", "Tracks", "Share", "Tempo", "Distance")
+_SHORT = ("Key", "Move", "In the tags", "Ours", "Relation")
 Record = dict[str, Any]
 
 
@@ -90,10 +91,9 @@ def write_text_rows(rows: Iterable[Iterable[Any]], stream: BinaryIO) -> None:
 def write_table_rows(
     titles: Sequence[str], rows: Iterable[Sequence[Any]], stream: BinaryIO
 ) -> None:
-    """A table for a terminal, as wide as it is; numbers are on the right. Nothing without rows.
+    """A table for a terminal, as wide as it is. Nothing without rows.
 
-    A cell in the first column is folded where it does not fit, others are not; a float from 0 to
-    1 is shown as a percentage, None as an empty cell.
+    Numbers (`NUMBERS`) are on the right. A float is shown as a percentage, None as an empty cell.
     """
     from rich import box
     from rich.console import Console
@@ -101,10 +101,13 @@ def write_table_rows(
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for i, title in enumerate(titles):
-        right = title in NUMBERS
+    for title in titles:
+        number = title in NUMBERS
         table.add_column(
-            title, overflow="fold", no_wrap=i > 0, justify="right" if right else "left"
+            title,
+            overflow="fold",
+            no_wrap=number or title in _SHORT,
+            justify="right" if number else "left",
         )
     for row in rows:
         table.add_row(*(Text(printable(_cell(cell))) for cell in row))
