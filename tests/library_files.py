@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 
-def rekordbox(path: Path, tracks: Iterable[Mapping[str, str]]) -> Path:
-    """Attributes of each TRACK, such as Location, Name, Tonality."""
+def rekordbox(path: Path, tracks: Iterable[Mapping[str, str]], order: Sequence[int] = (0,)) -> Path:
+    """Attributes of each TRACK, such as Location, Name, Tonality; ``order`` is a playlist."""
     lines = [
         f'    <TRACK TrackID="{i}" {" ".join(f"{k}={quoteattr(v)}" for k, v in track.items())}>\n'
         '      <TEMPO Inizio="0.025" Bpm="128.00" Metro="4/4" Battito="1"/>\n'
@@ -20,20 +20,23 @@ def rekordbox(path: Path, tracks: Iterable[Mapping[str, str]]) -> Path:
         '  <PRODUCT Name="rekordbox" Version="6.6.4" Company="AlphaTheta"/>\n'
         f'  <COLLECTION Entries="{len(lines)}">\n' + "\n".join(lines) + "\n  </COLLECTION>\n"
         '  <PLAYLISTS>\n    <NODE Type="0" Name="ROOT" Count="1">\n'
-        '      <NODE Name="set" Type="1" KeyType="0" Entries="1"><TRACK Key="0"/></NODE>\n'
+        '      <NODE Name="set" Type="1" KeyType="0" Entries="1">'
+        + "".join(f'<TRACK Key="{i}"/>' for i in order)
+        + "</NODE>\n"
         "    </NODE>\n  </PLAYLISTS>\n</DJ_PLAYLISTS>\n"
     )
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def traktor(path: Path, tracks: Iterable[Mapping[str, str]]) -> Path:
+def traktor(path: Path, tracks: Iterable[Mapping[str, str]], order: Sequence[int] = ()) -> Path:
     """VOLUME, DIR, FILE, TITLE, and KEY and VALUE where they are to be, of each ENTRY."""
-    entries = []
+    entries, names = [], []
     for track in tracks:
         place = " ".join(f"{k}={quoteattr(track.get(k, ''))}" for k in ("DIR", "FILE", "VOLUME"))
         key = f" KEY={quoteattr(track['KEY'])}" if "KEY" in track else ""
         value = track.get("VALUE")
+        names.append("".join(track.get(k, "") for k in ("VOLUME", "DIR", "FILE")))
         entries.append(
             f'<ENTRY TITLE={quoteattr(track.get("TITLE", ""))} ARTIST="Somebody">'
             f'<LOCATION {place} VOLUMEID="x"></LOCATION>\n'
@@ -48,16 +51,20 @@ def traktor(path: Path, tracks: Iterable[Mapping[str, str]]) -> Path:
         '<HEAD COMPANY="www.native-instruments.com" PROGRAM="Traktor"></HEAD>\n'
         f'<COLLECTION ENTRIES="{len(entries)}">{"".join(entries)}</COLLECTION>\n'
         '<PLAYLISTS><NODE TYPE="FOLDER" NAME="$ROOT"><SUBNODES COUNT="1">'
-        '<NODE TYPE="PLAYLIST" NAME="set"><PLAYLIST ENTRIES="1" TYPE="LIST"><ENTRY>'
-        '<PRIMARYKEY TYPE="TRACK" KEY="Macintosh HD/:a.wav"></PRIMARYKEY></ENTRY></PLAYLIST>'
+        '<NODE TYPE="PLAYLIST" NAME="set"><PLAYLIST ENTRIES="1" TYPE="LIST">'
+        + "".join(
+            f'<ENTRY><PRIMARYKEY TYPE="TRACK" KEY={quoteattr(names[i])}></PRIMARYKEY></ENTRY>'
+            for i in order
+        )
+        + "</PLAYLIST>"
         "</NODE></SUBNODES></NODE></PLAYLISTS>\n</NML>\n"
     )
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def itunes(path: Path, tracks: Iterable[Mapping[str, str]]) -> Path:
-    """Strings of each track, such as Location and Name."""
+def itunes(path: Path, tracks: Iterable[Mapping[str, str]], order: Sequence[int] = (0,)) -> Path:
+    """Strings of each track, such as Location and Name; ``order`` is a playlist."""
     entries = []
     for i, track in enumerate(tracks, 100):
         fields = "".join(f"<key>{k}</key><string>{escape(v)}</string>\n" for k, v in track.items())
@@ -71,8 +78,9 @@ def itunes(path: Path, tracks: Iterable[Mapping[str, str]]) -> Path:
         "<key>Music Folder</key><string>file://localhost/Users/dj/Music/</string>\n"
         "<key>Tracks</key>\n<dict>\n" + "".join(entries) + "</dict>\n<key>Playlists</key>\n"
         "<array>\n<dict><key>Name</key><string>Library</string><key>Playlist Items</key>\n"
-        "<array><dict><key>Track ID</key><integer>100</integer></dict></array></dict>\n"
-        "</array>\n</dict>\n</plist>\n"
+        "<array>"
+        + "".join(f"<dict><key>Track ID</key><integer>{100 + i}</integer></dict>" for i in order)
+        + "</array></dict>\n</array>\n</dict>\n</plist>\n"
     )
     path.write_text(text, encoding="utf-8")
     return path

@@ -78,6 +78,31 @@ def test_itunes(songs: list[Path], tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+def test_an_exported_playlist_keeps_its_order(songs: list[Path], tmp_path: Path) -> None:
+    third = touch(tmp_path / "c.mp3")
+    files = [*songs, third]
+    locations = [{"Location": url(file)} for file in files]
+    places = [traktor_place(file) for file in files]
+    for order, expected in (
+        ((2, 0, 1, 0), [third, *songs, songs[0]]),
+        ((2, 0), files),  # a library that happens to have one playlist
+        ((), files),
+    ):
+        for path in (
+            rekordbox(tmp_path / "r.xml", locations, order),
+            traktor(tmp_path / "t.nml", places, order),
+            itunes(tmp_path / "i.xml", locations, order),
+        ):
+            assert read_playlist(path).entries == tuple(expected), (path, order)
+    text = (tmp_path / "t.nml").read_text(encoding="utf-8")
+    lists = "".join(
+        f'<NODE><PLAYLIST><ENTRY><PRIMARYKEY KEY="{url(file)}"/></ENTRY></PLAYLIST></NODE>'
+        for file in (third, songs[0], songs[1])
+    )
+    (tmp_path / "t.nml").write_text(text.replace("</SUBNODES>", f"{lists}</SUBNODES>"))
+    assert read_playlist(tmp_path / "t.nml").entries == tuple(files)
+
+
 def test_xspf_wpl_and_pls_keep_their_order(songs: list[Path], tmp_path: Path) -> None:
     spf = tmp_path / "x.xspf"
     spf.write_text(

@@ -58,10 +58,18 @@ class Track:
 
 @dataclass(frozen=True)
 class Library:
-    """A library: which program's it is (`READERS`), and its tracks in order."""
+    """A library.
+
+    Attributes:
+        kind: which program's it is (`READERS`).
+        tracks: its collection, in the order of the file.
+        ordered: the same in the order of the one playlist in it, if that holds all of them, as
+            when a program exports a playlist; else ``tracks``.
+    """
 
     kind: str
     tracks: tuple[Track, ...]
+    ordered: tuple[Track, ...]
 
 
 class _Reader:
@@ -69,6 +77,8 @@ class _Reader:
 
     def __init__(self) -> None:
         self.tracks: list[Track] = []
+        self._ids: list[str] = []
+        self._lists: list[list[str]] = [[]]
 
     def start(self, path: list[str], attributes: dict[str, str], offset: int) -> None:
         """An element starts: the names of those around it, and its own."""
@@ -76,19 +86,45 @@ class _Reader:
     def end(self, path: list[str], text: str, offset: int) -> None:
         """An element ends, which had this text directly before its end."""
 
-    def add(self, location: str, *places: str, **more: Any) -> None:
+    def add(self, location: str, *places: str, id: str = "", **more: Any) -> None:
+        """Add a track of the collection, which playlists call ``id``."""
         self.tracks.append(Track(location, places or (location,) * bool(location), **more))
+        self._ids.append(id)
+
+    def begin_list(self) -> None:
+        """A playlist begins; two with tracks are as good as any number."""
+        if self._lists[-1] and len(self._lists) < 3:
+            self._lists.append([])
+
+    def in_list(self, id: str) -> None:
+        """Add a track to the playlist."""
+        if len(self._lists) < 3:
+            self._lists[-1].append(id)
+
+    def ordered(self) -> tuple[Track, ...]:
+        """See `Library`."""
+        lists = [one for one in self._lists if one]
+        if len(lists) != 1 or set(lists[0]) != set(self._ids) or len(lists[0]) > MAX_ENTRIES:
+            return tuple(self.tracks)
+        tracks = dict(zip(self._ids, self.tracks, strict=True))
+        return tuple(tracks[id] for id in lists[0])
 
 
 class _Rekordbox(_Reader):
     """``DJ_PLAYLISTS/COLLECTION/TRACK``; https://rekordbox.com/en/support/developer/."""
 
     def start(self, path: list[str], attributes: dict[str, str], offset: int) -> None:
+        if path[1:2] == ["PLAYLISTS"]:
+            if path[-1] == "NODE":
+                self.begin_list()
+            elif path[-1] == "TRACK":
+                self.in_list(attributes.get("Key", ""))
         if path[1:] != ["COLLECTION", "TRACK"]:
             return
         key = attributes.get("Tonality", "")
         self.add(
             attributes.get("Location", ""),
+            id=attributes.get("TrackID", ""),
             title=_title(attributes.get("Artist"), attributes.get("Name")),
             keys={"Tonality": key} if key else {},
             tags={"TRACK": offset},
@@ -103,6 +139,11 @@ class _Traktor(_Reader):
     before: ClassVar = ("LOCATION", "ALBUM", "MODIFICATION_INFO", "INFO", "TEMPO", "LOUDNESS")
 
     def start(self, path: list[str], attributes: dict[str, str], offset: int) -> None:
+        if path[1:2] == ["PLAYLISTS"]:
+            if path[-1] == "PLAYLIST":
+                self.begin_list()
+            elif path[-1] == "PRIMARYKEY":
+                self.in_list(attributes.get("KEY", ""))
         if path[1:3] != ["COLLECTION", "ENTRY"]:
             return
         if len(path) == 3:
@@ -134,7 +175,8 @@ class _Traktor(_Reader):
         else:  # a Mac names its own disk too, and mounts the others
             places = [f"/Volumes/{volume}{below}", below] if volume else [below]
         more: dict[str, Any] = {"title": self._title, "keys": self._keys, "tags": self._tags}
-        self.add(f"{volume}{written}{name}" if name else "", *places if name else (), **more)
+        location = f"{volume}{written}{name}" if name else ""
+        self.add(location, *places if name else (), id=location, **more)
 
 
 class _Plist(_Reader):
@@ -154,8 +196,14 @@ class _Plist(_Reader):
                 self._track[self._names.get(5, "")] = text
             elif depth == 4:
                 title = _title(self._track.get("Artist"), self._track.get("Name"))
-                self.add(self._track.get("Location", ""), title=title)
+                id = self._track.get("Track ID", "")
+                self.add(self._track.get("Location", ""), title=title, id=id)
                 self._track = {}
+        elif path[1:5] == ["dict", "array", "dict", "array"]:  # Playlists, and one's items
+            if depth == 5:
+                self.begin_list()
+            elif depth == 7 and self._names.get(7) == "Track ID":
+                self.in_list(text)
 
 
 class _Xspf(_Reader):
@@ -277,7 +325,7 @@ def read_library(path: Path) -> Library:
         except expat.ExpatError as error:
             why = expat.errors.messages[error.code]
             raise PlaylistError(path, f"damaged XML (line {error.lineno}: {why})") from error
-    return Library(parser.kind, tuple(parser.reader.tracks))
+    return Library(parser.kind, tuple(parser.reader.tracks), parser.reader.ordered())
 
 
 @contextmanager

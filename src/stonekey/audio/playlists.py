@@ -117,7 +117,7 @@ def read_playlist(path: str | os.PathLike[str]) -> Playlist:
     if what := _unsupported(path):
         raise PlaylistError(path, f"{what}, which is not supported; export M3U or XML from there")
     is_xml = path.suffix.lower() in XML_SUFFIXES
-    return located(path, read_library(path).tracks if is_xml else _listed(path))
+    return located(path, read_library(path).ordered if is_xml else _listed(path))
 
 
 def located(path: Path, tracks: Iterable[Track]) -> Playlist:
