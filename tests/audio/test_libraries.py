@@ -212,6 +212,8 @@ def test_every_command_takes_a_library(tmp_path: Path) -> None:
         ("x.xml", "<html/>", "XML of another kind (<html>), which is not supported"),
         ("x.nml", "<NML><COLLECTION>", "damaged XML (line 1: "),
         ("x.xml", "no XML", "damaged XML"),
+        ("x.xml", '<?xml version="1.0" encoding="UTTF-8"?><NML/>', "unknown encoding: UTTF-8"),
+        ("x.xml", '<?xml version="1.0" encoding="gb18030"?><NML/>', "multi-byte encodings"),
         ("x.crate", "", "a crate of Serato, which is not supported"),
         ("export.pdb", "", "a database of rekordbox, which is not supported"),
         ("database V2", "", "the database of Serato"),

@@ -325,6 +325,10 @@ def read_library(path: Path) -> Library:
         except expat.ExpatError as error:
             why = expat.errors.messages[error.code]
             raise PlaylistError(path, f"damaged XML (line {error.lineno}: {why})") from error
+        except LookupError as error:
+            if type(error) is LookupError:  # the parser's; others would be faults of a reader
+                raise PlaylistError(path, one_line(str(error))) from error
+            raise
     return Library(parser.kind, tuple(parser.reader.tracks), parser.reader.ordered())
 
 
