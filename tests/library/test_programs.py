@@ -10,6 +10,7 @@ import pytest
 from cli_tools import run
 from library_files import itunes, rekordbox, traktor
 
+from stonekey.audio.libraries import read_library
 from stonekey.keys import Key, KeySignature
 from stonekey.library import Result, read_results
 from stonekey.library.programs import export_keys
@@ -110,6 +111,9 @@ def test_the_command(music: list[Path], keys: Path, tmp_path: Path) -> None:
     source, copy = xml(tmp_path / "r.xml", music[:2], [{}, {}]), tmp_path / "copy.xml"
     done = run("library", "export", source, "--from", keys, "-o", copy)
     assert (done.returncode, done.stdout) == (0, f"{copy}: 2 written\n")
+    xml(source, music[:3], [{"Tonality": "Am"}, {"Tonality": "Am"}, {"Tonality": "Hm"}])
+    done = run("library", "export", source, "--from", keys, "-o", copy, "--force")
+    assert done.stdout == f"{copy}: 3 kept; 2 kept though they differ, without --overwrite\n"
     again = ("library", "export", source, "--from", keys, "-o")
     assert run(*again, copy).returncode == 2
     assert "read by this command" in run(*again, source, "--force").stderr
@@ -123,6 +127,28 @@ def test_the_command(music: list[Path], keys: Path, tmp_path: Path) -> None:
     assert "E:/Gone/x.mp3: No such file or directory; tried " in done.stderr
     assert str(tmp_path / "Gone/x.mp3") in done.stderr
     assert "Streamed: names no file" in done.stderr
+
+
+def test_any_spelling_of_the_xml_takes_keys(music: list[Path], tmp_path: Path) -> None:
+    """Marks, quotes, line ends and old encodings: the copy reads back, with our keys."""
+    result = Result(music[0], confidence=1.0).with_label(Key.parse("F#m"), "musical")
+    place = music[0].as_uri()
+    tags = (
+        f"<TRACK Location='{place}' Name='a > \"b\"'/>",
+        f'<TRACK\n\tLocation = "{place}"\r\n>\n</TRACK>',
+        f'<TRACK Name="&lt;\xe9&#x20;" Tonality = \'\' Location="{place}"></TRACK>',
+        f'<!-- <TRACK Tonality="x"/> --><TRACK Location="{place}" XTonality="Am"/>',
+    )  # fmt: skip
+    body = "<COLLECTION>" + "".join(tags) + "</COLLECTION></DJ_PLAYLISTS>"
+    for encoding, mark in (("utf-8", b""), ("utf-8", b"\xef\xbb\xbf"), ("iso-8859-1", b"")):
+        text = f'<?xml version="1.0" encoding="{encoding}"?>\r\n<DJ_PLAYLISTS>{body}'
+        source, copy = tmp_path / "r.xml", tmp_path / "copy.xml"
+        source.write_bytes(mark + text.encode(encoding))
+        outcomes = export_keys(source, copy, [result])
+        assert [one.action for one in outcomes] == ["written"] * 4
+        assert [track.keys for track in read_library(copy).tracks] == [{"Tonality": "F#m"}] * 4
+        removed = copy.read_bytes().replace(b' Tonality="F#m"', b"")
+        assert removed.replace(b'Tonality = "F#m"', b"Tonality = ''") == source.read_bytes()
 
 
 def test_what_takes_no_keys(music: list[Path], keys: Path, tmp_path: Path) -> None:

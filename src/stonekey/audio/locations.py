@@ -76,8 +76,12 @@ class Locator:
         Args:
             names: paths that it may have, the likeliest first.
         """
-        tried = []
-        for place in dict.fromkeys(self._places(names)):
+        tried: list[str] = []
+        seen: set[str] = set()
+        for place in self._places(names):
+            if place in seen:
+                continue
+            seen.add(place)
             path = os.path.join(self._folder, place)
             if self._exists(path):
                 return path, ()

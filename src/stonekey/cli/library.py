@@ -93,6 +93,8 @@ def export(
         echo(json_text({"output": display_name(output), "counts": counts, "tracks": tracks}))
     else:
         told = ", ".join(f"{count} {action}" for action, count in counts.items()) or "no tracks"
+        if differ := sum(outcome.differs for outcome in outcomes):
+            told += f"; {differ} kept though they differ, without --overwrite"
         echo(f"{shown(output)}: {told}")
     if counts["failed"] or not outcomes:
         raise typer.Exit(1)

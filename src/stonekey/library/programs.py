@@ -10,7 +10,7 @@ import mmap
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -37,6 +37,7 @@ class Outcome:
         key: the key found; None if there is none.
         action: "written"; "kept" (nothing to change, or an existing key stays); "unsure" (below
             the confidence asked for); "no key"; "failed".
+        differs: whether a key that stays is another one.
         error: reason for the failure.
     """
 
@@ -44,6 +45,7 @@ class Outcome:
     existing: str | None
     key: Key | None
     action: str
+    differs: bool = False
     error: str | None = None
 
 
@@ -104,7 +106,7 @@ def export_keys(
         raise PlaylistError(source, f"files of this kind ({library.kind}) take no keys")
     known = {result.path: result for result in results}
     found = located(source, library.tracks)
-    outcomes = [Outcome(text, None, None, "failed", why) for text, why in found.skipped]
+    outcomes = [Outcome(text, None, None, "failed", error=why) for text, why in found.skipped]
     wanted: list[tuple[Track, Key]] = []
     for path, track in zip(found.entries, found.tracks, strict=True):
         outcome = _outcome(path, track, found, known, min_confidence, overwrite)
@@ -127,7 +129,7 @@ def _outcome(
     existing, keys = next(reversed(stored), None), stored.values()
 
     def outcome(action: str, key: Key | None = None, error: str | None = None) -> Outcome:
-        return Outcome(track.location, existing, key, action, error)
+        return Outcome(track.location, existing, key, action, error=error)
 
     absolute = os.path.abspath(path)
     result = known.get(Path(absolute)) or known.get(Path(os.path.realpath(absolute)))
@@ -144,8 +146,9 @@ def _outcome(
         return outcome("failed", error="the results give its key signature, not its key")
     if (result.confidence or 0.0) < min_confidence:
         return outcome("unsure", key)
-    if keys and (not overwrite or all(one == key for one in keys)):
-        return outcome("kept", key)
+    differs = any(one != key for one in keys)
+    if keys and not (differs and overwrite):
+        return replace(outcome("kept", key), differs=differs)
     return outcome("written", key)
 
 
