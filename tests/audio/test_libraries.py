@@ -175,7 +175,17 @@ def test_what_lies_at_another_root_is_looked_for_upward(location: str, tmp_path:
     song.unlink()
     (missing, tried), *_ = read_playlist(path).missing.items()
     assert str(song) in tried
-    assert tried[0] == str(missing)
+    assert tried[0] == str(missing) or missing == path.parent / tried[0]  # on a drive
+
+
+def test_a_list_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path / "a.mp3")
+    Path("x.m3u").write_text("a.mp3\nb.mp3\nE:\\c.mp3")
+    found = read_playlist("x.m3u")
+    assert found.entries == (Path("a.mp3"), Path("b.mp3"), Path("E:\\c.mp3"))
+    assert found.missing[Path("b.mp3")] == ("b.mp3",)
+    assert found.missing[Path("E:\\c.mp3")][:2] == ("E:\\c.mp3", str(tmp_path / "c.mp3"))
 
 
 def test_what_is_missing_is_listed_with_what_was_tried(tmp_path: Path) -> None:

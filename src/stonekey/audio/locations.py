@@ -27,6 +27,7 @@ _ROOT = re.compile(
     r"(?:[A-Za-z]:|//[^/]+/[^/]+(?=/)|/Volumes/[^/]+|/(?:run/)?media/[^/]+/[^/]+|/mnt/[^/]+)?/+(.+)",
     re.DOTALL,
 )
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _HOME = re.compile(r"(?:Users|home|Documents and Settings)/[^/]+/(.+)", re.DOTALL)
 
 
@@ -64,7 +65,7 @@ class Locator:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = os.fspath(folder)
+        self._folder = "" if folder == Path() else os.fspath(folder)
         # Where there is no folder, no file is looked for.
         self._is_folder = functools.cache(os.path.isdir)
         above = Path(os.path.abspath(folder))
@@ -85,22 +86,23 @@ class Locator:
             path = os.path.join(self._folder, place)
             if self._exists(path):
                 return path, ()
-            tried.append(path)
+            # On another system than Windows, a drive's name is not below the folder.
+            tried.append(place if _DRIVE.match(place) else path)
             for name in _readings(os.fsencode(place)):
                 path = os.path.join(self._folder, name)
                 if self._exists(path):
                     return path, ()
-        return tried[0], tuple(tried)
+        return os.path.join(self._folder, tried[0]), tuple(tried)
 
     def _exists(self, path: str) -> bool:
-        return self._is_folder(os.path.dirname(path)) and os.path.lexists(path)
+        return self._is_folder(os.path.dirname(path) or ".") and os.path.lexists(path)
 
     def _places(self, names: Sequence[bytes]) -> Iterator[str]:
         """The names, then those that start at a root as if it were one of the folders above."""
         texts = [os.fsdecode(name) for name in names]
         yield from texts
         for text in texts:
-            if re.match(r"[A-Za-z]:[\\/]|\\", text):
+            if _DRIVE.match(text) or text.startswith("\\"):
                 text = text.replace("\\", "/")
             found = _ROOT.fullmatch(text)
             tails = [found[1]] if found else []

@@ -122,7 +122,8 @@ def _row(record: dict[str, Any], path: Path) -> dict[str, Any]:
 
     about = read_about(path)
     tempo = None if about.tempo is None else f"{about.tempo:.4g}"
-    return {**record, "artist": about.artist, "title": about.title, "tempo": tempo,
+    return {**record, "artist": about.artist, "title": about.title or shown(path.stem),
+            "tempo": tempo,
             "file": shown(path)}  # fmt: skip
 
 
