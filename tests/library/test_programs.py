@@ -100,6 +100,11 @@ def test_elements_in_other_forms(music: list[Path], keys: Path, tmp_path: Path) 
         f'<NML><COLLECTION><ENTRY>{place}<INFO KEY="1m"\n/><MUSICAL_KEY VALUE="21"></MUSICAL_KEY>\n'
         "</ENTRY></COLLECTION></NML>"
     )
+    twice = f"{place}<MUSICAL_KEY VALUE='6'/><INFO KEY='x'/><INFO KEY='1m'/><LOCATION FILE='y'/>"
+    source.write_text(f"<NML><COLLECTION><ENTRY>{twice}</ENTRY></COLLECTION></NML>")
+    (outcome,) = export_keys(source, copy, read_results(keys), overwrite=True)
+    assert (outcome.existing, outcome.action) == ("F# major", "written")
+    assert copy.read_text() == source.read_text().replace("'6'", '"21"').replace("'x'", '"1m"')
     wide = tmp_path / "wide.nml"
     wide.write_text(source.read_text(), encoding="utf-16")
     with pytest.raises(OSError, match="UTF-16"):

@@ -155,13 +155,12 @@ class _Traktor(_Reader):
             name = path[3]
             if name not in self.before:
                 self._tags.setdefault("next", offset)
-            if name in self.fields:
-                self._tags.setdefault(name, offset)
             if name == "LOCATION":
-                self._place = attributes
-            field = self.fields.get(name, "")
-            if attributes.get(field):
-                self._keys[field] = attributes[field]
+                self._place = self._place or attributes
+            elif name in self.fields and name not in self._tags:  # the first one counts
+                self._tags[name] = offset
+                if key := attributes.get(self.fields[name]):
+                    self._keys[self.fields[name]] = key
 
     def end(self, path: list[str], text: str, offset: int) -> None:
         if path[1:] != ["COLLECTION", "ENTRY"]:

@@ -52,7 +52,7 @@ class Outcome:
 def stored_keys(track: Track) -> dict[str, Key | None]:
     """What each text of a key in a library says, by its text; None for what is no key."""
     found: dict[str, Key | None] = {}
-    for field, text in track.keys.items():
+    for field, text in sorted(track.keys.items()):  # VALUE last, wherever it stands
         try:
             if field == "VALUE":  # of MUSICAL_KEY: 0 to 11 are major keys from C, 12 to 23 minor
                 key = Key.from_index(int(text))
