@@ -34,7 +34,7 @@ COLOURED = 400
 BORROWING = 0.4
 KNOWN = 100
 # Of each source at most: a thousand folk tunes for one melody and chords each would outweigh all.
-SCORES = {"when-in-rome": 300, "pop909": 250, "nottingham": 80}
+SCORES = {"when-in-rome": 100, "pop909": 250, "nottingham": 80}
 # Small, installed nearly everywhere, and unlike the large ones.
 TEST_SOUNDFONT = "TimGM6mb.sf2"
 KEYLESS_CLIPS = 480

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -51,6 +52,18 @@ def run(*arguments: str | Path | bytes) -> subprocess.CompletedProcess[str]:
         stream.flush()
         said.append(stream.buffer.getvalue().decode("utf-8"))  # type: ignore[attr-defined]
     return subprocess.CompletedProcess(arguments, code, *said)
+
+
+def as_terminal(patch: pytest.MonkeyPatch, columns: int = 160) -> None:
+    """Let standard output pass for a terminal of so many columns."""
+    patch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    patch.setenv("COLUMNS", str(columns))
+
+
+def rows_of(table: str) -> list[list[str]]:
+    """The words in each line of a table for a terminal, without colours and empty lines."""
+    lines = re.sub("\x1b\\[[0-9;]*m", "", table).splitlines()
+    return [line.split() for line in lines if line.strip()]
 
 
 def run_alone(*arguments: str | Path | bytes) -> subprocess.CompletedProcess[str]:

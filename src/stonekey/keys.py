@@ -18,6 +18,8 @@ Mode = Literal["major", "minor"]
 # Written in place of a key where there is none.
 NO_KEY = "no key"
 UNLABELLED = "unlabelled"
+# The warning of an estimate without a key, where the music and not a setting is the reason.
+UNCLEAR = "no clear key: noise, speech or drums?"
 # Texts, in lower case, that say that there is no key, and texts that say nothing about it.
 _KEYLESS = frozenset({NO_KEY, "x", "o", "off key", "off-key", "offkey"})
 _SILENT = frozenset({"", "-", "?", "none", "unknown", "n/a"})

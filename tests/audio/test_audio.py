@@ -296,7 +296,7 @@ def test_find_audio_files(tree: Path) -> None:
 
 def test_find_keeps_files_named_outright(tree: Path) -> None:
     explicit = [tree / "notes.txt", tree / ".hidden.mp3", tree / "missing.wav"]
-    assert find_audio_files(explicit) == sorted(explicit)
+    assert find_audio_files(explicit) == explicit  # in the order given
     assert names(tree, find_audio_files(tree / ".git")) == [".git/c.mp3"]
 
 
@@ -320,6 +320,38 @@ def test_find_follows_links_once(tree: Path) -> None:
         "zz/x.ogg",
     ]
     assert set(errors) <= {tree / "self.mp3"}
+
+
+def test_links_lead_to_each_real_file_once_and_never_above(tree: Path) -> None:
+    other = tree.parent / "other"
+    other.mkdir()
+    for name in ("x.ogg", "y.ogg"):
+        (other / name).touch()
+    (tree.parent / "above.mp3").touch()
+    (other / "up").symlink_to("..")
+    (tree / "zz").symlink_to(other)
+    (tree / "disc 1/loop").symlink_to("..")
+    (tree / "disc 1/home").symlink_to("../..")
+    (tree / "0.mp3").symlink_to("b.mp3")  # sorts before its file
+    (tree / "x.ogg").symlink_to(other / "x.ogg")
+    (tree / "z.ogg").symlink_to(other / "z.ogg")
+    (other / "z.ogg").symlink_to(tree.parent / "above.mp3")
+    for path in (tree / "disc 1", tree):  # the folder named decides what is above
+        repeats: list[Path] = []
+        found = find_audio_files(path, on_repeat=repeats.append)
+        inside = names(tree, found)
+        assert inside == [name for name in inside if name.startswith("disc 1")] or path == tree
+        real = [os.path.realpath(one) for one in found]
+        assert len(real) == len(set(real))
+    assert inside[-3:] == ["z.ogg", "zz/x.ogg", "zz/y.ogg"]
+    assert {path.name for path in repeats} == {"0.mp3", "x.ogg", "z.ogg"}
+
+
+def test_found_files_keep_the_order_of_what_was_given(tree: Path) -> None:
+    given = [tree / "b.mp3", tree / "folder.mp3", tree / "disc 1", tree / "a.FLAC"]
+    assert names(tree, find_audio_files(given)) == [
+        "b.mp3", "folder.mp3/inside.wav", "disc 1/01.opus", "disc 1/deep/er/02.mkv", "a.FLAC",
+    ]  # fmt: skip
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions of Unix")

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_tools import call, music
+from cli_tools import as_terminal, call, music, rows_of
 
 from stonekey.audio import find_audio_files
 from stonekey.audio.playlists import (
@@ -98,10 +98,9 @@ def test_addresses(tmp_path: Path) -> None:
             "spotify:track:12", "other.m3u8",
         )
     )  # fmt: skip
-    assert found.entries == (song, song)
+    assert found.entries == (song, song, Path("//server/share/x.mp3"))
     assert [reason for _, reason in found.skipped] == [
-        "an address, not a file", "an address, not a file", "a file on another machine",
-        "an address, not a file", "a playlist inside a playlist",
+        *["an address, not a file"] * 3, "a playlist inside a playlist",
     ]  # fmt: skip
     assert found.skipped[0][0] == "http://radio.example/stream.mp3"
 
@@ -243,6 +242,20 @@ def test_a_playlist_looked_up_in_a_library(library: Path, tmp_path: Path, capsys
     assert "unknown.mp3: not in the library" in printed.err
 
 
+def test_keys_in_titles_and_a_table(
+    library: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call("playlist", "-l", library, "--key-in-title", "-n", "camelot") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:4] == ["#EXTINF:60,1B - 0", "/music/0.mp3", "#EXTINF:60,8A - 1"]
+    assert "#EXTINF:-1,bad" in lines
+    as_terminal(monkeypatch)
+    assert call("playlist", "-l", library, "-f", "text") == 0
+    rows = rows_of(capsys.readouterr().out)
+    assert rows[0] == ["Path", "Key", "Confidence", "Error"]
+    assert ["/music/0.mp3", "B", "major", "50%"] in rows
+
+
 def test_bad_usage(library: Path, tmp_path: Path, capsys: Capture) -> None:
     def message(code: int, *arguments: str | Path) -> str:
         assert call("playlist", *arguments) == code
@@ -274,7 +287,7 @@ def test_an_entry_too_long_for_a_file_is_one_bad_file(tmp_path: Path, capsys: Ca
     song = music(tmp_path / "a.wav", "D major", 1)
     name = "y" * 5000 + ".mp3"
     list_ = playlist_file(tmp_path / "set.m3u", "a.wav", name, "z" * 300 + ".m3u")
-    assert find_audio_files(list_) == [song, tmp_path / name]
+    assert find_audio_files(list_) == [song]
     assert call("predict", list_, "-m", "template", "-f", "tsv") == 1
     assert f"{song}\tD major" in capsys.readouterr().out
     assert call("playlist", list_, "-m", "template", "-f", "text") == 1

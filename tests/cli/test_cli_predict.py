@@ -131,7 +131,7 @@ def test_bad_files_are_named_and_the_others_reported(spoilt: Path) -> None:
     missing = spoilt / "missing.ogg"
     done = run(spoilt, missing, "--format", "jsonl")
     assert done.returncode == 1
-    bad, good, lost, silent = [json.loads(line) for line in done.stdout.splitlines()]
+    bad, good, silent, lost = [json.loads(line) for line in done.stdout.splitlines()]
     assert good["key"] == "G minor"
     assert good["error"] is None
     assert (bad["key"], bad["top"], bad["model"]) == (None, [], "stone24")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cli_tools import ROOT, call, music
+from library_files import rekordbox, traktor
 
 from stonekey.cli.commands import COMMANDS
 from stonekey.keys import Key
@@ -20,10 +21,10 @@ DOCS = ROOT / "docs"
 # Pages whose commands are tried here; the others have tests of their own.
 PAGES = ("mixing.md", "playlists.md", "shell.md")
 # Commands that print no results: these write files or a script, and say so in words.
-WITHOUT_JSON = {"train", "data", "plot", "completion"}
+WITHOUT_JSON = {"train", "data", "library", "plot", "completion"}
 
 
-GROUPS = {"data": ("shard", "cache", "render")}
+GROUPS = {"data": ("shard", "cache", "render"), "library": ("export",)}
 ALL = [(name, *sub) for name in COMMANDS for sub in [(x,) for x in GROUPS.get(name, ())] or [()]]
 
 
@@ -105,6 +106,10 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "music" / "song.mp3").rename(tmp_path / "song.mp3")
     for playlist in ("set.m3u8", "set.m3u"):
         (tmp_path / playlist).write_text("song.mp3\nmusic/other.mp3\n")
+    song = tmp_path / "song.mp3"
+    rekordbox(tmp_path / "rekordbox.xml", [{"Location": song.as_uri(), "Tonality": "Am"}])
+    folder = str(tmp_path).replace("/", "/:") + "/:"
+    traktor(tmp_path / "collection.nml", [{"DIR": folder, "FILE": song.name, "VOLUME": "SSD"}])
     assert call("scan", tmp_path, "-o", tmp_path / "keys.csv", "--workers", "1") == 0
     monkeypatch.chdir(tmp_path)
     return tmp_path

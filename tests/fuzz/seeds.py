@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import av
 import numpy as np
@@ -17,6 +18,7 @@ from mutagen.ogg import OggPage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from library_files import itunes, rekordbox, traktor
 from tag_files import FILES, RATE, encode_stereo, make, number_stream
 
 from stonekey.keys import Key
@@ -104,6 +106,17 @@ def _playlists() -> Iterator[Seed]:
              "file:///music/d%20e.mp3", "http://radio.example/live", "../caf\xe9.ogg"]  # fmt: skip
     yield Seed("playlist", "set.m3u8", "\r\n".join(lines).encode())
     yield Seed("playlist", "set.m3u", "\n".join(lines).encode("latin-1"))
+    yield Seed("playlist", "wide.m3u", "\n".join(lines).encode("utf-16"))
+    yield Seed("playlist", "set.pls", b"[playlist]\nFile1=a.mp3\nFile2=file:///b%20c.mp3\n")
+    place = {"Location": "file://localhost/C:/Music/d%20e.mp3", "Tonality": "Am", "Name": "One"}
+    volume = {"DIR": "/:Music/:", "FILE": "a.mp3", "VOLUME": "USB", "KEY": "1m", "VALUE": "21"}
+    with TemporaryDirectory() as folder:
+        for path in (
+            rekordbox(Path(folder, "rekordbox.xml"), [place] * 3),
+            traktor(Path(folder, "collection.nml"), [volume] * 3),
+            itunes(Path(folder, "Library.xml"), [place] * 3),
+        ):
+            yield Seed("playlist", path.name, path.read_bytes())
 
 
 def _results(folder: Path) -> Iterator[Seed]:

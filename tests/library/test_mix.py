@@ -7,8 +7,10 @@ import io
 import json
 from pathlib import Path
 
+import mutagen
 import pytest
-from cli_tools import call, music
+from cli_tools import as_terminal, call, music, rows_of
+from tag_files import make
 
 from stonekey.audio.playlists import read_playlist
 from stonekey.keys import ClassLabel, Key, KeySignature
@@ -222,6 +224,30 @@ def test_a_recording_and_all_formats(
     assert read_playlist(output).entries == (Path("/music/x"), song, Path("/music/12B.mp3"))
     assert call("mix", "E", "-l", store, "--moves", "same", "-o", output) == 2
     assert "--force" in capsys.readouterr().err
+
+
+def test_a_table_on_a_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [make(tmp_path / name, seconds=0.2) for name in ("song.m4a", "song.flac", "v23.mp3")]
+    for file in files:
+        audio = mutagen.File(file, easy=True)
+        audio["artist"], audio["title"], audio["bpm"] = "Ärtist", f"T {file.suffix}", "128"
+        audio.save()
+    results = [track(str(file), Key.parse("Am")) for file in files]
+    many = [track(f"{i}.mp3", Key.parse("C"), 0.5) for i in range(60)]
+    store = write_library(tmp_path / "keys.csv", [*results, *many])
+    as_terminal(monkeypatch, 200)
+    assert call("mix", "Am", "-l", store) == 0
+    printed = capsys.readouterr()
+    lines = [" ".join(row) for row in rows_of(printed.out)]
+    assert lines[0] == "Artist Title Key Move Tempo Confidence File"
+    for file in files:
+        assert f"Ärtist T {file.suffix} A minor same 128 90% {file}" in lines
+    assert len(lines) == 2 + 50
+    assert "the first 50 of 63 tracks; --limit N shows others" in printed.err
+    assert call("mix", "Am", "-l", store, "--limit", "60") == 0
+    assert len(capsys.readouterr().out.splitlines()) >= 60
 
 
 def test_a_library_of_key_signatures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

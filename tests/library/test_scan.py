@@ -169,6 +169,18 @@ def test_notation_and_confidence_change_without_an_analysis_where_they_can(
     assert {r.key for r in rows(output).values()} == {None, *KEYS.values()}
 
 
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "sqlite"])
+def test_music_without_a_key_is_not_analysed_again(
+    album: Path, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / f"keys.{suffix}"
+    unclear = ("-o", output, "--min-clarity", "1")
+    assert summary(capsys, album, *unclear)["without_key"] == 3
+    assert all(result.confidence for result in rows(output).values() if not result.error)
+    told = summary(capsys, album, *unclear)
+    assert (told["analysed"], told["kept"], told["without_key"]) == (0, 4, 3)
+
+
 def test_links_are_followed_once(
     album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from stonekey.audio.playlists import PlaylistError, is_playlist, read_playlist
+from stonekey.audio.libraries import PlaylistError
+from stonekey.audio.playlists import MissingError, is_playlist, read_playlist
 from stonekey.text import reason, shown
 
 logger = logging.getLogger(__name__)
@@ -89,19 +91,23 @@ def find_audio_files(
     paths: PathLike | Iterable[PathLike],
     extensions: str | Iterable[str] | None = None,
     on_error: Callable[[Path, OSError], None] = _log_error,
+    on_repeat: Callable[[Path], object] = lambda path: None,
 ) -> list[Path]:
-    """Return the audio files named by ``paths``, sorted, each path once.
+    """Return the audio files named by ``paths``, in that order, each path once.
 
     Args:
         paths: files, kept whatever their extension (a missing one too: decoding will say so);
-            playlists (.m3u, .m3u8), which stand for their entries; and folders, searched to any
-            depth. Hidden files and folders inside them, and playlists, are left out; links are
-            followed, each real folder being listed once.
+            playlists and libraries (`stonekey.audio.playlists`), which stand for their entries
+            in their order; and folders, searched to any depth, whose files are sorted. Hidden
+            files and folders inside them, and playlists, are left out. Links are followed, but
+            not to a folder above, and each real folder and file is listed once.
         extensions: the endings to look for in folders, with or without the dot, in any case
             (default: every known one of audio and video).
-        on_error: called with a folder that cannot be listed, or a playlist that cannot be read
-            or an entry of which is no file, and the error (`listing_problem` words it); the
-            search goes on. By default it is logged as a warning.
+        on_error: called with a folder that cannot be listed, a playlist that cannot be read or
+            an entry of which is no file, or an entry that is missing, and the error
+            (`listing_problem` words it); the search goes on. By default it is logged as a
+            warning.
+        on_repeat: called with a link that leads to a file already in the list.
     """
     if isinstance(paths, (str, os.PathLike)):
         paths = [paths]
@@ -112,19 +118,15 @@ def find_audio_files(
         if extensions is None
         else frozenset(extension.lower().lstrip(".") for extension in extensions)
     )
-    found: set[Path] = set()
-    folders: list[Path] = []
-    for path in expanded(map(Path, paths), on_error):
-        if os.path.isdir(path):  # also of a name that is too long for a file
-            folders.append(path)
-        else:
-            found.add(path)
-    _search(folders, wanted, found, on_error)
-    return sorted(found, key=os.fsencode)
+    given = list(dict.fromkeys(expanded(map(Path, paths), on_error)))
+    # Also of a name that is too long for a file.
+    search = _Search(wanted, filter(os.path.isdir, given), on_error, on_repeat)
+    files = (file for path in given for file in search.found.get(path, [path]))
+    return list(dict.fromkeys(files))
 
 
 def expanded(paths: Iterable[Path], on_error: Callable[[Path, OSError], None]) -> Iterator[Path]:
-    """The paths in their order, playlists replaced by their entries."""
+    """The paths in their order, playlists replaced by those of their entries that exist."""
     for path in paths:
         if not is_playlist(path) or os.path.isdir(path):
             yield path
@@ -134,40 +136,103 @@ def expanded(paths: Iterable[Path], on_error: Callable[[Path, OSError], None]) -
         except PlaylistError as error:
             on_error(path, error)
             continue
-        for text, problem in playlist.skipped:
-            on_error(path, PlaylistError(path, f"{text}: {problem}"))
-        yield from playlist.entries
+        for problem in playlist.problems(path):
+            on_error(path, problem)
+        for entry in playlist.entries:
+            if tried := playlist.missing.get(entry):
+                on_error(entry, MissingError(entry, tried))
+            else:
+                yield entry
 
 
-def _search(
-    folders: list[Path],
-    wanted: frozenset[str],
-    found: set[Path],
-    on_error: Callable[[Path, OSError], None],
-) -> None:
-    """Add the files under ``folders`` to ``found``."""
-    seen: set[tuple[int, int]] = set()
-    links: list[Path] = []  # listed last, so that a folder is named by its own path first
-    queue = sorted(folders, key=os.fsencode, reverse=True)
-    while queue or links:
-        folder = queue.pop() if queue else links.pop(0)
+@dataclass(frozen=True)
+class _Folder:
+    """A folder to list.
+
+    Attributes:
+        path: its path as named, and ``real`` without links.
+        given: the folder among the paths given that led to it.
+        inside: real paths of that folder and of links on the way.
+    """
+
+    path: Path
+    real: str
+    given: Path
+    inside: tuple[str, ...]
+
+
+class _Search:
+    """The files under ``folders``: ``found`` has those of each, sorted."""
+
+    def __init__(
+        self,
+        wanted: frozenset[str],
+        folders: Iterable[Path],
+        on_error: Callable[[Path, OSError], None],
+        on_repeat: Callable[[Path], object],
+    ) -> None:
+        self.found: dict[Path, list[Path]] = {folder: [] for folder in folders}
+        self._wanted = wanted
+        self._on_error = on_error
+        self._seen: set[tuple[int, int]] = set()
+        self._real_files: set[str] = set()
+        # Links come last, so that a folder or file is named by its own path if that is found.
+        self._folder_links: list[_Folder] = []
+        self._file_links: list[tuple[Path, Path]] = []
+        queue = [self._root(folder, folder, ()) for folder in reversed(self.found)]
+        while queue or self._folder_links:
+            folder = queue.pop() if queue else self._folder_links.pop(0)
+            queue += reversed(self._listed(folder))
+        for link, given in self._file_links:
+            real = os.path.realpath(link)
+            if real in self._real_files:
+                on_repeat(link)
+            else:
+                self._real_files.add(real)
+                self.found[given].append(link)
+        for files in self.found.values():
+            files.sort(key=os.fsencode)
+
+    def _root(self, path: Path, given: Path, inside: tuple[str, ...]) -> _Folder:
+        real = os.path.realpath(path)
+        return _Folder(path, real, given, (*inside, real))
+
+    def _listed(self, folder: _Folder) -> list[_Folder]:
+        """Take the files of a folder; returns the folders in it that are no links."""
+        below: list[_Folder] = []
         try:
-            status = folder.stat()
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            with os.scandir(folder) as listing:
-                entries = sorted(listing, key=lambda entry: os.fsencode(entry.name), reverse=True)
+            status = folder.path.stat()
+            if (status.st_dev, status.st_ino) in self._seen:
+                return below
+            self._seen.add((status.st_dev, status.st_ino))
+            with os.scandir(folder.path) as listing:
+                entries = sorted(listing, key=lambda entry: os.fsencode(entry.name))
         except OSError as error:
-            on_error(folder, error)
-            continue
+            self._on_error(folder.path, error)
+            return below
         for entry in entries:
             if entry.name.startswith("."):
                 continue
+            path = folder.path / entry.name
+            real = os.path.join(folder.real, entry.name)
             try:
                 if entry.is_dir():
-                    (links if entry.is_symlink() else queue).append(folder / entry.name)
-                elif Path(entry.name).suffix.lower()[1:] in wanted and entry.is_file():
-                    found.add(folder / entry.name)
+                    if not entry.is_symlink():
+                        below.append(_Folder(path, real, folder.given, folder.inside))
+                        continue
+                    link = self._root(path, folder.given, folder.inside)
+                    if not any(_contains(link.real, inner) for inner in folder.inside):
+                        self._folder_links.append(link)
+                elif Path(entry.name).suffix.lower()[1:] in self._wanted and entry.is_file():
+                    if entry.is_symlink():
+                        self._file_links.append((path, folder.given))
+                    else:
+                        self._real_files.add(real)
+                        self.found[folder.given].append(path)
             except OSError as error:  # a link that leads to itself
-                on_error(folder / entry.name, error)
+                self._on_error(path, error)
+        return below
+
+
+def _contains(folder: str, other: str) -> bool:
+    return other == folder or other.startswith(os.path.join(folder, ""))

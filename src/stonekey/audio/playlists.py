@@ -1,4 +1,4 @@
-"""Playlists, M3U and M3U8: read with the oddities of their writers, and written.
+"""Playlists: read with the oddities of their writers, and written as M3U.
 
 >>> from stonekey.audio.playlists import read_playlist
 >>> playlist = read_playlist("set.m3u8")
@@ -7,36 +7,59 @@
 from __future__ import annotations
 
 import codecs
-import functools
+import errno
 import os
 import re
-import stat
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote_to_bytes
 
-from stonekey.audio.errors import absence
-from stonekey.text import reason, shown
+from stonekey.audio.libraries import MAX_ENTRIES, PlaylistError, Track, problems_of, read_library
+from stonekey.audio.libraries import SUFFIXES as XML_SUFFIXES
+from stonekey.audio.locations import Locator, is_address, url_path
+from stonekey.text import shown
 
-SUFFIXES = (".m3u", ".m3u8")
-# The longest lists hold some 100 000 entries; what is larger is a film of that name.
+__all__ = [
+    "Entry", "MissingError", "Playlist", "PlaylistError", "is_playlist", "read_playlist",
+    "write_playlist",
+]  # fmt: skip
+
+SUFFIXES = (".m3u", ".m3u8", ".pls", *XML_SUFFIXES)
+# What is larger is a film of that name; XML is read as a stream.
 MAX_BYTES = 100_000_000
-MAX_ENTRIES = 200_000
-_ADDRESS = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]+):(?=//)|(?i:file|mailto|data|spotify):")
+_LINE_END = re.compile(rb"[\r\n]+")
+_PLS_FILE = re.compile(rb"(?i:File)([0-9]{1,9})[ \t]*=[ \t]*(.+)")
+SHOWN = 5  # places named of those where a missing file was looked for
+# Lists of other programs, by suffix or name in lower case, which cannot be read.
+UNSUPPORTED = {
+    ".asx": "an ASX playlist",
+    ".b4s": "a Winamp playlist (b4s)",
+    ".crate": "a crate of Serato",
+    ".cue": "a cue sheet",
+    ".edb": "a database of rekordbox",
+    ".fpl": "a playlist of foobar2000",
+    ".itl": "the database of iTunes",
+    ".musicdb": "the database of Music",
+    ".pdb": "a database of rekordbox",
+    ".vdjfolder": "a list of VirtualDJ",
+    ".zpl": "a Zune playlist",
+    "database v2": "the database of Serato",
+    "m.db": "the database of Engine DJ",
+    "master.db": "the database of rekordbox",
+    "mixxxdb.sqlite": "the database of Mixxx",
+}
 
 
-class PlaylistError(OSError):
-    """A playlist, or an entry of it, that cannot be used: ``path``, and ``reason`` why."""
+class MissingError(PlaylistError):
+    """An entry of a playlist whose file is not there; ``path`` is where it should be."""
 
-    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
-        super().__init__(path, reason)
-        self.path = path
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{shown(self.path)}: {self.reason}"
+    def __init__(self, path: Path, tried: tuple[str, ...]) -> None:
+        why = os.strerror(errno.ENOENT)
+        if len(tried) > 1:
+            more = len(tried) - SHOWN
+            why += f"; tried {', '.join(map(shown, tried[:SHOWN]))}"
+            why += f" and {more} more" if more > 0 else ""
+        super().__init__(path, why)
 
 
 @dataclass(frozen=True)
@@ -47,10 +70,18 @@ class Playlist:
         entries: files in the list's order, absolute where the list's own path is; also those
             that do not exist, and one twice that is named twice.
         skipped: entries that are no files, such as web radio, and why.
+        missing: those of ``entries`` that were not found, and the paths that were tried.
+        tracks: what the list says of each of ``entries``.
     """
 
     entries: tuple[Path, ...]
     skipped: tuple[tuple[str, str], ...] = ()
+    missing: dict[Path, tuple[str, ...]] = field(default_factory=dict)
+    tracks: tuple[Track, ...] = ()
+
+    def problems(self, path: Path) -> list[PlaylistError]:
+        """``skipped`` as errors of the playlist at ``path``."""
+        return [PlaylistError(path, f"{text}: {why}") for text, why in self.skipped]
 
 
 @dataclass(frozen=True)
@@ -63,105 +94,96 @@ class Entry:
 
 
 def is_playlist(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is named like a playlist."""
-    return Path(path).suffix.lower() in SUFFIXES
+    """Whether a path is named like a playlist or library, also of a kind that cannot be read."""
+    return Path(path).suffix.lower() in SUFFIXES or _unsupported(Path(path)) is not None
+
+
+def _unsupported(path: Path) -> str | None:
+    return UNSUPPORTED.get(path.suffix.lower()) or UNSUPPORTED.get(path.name.lower())
 
 
 def read_playlist(path: str | os.PathLike[str]) -> Playlist:
-    """Read an M3U or M3U8 playlist.
+    """Read a playlist (M3U, PLS, XSPF, WPL) or a library (rekordbox, Traktor, iTunes XML).
 
     Entries are paths, relative ones from the playlist's folder, or file:// URLs. Names are
-    UTF-8, or Latin-1 where they are not valid in UTF-8 or no such file exists; backslashes,
-    percent signs and decomposed accents are resolved where that finds the file.
+    UTF-8, or in another encoding where they are not valid in UTF-8 or no such file exists;
+    backslashes, percent signs and decomposed accents are resolved where that finds the file. A
+    name at the root of another drive or machine is looked for from the playlist's folder upward.
 
     Raises:
-        PlaylistError: when it cannot be read or is no text.
+        PlaylistError: when it cannot be read or is no playlist of these kinds.
     """
     path = Path(path)
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
-            raise PlaylistError(path, "not a file")
-        with path.open("rb") as stream:
-            contents = stream.read(MAX_BYTES + 1)
-    except PlaylistError:
-        raise
-    except FileNotFoundError as error:
-        raise PlaylistError(path, absence(os.fspath(path))) from error
-    except (OSError, ValueError) as error:
-        raise PlaylistError(path, reason(error)) from error
-    if len(contents) > MAX_BYTES or b"\0" in contents:
-        raise PlaylistError(path, "not a playlist")
-    lines = re.split(rb"[\r\n]+", contents.removeprefix(codecs.BOM_UTF8))
-    named = [raw for line in lines if (raw := line.strip(b" \t")) and not raw.startswith(b"#")]
-    if len(named) > MAX_ENTRIES:
-        raise PlaylistError(path, f"has {len(named)} entries, more than {MAX_ENTRIES}")
-    folder = os.fspath(path.parent)
-    is_folder = functools.cache(os.path.isdir)  # where there is no folder, no file is looked for
-    entries: list[Path] = []
+    if what := _unsupported(path):
+        raise PlaylistError(path, f"{what}, which is not supported; export M3U or XML from there")
+    is_xml = path.suffix.lower() in XML_SUFFIXES
+    return located(path, read_library(path).ordered if is_xml else _listed(path))
+
+
+def located(path: Path, tracks: Iterable[Track]) -> Playlist:
+    """The files of the tracks of a list at ``path``."""
+    locator = Locator(path.parent)
+    found: list[tuple[Path, Track]] = []
     skipped: list[tuple[str, str]] = []
-    for raw in named:
-        text = raw.decode("utf-8", "replace")
-        location, problem = _location(raw)
-        if problem is not None:
-            skipped.append((text, problem))
+    missing: dict[Path, tuple[str, ...]] = {}
+    for track in tracks:
+        places = [url_path(place.encode("utf-8", "surrogateescape")) for place in track.places]
+        problem = next((why for _, why in places if why), None)
+        if problem or not places:
+            text = track.location or track.title or "an entry"
+            skipped.append((text, problem or "names no file"))
             continue
-        found = _find(folder, location, is_folder)
-        if is_playlist(found):
-            skipped.append((text, "a playlist inside a playlist"))
-        elif os.path.isdir(found):  # "/" would be every file there is
-            skipped.append((text, "a folder, not a file"))
+        name, tried = locator.find([place for place, _ in places])
+        file = Path(name)
+        if is_playlist(file):
+            skipped.append((track.location, "a playlist inside a playlist"))
+        elif os.path.isdir(name):  # "/" would be every file there is
+            skipped.append((track.location, "a folder, not a file"))
         else:
-            entries.append(found)
-    return Playlist(tuple(entries), tuple(skipped))
+            found.append((file, track))
+            if tried:
+                missing[file] = tried
+    entries = tuple(file for file, _ in found)
+    return Playlist(entries, tuple(skipped), missing, tuple(track for _, track in found))
 
 
-def _location(raw: bytes) -> tuple[bytes, str | None]:
-    """The bytes of a path in a line, or why there is none."""
-    address = _ADDRESS.match(raw)
-    if address is None:
-        return raw, None
-    scheme = address[0].rstrip(b":").lower()
-    if scheme != b"file":
-        return b"", "an address, not a file"
-    rest = raw[len(address[0]) :]
-    if rest.startswith(b"//"):
-        host, slash, rest = rest[2:].partition(b"/")
-        if host.lower() not in (b"", b"localhost"):
-            return b"", "a file on another machine"
-        rest = slash + rest
-    rest = unquote_to_bytes(rest)
-    if os.name == "nt" and re.match(rb"/[A-Za-z]:", rest):
-        rest = rest[1:]
-    return rest, None
+def _listed(path: Path) -> list[Track]:
+    """The entries of M3U or PLS."""
+    with problems_of(path), path.open("rb") as stream:
+        contents = stream.read(MAX_BYTES + 1)
+    if len(contents) > MAX_BYTES:
+        raise PlaylistError(path, "not a playlist")
+    contents = _utf16_as_utf8(contents)
+    if b"\0" in contents:
+        raise PlaylistError(path, "not a playlist")
+    lines = [line.strip(b" \t") for line in _LINE_END.split(contents.removeprefix(codecs.BOM_UTF8))]
+    if path.suffix.lower() == ".pls":
+        files = [found for line in lines if (found := _PLS_FILE.fullmatch(line))]
+        lines = [found[2] for found in sorted(files, key=lambda found: int(found[1]))]
+    else:
+        lines = [line for line in lines if line and not line.startswith(b"#")]
+    if len(lines) > MAX_ENTRIES:
+        raise PlaylistError(path, f"has {len(lines)} entries, more than {MAX_ENTRIES}")
+    texts = [line.decode("utf-8", "surrogateescape") for line in lines]
+    return [Track(text, (text,)) for text in texts]
 
 
-def _find(folder: str, raw: bytes, is_folder: Callable[[str], bool]) -> Path:
-    """The file that a line means: the first reading that exists, else the first."""
-
-    def exists(path: str) -> bool:
-        return is_folder(os.path.dirname(path)) and os.path.lexists(path)
-
-    first = os.path.join(folder, os.fsdecode(raw))
-    if exists(first):
-        return Path(first)
-    others = (os.path.join(folder, name) for name in dict.fromkeys(_readings(raw)))
-    return Path(next(filter(exists, others), first))
-
-
-def _readings(raw: bytes) -> Iterator[str]:
-    if raw.isascii() and b"%" not in raw and b"\\" not in raw:
-        return  # there is one reading only
-    spellings = [raw]
-    if b"%" in raw:
-        spellings.append(unquote_to_bytes(raw))
-    for spelling in spellings:
-        names = [os.fsdecode(spelling), spelling.decode("cp1252", "replace")]
-        if os.name != "nt":
-            names += [name.replace("\\", "/") for name in names if "\\" in name]
-        for name in names:
-            yield name
-            for form in ("NFC", "NFD"):
-                yield unicodedata.normalize(form, name)
+def _utf16_as_utf8(contents: bytes) -> bytes:
+    """The same text as UTF-8 when it is UTF-16, which may lack its mark; else ``contents``."""
+    if contents.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encodings = ["utf-16"]
+    elif 4 * contents.count(0) >= len(contents) > 0:
+        encodings = ["utf-16-le", "utf-16-be"]
+    else:
+        return contents
+    for encoding in encodings:
+        try:
+            text = contents.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if text[:1].isprintable() and "\0" not in text:
+            return text.encode()
+    return contents
 
 
 def playlist_bytes(path: Path, entries: Iterable[Entry]) -> bytes:
@@ -183,7 +205,7 @@ def playlist_bytes(path: Path, entries: Iterable[Entry]) -> bytes:
 
 def _line(file: str, folder: str) -> bytes:
     raw = os.fsencode(file.removeprefix(os.path.join(folder, "")))
-    misread = raw != raw.strip(b" \t") or raw.startswith(b"#") or _ADDRESS.match(raw)
+    misread = raw != raw.strip(b" \t") or raw.startswith(b"#") or is_address(raw)
     if misread or b"\n" in raw or b"\r" in raw:
         return Path(file).as_uri().encode()
     return raw

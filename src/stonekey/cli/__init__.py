@@ -164,7 +164,7 @@ def make_app(names: Sequence[str], completing: bool = False) -> typer.Typer:
             app.add_typer(command, name=name, cls=Group, rich_help_panel=panel)
         else:
             needs_arguments = name in (
-                "predict", "scan", "calibrate", "export", "mix", "completion"
+                "predict", "scan", "calibrate", "compare", "export", "mix", "completion"
             )  # fmt: skip
             app.command(name, no_args_is_help=needs_arguments, rich_help_panel=panel)(command)
     return app

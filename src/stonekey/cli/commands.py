@@ -12,6 +12,8 @@ COMMANDS = {
     "tag": "Music libraries",
     "mix": "Music libraries",
     "playlist": "Music libraries",
+    "compare": "Music libraries",
+    "library": "Music libraries",
     "models": "Models",
     "evaluate": "Models",
     "calibrate": "Models",

@@ -10,14 +10,17 @@ import typer
 
 from stonekey.cli.common import Force, Model, Notation, Output, exit_on_error, fail
 from stonekey.cli.options import with_settings
-from stonekey.cli.output import check_output, chosen_format, format_option, open_output
+from stonekey.cli.output import check_output, chosen_format, format_option, open_output, to_terminal
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.keys import ClassLabel, parse_label
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.output.tracks import TRACKS, TrackList
-from stonekey.text import log
+from stonekey.text import log, shown
 
 COLUMNS = ("path", "key", "move", "distance", "confidence")
+# On a terminal, which shows so many tracks unless --limit is given.
+TABLE = ("artist", "title", "key", "move", "tempo", "confidence", "file")
+SHOWN = 50
 
 
 @with_settings("min_confidence")
@@ -56,8 +59,9 @@ def mix(
     """List the tracks of a library that mix well with a recording or key, best first.
 
     Sorts by distance on the circle of fifths (a change of mode adds half a step), then by
-    confidence. Each line has path, key, move, distance and confidence, separated by tabs. An
-    argument that reads as a key is a key; for a file named A, write ./A.
+    confidence. A terminal shows a table, with artist, title and tempo from the tags; otherwise
+    each line has path, key, move, distance and confidence, separated by tabs. An argument that
+    reads as a key is a key; for a file named A, write ./A.
 
     Exit code: 0 on success, even when no track matches, 1 when FILE cannot be read or has no
     key, 2 for bad usage, 130 after Ctrl-C.
@@ -92,15 +96,35 @@ def mix(
         )
         if not matches:
             log(f"stonekey: no track in {library} mixes with {label.format(notation)}")
+        terminal = to_terminal(form, output)
+        if terminal and limit is None and len(matches) > SHOWN:
+            log(f"stonekey: the first {SHOWN} of {len(matches)} tracks; --limit N shows others")
+            del matches[SHOWN:]
+        records = [match.as_dict(notation) for match in matches]
+        if terminal:
+            paths = [match.result.path for match in matches]
+            records = list(map(_row, records, paths))
         tracks = TrackList(
-            [match.as_dict(notation) for match in matches],
+            records,
             [Entry(match.result.path, match.result.duration) for match in matches],
-            COLUMNS,
+            TABLE if terminal else COLUMNS,
             about,
             output,
+            terminal,
         )
-        with open_output(output) as stream:
+        with open_output(output, guarded=not terminal) as stream:
             form.write(tracks, stream)
+
+
+def _row(record: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A record with what the table shows of the file's tags."""
+    from stonekey.tags.about import read_about
+
+    about = read_about(path)
+    tempo = None if about.tempo is None else f"{about.tempo:.4g}"
+    return {**record, "artist": about.artist, "title": about.title or shown(path.stem),
+            "tempo": tempo,
+            "file": shown(path)}  # fmt: skip
 
 
 def _query(

@@ -70,6 +70,11 @@ def chosen_format(
     return formats[one_of("--format", name or default, formats)]
 
 
+def to_terminal(form: Format[Any], output: Path | None) -> bool:
+    """Whether text goes to a terminal, where it is a table."""
+    return output is None and form.name == "text" and sys.stdout.isatty()
+
+
 def check_folder(folder: Path | None, force: bool) -> None:
     """Exit before any work is done if the output folder is not empty."""
     if folder is None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +11,7 @@ import typer
 
 from stonekey.cli.common import Force, Model, Output, exit_on_error, fail, notation_option, one_of
 from stonekey.cli.options import with_settings
-from stonekey.cli.output import check_output, chosen_format, format_option, open_output
+from stonekey.cli.output import check_output, chosen_format, format_option, open_output, to_terminal
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.output.tracks import TRACKS, TrackList
@@ -56,13 +54,19 @@ def playlist(
         float,
         typer.Option(min=0, max=1, help="Ignore less confident keys.", metavar="X"),
     ] = 0.0,
-    notation: Annotated[str, notation_option(" (m3u holds no keys)")] = "musical",
+    notation: Annotated[str, notation_option(" (in m3u with --key-in-title)")] = "musical",
+    key_in_title: Annotated[
+        bool,
+        typer.Option(
+            "--key-in-title", help="In m3u, put the key in front of the title: 8A - Some Song."
+        ),
+    ] = False,
     model: Model = DEFAULT_MODEL,
     hearing: EstimatorSettings,
 ) -> None:
     """Sort tracks by key and write a playlist.
 
-    Takes playlists (m3u, m3u8), files and folders, or a whole library. No track is lost:
+    Takes playlists, libraries of DJ programs, files and folders, or a whole scan. No track is lost:
     those without a key, and those that cannot be read, come last in their original order.
 
     Exit code: 0 when the key of every track was looked up or analysed, 1 when some failed
@@ -74,7 +78,7 @@ def playlist(
 
       stonekey playlist --library keys.csv --order mix --output evening.m3u8
 
-      stonekey playlist set.m3u -l keys.csv --format json
+      stonekey playlist set.m3u -l keys.csv -o keyed.m3u8 --key-in-title -n camelot
     """
     form = chosen_format(TRACKS, format, output, "m3u")
     one_of("--order", order, ORDERS)
@@ -84,14 +88,18 @@ def playlist(
     with exit_on_error():
         from stonekey.audio.playlists import Entry
         from stonekey.library import read_results
+        from stonekey.library.answers import analysed, looked_up
         from stonekey.library.harmony import key_order, mix_order
         from stonekey.library.result import path_text
 
         known = {result.path: result for result in read_results(library)} if library else None
-        paths, problems = _tracks(sources) if sources else (list(known or ()), 0)
+        paths, missing, problems = _tracks(sources) if sources else (list(known or ()), {}, 0)
         if not paths:
             fail("no tracks", 1)
-        found = _analysed(paths, model, hearing) if known is None else _looked_up(paths, known)
+        if known is None:
+            found = analysed(paths, missing, model, hearing)
+        else:
+            found = looked_up(paths, missing, known)
         results = [found[path] for path in paths]
         results = [r.with_label(r.label, notation, min_confidence) for r in results]
         arrange = mix_order if order == "mix" else key_order
@@ -107,65 +115,37 @@ def playlist(
             }
             for result in results
         ]
-        entries = [Entry(result.path, result.duration) for result in results]
-        tracks = TrackList(records, entries, COLUMNS, output=output)
-        with open_output(output) as stream:
+        entries = [Entry(r.path, r.duration, _title(r, key_in_title)) for r in results]
+        terminal = to_terminal(form, output)
+        tracks = TrackList(records, entries, COLUMNS, output=output, terminal=terminal)
+        with open_output(output, guarded=not terminal) as stream:
             form.write(tracks, stream)
     if problems or (sources and any(result.error for result in results)):
         raise typer.Exit(1)
 
 
-def _tracks(sources: Sequence[Path]) -> tuple[list[Path], int]:
-    """Absolute paths in the order given, and how many sources could not be read."""
+def _title(result: Result, with_key: bool) -> str | None:
+    """The title for #EXTINF, None for the file's name alone."""
+    return f"{result.key} - {result.path.stem}" if with_key and result.key else None
+
+
+def _tracks(sources: Sequence[Path]) -> tuple[list[Path], dict[Path, str], int]:
+    """Absolute paths in the order given, why some are missing, and how many sources failed."""
     from stonekey.audio.files import expanded, find_audio_files, listing_problem
+    from stonekey.audio.playlists import MissingError
 
     problems: list[Path] = []
+    paths: list[Path] = []
+    missing: dict[Path, str] = {}
 
     def note(path: Path, error: OSError) -> None:
+        if isinstance(error, MissingError):  # it keeps its place
+            paths.append(path)
+            missing[Path(os.path.abspath(path))] = reason(error)
+            return
         problems.append(path)
         log(f"stonekey: {shown(path)}: {listing_problem(error)}")
 
-    paths: list[Path] = []
     for path in expanded(sources, note):
         paths += find_audio_files([path], None, note) if os.path.isdir(path) else [path]
-    return [Path(os.path.abspath(path)) for path in paths], len(problems)
-
-
-def _looked_up(paths: Sequence[Path], known: dict[Path, Result]) -> dict[Path, Result]:
-    from stonekey.library import Result
-
-    found: dict[Path, Result] = {}
-    for path in dict.fromkeys(paths):
-        found[path] = known.get(path) or Result(path, error="not in the library")
-        if path not in known:
-            log(f"stonekey: {shown(path)}: not in the library")
-    return found
-
-
-def _analysed(paths: Sequence[Path], model: str, hearing: EstimatorSettings) -> dict[Path, Result]:
-    from stonekey.estimate.estimator import KeyEstimator
-    from stonekey.library import Result
-    from stonekey.output.progress import tracked
-
-    estimator = KeyEstimator(model, settings=hearing)
-    distinct = list(dict.fromkeys(paths))
-
-    def analyse(path: Path) -> Result:
-        try:
-            estimate = estimator(path)
-        except Exception as error:  # one bad file must not end the run, whatever is wrong
-            log(f"stonekey: {shown(path)}: {reason(error)}")
-            return Result(path, error=reason(error))
-        result = Result(
-            path,
-            model=estimate.model,
-            confidence=round(estimate.confidence, 4),
-            duration=round(estimate.duration, 3),
-        )
-        return result.with_label(estimate.label, "musical")
-
-    with ExitStack() as stack:
-        todo: Iterable[Path] = distinct
-        if len(distinct) > 1 and sys.stderr.isatty():
-            todo = stack.enter_context(tracked(distinct))
-        return {path: analyse(path) for path in todo}
+    return [Path(os.path.abspath(path)) for path in paths], missing, len(problems)

@@ -16,7 +16,7 @@ from stonekey.estimate.result import KeyEstimate, SegmentEstimate
 from stonekey.estimate.segments import Windows, in_step
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.estimate.source import PAUSE, Recording, Source, open_source, swing
-from stonekey.keys import ClassLabel, Key
+from stonekey.keys import UNCLEAR, ClassLabel, Key
 from stonekey.model.checkpoint import CheckpointError
 from stonekey.model.confidence import answer_of, clarity, holds_for_whole
 from stonekey.model.registry import DEFAULT_MODEL
@@ -230,7 +230,7 @@ class KeyEstimator:
         confidence = float(mean[best])
         clear = clarity(counted, self.class_table) >= self.min_clarity
         if not clear:
-            found.append("no clear key: noise, speech or drums?")
+            found.append(UNCLEAR)
         elif confidence < self.settings.min_confidence:
             clear = False
             found.append(f"no clear key: {label} with a confidence of only {confidence:.2g}")

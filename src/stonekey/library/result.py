@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stonekey.keys import KEY_FIELDS, ClassLabel, key_fields, parse_label
+from stonekey.keys import KEY_FIELDS, UNCLEAR, ClassLabel, key_fields, parse_label
 
 # Columns of the output, in order.
 FIELDS = (
@@ -89,7 +89,7 @@ class Result:
     @property
     def withheld(self) -> bool:
         """Whether there was a key, but below the confidence asked for."""
-        return self.camelot is None and bool(self.confidence)
+        return self.camelot is None and bool(self.confidence) and UNCLEAR not in self.warnings
 
     def with_label(
         self, label: ClassLabel | None, notation: str, min_confidence: float = 0.0

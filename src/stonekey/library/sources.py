@@ -17,7 +17,8 @@ class Found:
     Attributes:
         files: absolute paths, in byte order, with size in bytes and modification time in
             seconds since 1970.
-        problems: folders and links that could not be followed, with the reason.
+        problems: folders and links that could not be followed, playlists that could not be read
+            and their entries that are missing or no files, each with the reason.
         repeated: number of paths left out because they lead to a file already in the list.
     """
 
@@ -33,7 +34,7 @@ def find(sources: Iterable[str | os.PathLike[str]], extensions: Iterable[str] | 
     that is one of them. Hard links count as separate files.
 
     Args:
-        sources: files, and folders to search to any depth; hidden files are left out.
+        sources: files, playlists, and folders to search to any depth; hidden files are left out.
         extensions: file extensions to look for in folders; None for all known ones.
 
     Raises:
@@ -44,8 +45,9 @@ def find(sources: Iterable[str | os.PathLike[str]], extensions: Iterable[str] | 
     def unlisted(folder: Path, error: OSError) -> None:
         problems.append((folder, listing_problem(error)))
 
+    repeats: list[Path] = []
     by_inode: dict[tuple[int, int], list[tuple[Path, os.stat_result]]] = {}
-    for path in find_audio_files(_absolute(sources), extensions, unlisted):
+    for path in find_audio_files(_absolute(sources), extensions, unlisted, repeats.append):
         try:
             status = path.stat()
         except OSError as error:
@@ -53,7 +55,7 @@ def find(sources: Iterable[str | os.PathLike[str]], extensions: Iterable[str] | 
             continue
         by_inode.setdefault((status.st_dev, status.st_ino), []).append((path, status))
     found: list[tuple[Path, os.stat_result]] = []
-    repeated = 0
+    repeated = len(repeats)
     for group in by_inode.values():
         real: dict[str, tuple[Path, os.stat_result]] = {}
         for path, status in group:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Generic, TypeVar
@@ -15,6 +16,9 @@ from typing import Any, BinaryIO, Generic, TypeVar
 from stonekey.text import csv_cells, json_text, printable
 
 Write = TypeVar("Write")
+# Columns of tables whose cells stand on the right, and others that are never folded.
+NUMBERS = ("Confidence", "Tracks", "Share", "Tempo", "Distance")
+_SHORT = ("Key", "Move", "In the tags", "Ours", "Relation")
 Record = dict[str, Any]
 
 
@@ -82,3 +86,38 @@ def write_text_rows(rows: Iterable[Iterable[Any]], stream: BinaryIO) -> None:
         cells = ("" if cell is None else printable(str(cell)) for cell in row)
         stream.write(("\t".join(cells) + "\n").encode("utf-8", "backslashreplace"))
         stream.flush()
+
+
+def write_table_rows(
+    titles: Sequence[str], rows: Iterable[Sequence[Any]], stream: BinaryIO
+) -> None:
+    """A table for a terminal, as wide as it is. Nothing without rows.
+
+    Numbers (`NUMBERS`) are on the right. A float is shown as a percentage, None as an empty cell.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in titles:
+        number = title in NUMBERS
+        table.add_column(
+            title,
+            overflow="fold",
+            no_wrap=number or title in _SHORT,
+            justify="right" if number else "left",
+        )
+    for row in rows:
+        table.add_row(*(Text(printable(_cell(cell))) for cell in row))
+    if table.row_count:
+        text = io.StringIO()
+        Console(file=text, force_terminal=True).print(table)
+        stream.write(text.getvalue().encode(sys.stdout.encoding or "utf-8", "replace"))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0%}" if isinstance(value, float) else str(value)

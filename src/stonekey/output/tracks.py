@@ -15,6 +15,7 @@ from stonekey.output.formats import (
     formats,
     write_csv_rows,
     write_json_array,
+    write_table_rows,
     write_text_rows,
 )
 from stonekey.text import json_text
@@ -30,6 +31,7 @@ class TrackList:
         columns: keys of the records to write as CSV, and as text without a header.
         about: further fields of the JSON object; if empty, JSON is just the array of tracks.
         output: file to write to, None for standard output; M3U paths are relative to it.
+        terminal: whether text is for a terminal, as a table.
     """
 
     records: Sequence[Record]
@@ -37,10 +39,15 @@ class TrackList:
     columns: Sequence[str]
     about: Record = field(default_factory=dict)
     output: Path | None = None
+    terminal: bool = False
 
 
 def _text(tracks: TrackList, stream: BinaryIO) -> None:
-    write_text_rows(([r[name] for name in tracks.columns] for r in tracks.records), stream)
+    rows = [[record[name] for name in tracks.columns] for record in tracks.records]
+    if tracks.terminal:
+        write_table_rows([name.capitalize() for name in tracks.columns], rows, stream)
+    else:
+        write_text_rows(rows, stream)
 
 
 def _json(tracks: TrackList, stream: BinaryIO) -> None:
