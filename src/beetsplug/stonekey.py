@@ -14,7 +14,9 @@ from beets import ui, util
 from beets.plugins import BeetsPlugin
 from beets.ui import UserError  # type: ignore[attr-defined]
 
+from stonekey.keys import NO_KEY, non_key
 from stonekey.model.registry import DEFAULT_MODEL
+from stonekey.tags.base import parsed
 
 if TYPE_CHECKING:
     from beets.importer import ImportSession, ImportTask
@@ -78,7 +80,10 @@ class StonekeyPlugin(BeetsPlugin):
         least = self.config["min_confidence"].as_number()
         notation = self.config["notation"].as_choice(NOTATIONS)
         for item in items:
-            if item["initial_key"] and not overwrite:
+            if (text := item["initial_key"]) and not overwrite:
+                if parsed(text) is None and non_key(text) != NO_KEY:
+                    name = util.displayable_path(item.path)
+                    self._log.warning("kept, not a key: {}: {}", text, name)
                 continue
             estimator = self._estimator()
             try:

@@ -93,6 +93,20 @@ def test_existing_keys_are_kept_unless_told(library: Library) -> None:
     assert keys(library) == {"lake": "D#m", "meadow": "G", "silence": "C"}
 
 
+def test_text_that_is_no_key_is_kept_and_named(
+    library: Library, caplog: pytest.LogCaptureFixture
+) -> None:
+    for item, text in zip(library.items(), ("All", "o", "8A"), strict=True):
+        item["initial_key"] = text
+        item.store()
+    before = keys(library)
+    run(library)
+    assert keys(library) == before
+    assert [r.getMessage() for r in caplog.records if "not a key" in r.getMessage()] == [
+        f"kept, not a key: All: {os.fsdecode(library.items()[0].path)}"
+    ]
+
+
 def test_configuration(library: Library, tmp_path: Path) -> None:
     run(library, "--pretend")
     run(library, min_confidence=1.0)
