@@ -42,9 +42,7 @@ from stonekey.training.config import load_config
 from stonekey.training.options import Options
 
 CHARTS = 2400
-EPOCHS = 20
 STEPS = 500  # in an epoch
-LEARNING_RATE = 3e-3
 # The temperature is found on recordings held out whose label is at least so sure: charts, many of
 # them loops that could be in either of two keys, are harder than music.
 AGREED = 0.8
@@ -61,7 +59,11 @@ WIDE = (32, 48, 64, 48, 24)
 
 @dataclass(frozen=True)
 class Run:
-    """A model to train: see `packed.Loader`. ``teachers`` are other runs."""
+    """A model to train: see `packed.Loader`.
+
+    ``teachers`` and ``init``, whose weights it starts from, are other runs. The learning rate
+    reaches its end after ``cosine`` epochs, of which only ``epochs`` may be run.
+    """
 
     channels: Sequence[int] = SHIPPED
     seed: int = 0
@@ -71,17 +73,23 @@ class Run:
     targets: str = "target"
     teachers: Sequence[str] = ()
     trust: float = 0.6
+    init: str | None = None
+    epochs: int = 9
+    cosine: int = 20
+    learning_rate: float = 3e-3
 
 
 TEACHERS = ("wide_1", "wide_2", "wide_3")
+LAST = Run(seed=11, init="alone", epochs=8, cosine=8, learning_rate=2e-3)
 RUNS = {
-    **{name: Run(WIDE, seed) for seed, name in enumerate(TEACHERS, 1)},
-    "stone24": Run(seed=11, teachers=TEACHERS),
-    # What the teachers, the augmentations and each source are worth.
+    **{name: Run(WIDE, seed, epochs=6) for seed, name in enumerate(TEACHERS, 1)},
     "alone": Run(),
-    "plain": Run(mask=0, noise=0),
-    "rendered": Run(shares=RENDERED),
-    "recorded": Run(shares=RECORDED),
+    "stone24": replace(LAST, teachers=TEACHERS),
+    # What the teachers, the augmentations and each source are worth.
+    "untaught": replace(LAST, epochs=16, cosine=16),
+    "plain": Run(mask=0, noise=0, epochs=8),
+    "rendered": Run(shares=RENDERED, epochs=8),
+    "recorded": Run(shares=RECORDED, epochs=8),
     "skey": Run(targets="skey"),
 }
 
@@ -136,12 +144,13 @@ def train(name: str, arguments: argparse.Namespace) -> Path:
         exp_name=name,
         train_type="ks_mode",
         save_dir=folder,
-        n_epochs=arguments.epochs,
+        n_epochs=this.epochs,
         train_steps=STEPS,
-        learning_rate=LEARNING_RATE,
+        learning_rate=this.learning_rate,
         gin_file=str(CONFIG / "stone24.gin"),
         device=arguments.device,
         precision="32-true",
+        init=this.init and str(train(this.init, arguments)),
         seed=this.seed,
     )
     packed = sorted(map(str, (folder / "packed").glob("*.npz")))
@@ -167,6 +176,7 @@ def train(name: str, arguments: argparse.Namespace) -> Path:
         "data.train_loader = @packed.loader",
         "data.test_loader = @packed.validation",
         f"ChromaNet.out_channels = {list(this.channels)}",
+        f"optimizer.n_epochs_cosine = {this.cosine}",
         *(f"packed.{use}.{k} = {v!r}" for use in uses for k, v in uses[use].items()),
     ]
     run(replace(options, bindings=(*bindings, *arguments.binding)))
@@ -213,7 +223,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--scores", type=Path, help="folder or CSV of scores")
     parser.add_argument("--folder", type=Path, default=Path("runs/stone24"))
     parser.add_argument("--only", choices=RUNS, help="make this run and ship nothing")
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help=f"of {STEPS} steps")
     parser.add_argument("--binding", action="append", default=[], help="a line of gin")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--output", type=Path, help="where to ship: the package's weights")

@@ -83,12 +83,12 @@ def test_stone24_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     folder = tmp_path / "run"
     shares = {"songs": 1, "charts": 1, "keyless": 1}
-    small = module.Run((4, 4, 4, 4, 4), shares=shares)
-    runs = {"one": small, "stone24": replace(small, seed=1, teachers=("one",))}
+    small = module.Run((4, 4, 4, 4, 4), shares=shares, epochs=1, cosine=1)
+    runs = {"one": small, "stone24": replace(small, seed=1, init="one", teachers=("one",))}
     monkeypatch.setattr(module, "RUNS", runs)
     module.main([
         "--recordings", str(songs / "manifest.csv"), "--teachers", str(answers(tmp_path)),
-        "--charts", str(rendered), "--folder", str(folder), "--epochs", "1", "--device", "cpu",
+        "--charts", str(rendered), "--folder", str(folder), "--device", "cpu",
         "--binding", "packed.loader.batch_size = 2",
     ])  # fmt: skip
     packed = {
