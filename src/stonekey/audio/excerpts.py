@@ -22,12 +22,14 @@ class Excerpts:
         seconds: length of the whole recording, as its header promises.
         starts: where each part starts, in seconds.
         parts: mono float32, (n,) each, equally long.
+        warnings: what decoding had to say.
     """
 
     rate: float
     seconds: float
     starts: tuple[float, ...]
     parts: tuple[Samples, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def spread(total: float, count: int, length: float) -> tuple[float, ...]:
@@ -69,7 +71,7 @@ def read_excerpts(
                 parts.append(part)
         except UnreadableError:
             return None
-    return Excerpts(rate, total, starts, tuple(parts))
+        return Excerpts(rate, total, starts, tuple(parts), tuple(stream.mix_warnings))
 
 
 def _read(stream: AudioStream, start: float, samples: int, rate: int) -> Samples | None:

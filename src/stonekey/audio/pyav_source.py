@@ -135,7 +135,7 @@ class PyavSource:
             try:
                 frame = pack(frame)
                 if batch is not None and not batch.takes(frame):
-                    yield self._mixer(batch.samples()), batch.rate
+                    yield self._mixer(batch.samples(), batch.rate), batch.rate
                     batch = None
                 if batch is None:
                     batch = _Batch(frame)
@@ -143,7 +143,7 @@ class PyavSource:
             except (av.error.FFmpegError, ValueError, LookupError):
                 self.bad_packets += 1
         if batch is not None:
-            yield self._mixer(batch.samples()), batch.rate
+            yield self._mixer(batch.samples(), batch.rate), batch.rate
 
     def seek(self, seconds: float) -> None:
         """Go to the frame at a time, for the next `blocks`.

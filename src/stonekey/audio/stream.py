@@ -16,7 +16,7 @@ import numpy as np
 from stonekey.audio.deadline import Deadline
 from stonekey.audio.errors import EmptyAudioError, NoAudioStreamError, UnreadableError
 from stonekey.audio.headers import Backend, Header, ogg_is_cut, read_header
-from stonekey.audio.mixing import LOUDEST, Mixer, Samples
+from stonekey.audio.mixing import Mixer, Samples
 from stonekey.audio.resampling import BlockResampler, check_rate
 from stonekey.audio.tuning import LOOK_SECONDS
 from stonekey.text import display_name
@@ -155,6 +155,11 @@ class AudioStream:
         return self._source.blocks()
 
     @property
+    def mix_warnings(self) -> list[str]:
+        """What there is to say of the mix of the blocks so far."""
+        return self._mixer.warnings
+
+    @property
     def seconds(self) -> float:
         """Length in seconds of the blocks yielded so far."""
         return self._yielded / self.rate
@@ -279,11 +284,7 @@ class AudioStream:
             self.warnings.append(f"truncated: {decoded:.1f} s decoded, the end mark is missing")
         if bad:
             self.warnings.append(f"damaged: {bad} parts could not be decoded and were left out")
-        if self._mixer.replaced:
-            self.warnings.append(
-                f"{self._mixer.replaced} samples were no sound (not finite, or beyond"
-                f" {LOUDEST:g}) and were set to 0"
-            )
+        self.warnings += self.mix_warnings
 
     def _ogg_is_cut(self) -> bool:
         if self._given is not None:
