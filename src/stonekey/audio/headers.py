@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
+
+from stonekey.audio.errors import EmptyAudioError, UnreadableError
 
 Backend = Literal["soundfile", "pyav"]
 
@@ -27,6 +30,28 @@ class Header:
 
     backend: Backend
     seconds: float | None = None
+
+
+def header_of(path: str) -> Header:
+    """Read the header of ``path``.
+
+    Raises:
+        UnreadableError: missing, not to be read, or not a file.
+        EmptyAudioError: no bytes in it.
+    """
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise UnreadableError(path, "is a folder")
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe could wait for ever
+            raise UnreadableError(path, "is not a regular file")
+        with open(path, "rb") as file:
+            if status.st_size == 0:
+                raise EmptyAudioError(path, "is empty: 0 bytes")
+            return read_header(file)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UnreadableError(path, f"cannot be opened: {reason}") from error
 
 
 def read_header(file: BinaryIO) -> Header:

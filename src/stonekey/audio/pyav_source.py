@@ -40,6 +40,7 @@ class PyavSource:
         rate: sampling rate in Hz of the stream as announced; blocks carry their own.
         channels: number of channels as announced.
         seconds: the length the header promises, or None where FFmpeg would be guessing.
+        guess: FFmpeg's guess of the length, or None.
         format: FFmpeg's name of the container.
         bad_packets: parts that could not be decoded and were left out, so far.
     """
@@ -80,6 +81,8 @@ class PyavSource:
         self.channels: int = context.channels or 0
         self.format: str = self._container.format.name
         self.seconds = self._length()
+        duration = self._container.duration
+        self.guess: float | None = duration / 1e6 if duration else None
 
     def _length(self) -> float | None:
         if self._container.format.name.split(",")[0] not in _FORMATS_WITH_LENGTH:
