@@ -162,7 +162,7 @@ class Frame:
     def hum(self) -> float:
         """The Hz whose multiples nearly all steady partials are, where these are the mains'; 0."""
         hz = self.hz[self.steady]
-        if not len(hz):
+        if len(hz) < _FEWEST_PARTIALS:
             return 0.0
         loudest = hz[np.argmax(self.magnitudes[self.steady])]
         for mains in _MAINS:
