@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stonekey.audio.phase import PhaseWatch
+from stonekey.audio.spikes import FACTOR, find_spikes
 
 Samples: TypeAlias = npt.NDArray[np.float32]
 
@@ -59,11 +60,12 @@ def _mean(floats: Samples, scale: float) -> Samples:
 class Mixer:
     """Mixes the blocks of one file: by the mean of the channels, unless they cancel in it.
 
-    What is no sound becomes 0 and is counted: samples that are not finite, or beyond `LOUDEST`.
+    What is no sound becomes 0 and is counted: samples that are not finite, or beyond `LOUDEST`, and
+    spikes.
     """
 
     def __init__(self) -> None:
-        self.replaced = 0
+        self.replaced = self.spikes = 0
         self._phases = PhaseWatch()
 
     def __call__(self, samples: npt.NDArray[np.generic], rate: float) -> Samples:
@@ -79,9 +81,17 @@ class Mixer:
                 self.replaced += int(bad.sum())
                 floats[bad] = 0.0
                 mono = _mean(floats, scale)
-            if floats.ndim == 2 and floats.shape[1] > 1:
-                for start in range(0, len(mono), BLOCK):
-                    part = slice(start, start + BLOCK)
+            for start in range(0, len(mono), BLOCK):
+                part = slice(start, start + BLOCK)
+                spikes = find_spikes(floats[part], mono[part], scale)
+                if spikes is not None:
+                    self.spikes += int(spikes.sum())
+                    if np.may_share_memory(floats, samples):
+                        floats = floats.copy()
+                        mono = mono.copy()
+                    floats[part][spikes] = 0.0
+                    mono[part] = _mean(floats[part], scale)
+                if floats.ndim == 2 and floats.shape[1] > 1:
                     mixed = self._phases.mix(floats[part], mono[part], scale, rate)
                     if mixed is not None:
                         mono[part] = mixed
@@ -100,6 +110,11 @@ class Mixer:
             found.append(
                 f"{self.replaced} samples were no sound (not finite, or beyond {LOUDEST:g})"
                 " and were set to 0"
+            )
+        if self.spikes:
+            found.append(
+                f"{self.spikes} samples were {FACTOR:g} times louder than all around them and"
+                " were set to 0"
             )
         return found
 
