@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import weakref
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
@@ -14,7 +14,7 @@ import numpy as np
 
 from stonekey.audio.deadline import Deadline
 from stonekey.audio.errors import EmptyAudioError, NoAudioStreamError, UnreadableError
-from stonekey.audio.headers import Backend, Header, header_of, ogg_is_cut
+from stonekey.audio.headers import Backend, header_of, header_within, ogg_is_cut
 from stonekey.audio.mixing import Mixer, Samples
 from stonekey.audio.resampling import BlockResampler, check_rate
 from stonekey.audio.tuning import LOOK_SECONDS, PART_SECONDS, PARTS_EVERY, Tuner, part_starts
@@ -86,49 +86,50 @@ class AudioStream:
         self.warnings: list[str] = []
         self._mixer = Mixer()
         self._given: BinaryIO | None = None
-        self._opened: BinaryIO | None = None
         self._yielded = 0
         self._decoded_seconds = 0.0
         if isinstance(source, (str, bytes, os.PathLike)):
             self.path = os.fsdecode(source)
-            header = header_of(self.path)
+            self._header = header_of(self.path)
         else:
             self._given = source
             self._given_start = source.tell() if source.seekable() else 0
             self.path = display_name(str(getattr(source, "name", None) or "<stream>"))
-            header = Header("pyav")
+            self._header = header_within(source)
         self._deadline = Deadline(self.path, timeout)
-        self.expected_seconds = _believed(header.seconds)
-        self._open(header)
+        self.expected_seconds = _believed(self._header.seconds)
+        self._open()
         self._iterator = self._resampled()
 
-    def _open(self, header: Header) -> None:
-        # Imported here: each is slow to load, and a folder often needs only one of them.
-        if header.backend == "soundfile":
-            from stonekey.audio.soundfile_source import SoundfileSource
-
-            try:
-                self._use(SoundfileSource(self.path, self._mixer, self._deadline), "soundfile")
+    def _open(self) -> None:
+        if self._header.backend == "soundfile":
+            with suppress(UnreadableError):
+                self._open_soundfile()
                 return
-            except UnreadableError:
-                pass  # FFmpeg may still read it; if not, its error is the one to report
-        self._open_pyav()
+        try:
+            self._open_pyav()
+        except UnreadableError:
+            if self._header.backend == "soundfile" or self._given is not None:
+                raise
+            with suppress(UnreadableError):  # FFmpeg's error is the one to report
+                self._open_soundfile()
+                return
+            raise
+
+    # Imported where they are used: each is slow to load, and a folder often needs only one of them.
+    def _open_soundfile(self) -> None:
+        from stonekey.audio.soundfile_source import SoundfileSource
+
+        self._use(SoundfileSource(self.path, self._mixer, self._deadline), "soundfile")
 
     def _open_pyav(self) -> PyavSource:
-        from stonekey.audio.pyav_source import PyavSource
+        from stonekey.audio.pyav_source import open_pyav
 
+        source = open_pyav(self.path, self._given, self._header, self._mixer, self._deadline)
         try:
-            file = self._given
-            if file is None:
-                file = self._opened = open(self.path, "rb", buffering=0)  # noqa: SIM115
-                weakref.finalize(self, file.close)  # for those who do not close the stream
-            source = PyavSource(self.path, self._mixer, self._deadline, file)
             self._use(source, "pyav")
-        except OSError as error:
-            raise UnreadableError(self.path, f"cannot be opened: {error.strerror}") from error
         except BaseException:
-            if self._opened is not None:
-                self._opened.close()
+            source.close()
             raise
         if self.expected_seconds is None:
             self.expected_seconds = _believed(source.seconds)
@@ -189,8 +190,6 @@ class AudioStream:
         """Stop decoding and close the file."""
         self._iterator.close()
         self._source.close()
-        if self._opened is not None:
-            self._opened.close()
 
     def _resampled(self) -> Generator[Samples, None, None]:
         resampler: BlockResampler | None = None
@@ -314,6 +313,10 @@ class AudioStream:
                 raise UnreadableError(self.path, f"none of it can be decoded ({bad} errors)")
             raise EmptyAudioError(self.path, "holds no sound: 0 samples")
         decoded = self._decoded_seconds
+        if self._header.patches:
+            self.warnings.append(
+                "its header is wrong about the length: read to the end of the file"
+            )
         if self._missing():
             self.warnings.append(
                 f"truncated or damaged: {decoded:.1f} s decoded"
