@@ -16,9 +16,9 @@ import numpy.typing as npt
 Samples: TypeAlias = npt.NDArray[np.float32]
 Matrix: TypeAlias = npt.NDArray[np.floating]
 
-# A mix that leaves less than this (10 dB below unrelated channels) is given up; the mean is taken
+# A mix that leaves less than this (11 dB below unrelated channels) is given up; the mean is taken
 # again once it leaves more than that.
-LOST, REGAINED = 0.1, 0.5
+LOST, REGAINED = 0.08, 0.3
 # Music can cancel under drums that do not, so its partials are looked at, too: this often, in
 # frames of so many samples, between these Hz.
 _EVERY_SECONDS = 10.0
