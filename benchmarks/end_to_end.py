@@ -29,6 +29,7 @@ import soundfile
 
 from stonekey import KeyEstimator
 from stonekey.audio import stream_audio
+from stonekey.audio.deadline import Deadline
 from stonekey.audio.mixing import Mixer
 from stonekey.audio.pyav_source import PyavSource
 from stonekey.graph.export import onnx_bytes
@@ -60,8 +61,9 @@ def make_files(folder: Path, seconds: float = SECONDS) -> list[Path]:
 
 def decode(path: Path) -> None:
     if path.suffix == ".m4a":
-        for _ in PyavSource(str(path), Mixer()).blocks():
-            pass
+        with path.open("rb") as file:
+            for _ in PyavSource(str(path), Mixer(), Deadline(path), file).blocks():
+                pass
     else:
         soundfile.read(path, dtype="float32", always_2d=True)
 

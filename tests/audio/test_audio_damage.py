@@ -40,7 +40,8 @@ def encode(tmp_path_factory: pytest.TempPathFactory) -> Encode:
     def run(name: str) -> bytes:
         path = folder / name
         if not path.exists():
-            # Variable loudness, so that packets differ in size.
+            # Variable loudness, so that packets differ in size. Both channels get the same random
+            # numbers, so they are out of phase in places, and the reader says so.
             source = f"aevalsrc=random(0)*sin(t)|random(1)*cos(t):d={SECONDS}:s=44100"
             options = ["-movflags", "faststart"] if name.endswith("m4a") else []
             if name.endswith("mp3"):
@@ -73,7 +74,7 @@ def test_truncated_file_gives_what_there_is(
 def test_whole_file_gives_no_warning(encode: Encode, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(encode(name))
     audio = load_audio(tmp_path / name)
-    assert audio.warnings == ()
+    assert [text for text in audio.warnings if "out of phase" not in text] == []
     assert audio.duration == pytest.approx(SECONDS, abs=0.15)
 
 
@@ -105,7 +106,7 @@ def test_damaged_mp3_continues_where_soundfile_gave_up(encode: Encode, tmp_path:
     end = slice(-2 * 22050, -22050)
     lags = np.correlate(bad[end], good[end][4000:-4000], "valid")
     overlap = float(np.sum(good[end][4000:-4000] ** 2))
-    assert lags.max() > 0.95 * overlap
+    assert np.abs(lags).max() > 0.95 * overlap  # of either sign: the channels are out of phase
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_tools import call
+from tag_files import encode_stereo
 
 from stonekey import KeyEstimate, KeyEstimator
-from stonekey.audio import stream_audio
+from stonekey.audio import load_audio, resample, stream_audio
 from stonekey.audio.tuning import DEAD_BAND, LOOK_SECONDS, Tuner, checked_option, deviation
 from stonekey.keys import Key
 from stonekey.synthesis import cadence, piece, write_wav
@@ -134,6 +135,75 @@ def test_the_published_cut_corrects_nothing(off: KeyEstimator) -> None:
     found = published(music, RATE)
     assert found.tuning == pytest.approx(-38, abs=1)
     np.testing.assert_array_equal(vector(found), vector(off(music, RATE)))
+
+
+def lead_ins(seconds: float) -> dict[str, np.ndarray]:
+    """What is no music, as loud as music."""
+    rng = np.random.default_rng(0)
+    t = np.arange(round(seconds * RATE)) / RATE
+    noise = rng.normal(0, 0.1, len(t))
+    hum = {hz: 0.2 * sum(np.sin(2 * np.pi * hz * k * t) / k for k in range(1, 15))
+           for hz in (49.98, 60.05)}  # fmt: skip
+    return {
+        "silence": np.zeros(len(t)),
+        "noise": noise,
+        "drums": 3 * noise * np.exp(-(t % 0.4) / 0.05) + np.sin(500 * t) * np.exp(-(t % 0.8) / 0.1),
+        "applause": noise * (rng.random(len(t)) < 0.01) * 10,
+        "50 Hz": hum[49.98],
+        "60 Hz": hum[60.05] + 0.1 * noise,
+    }
+
+
+@pytest.mark.parametrize("seconds", [35.0, 61.0])
+def test_the_music_is_heard_wherever_it_lies(seconds: float) -> None:
+    music = piece(KEY, 30.0, seed=2, cents=42)
+    alone = Tuner()(music, RATE)
+    assert alone == pytest.approx(42, abs=2)
+    for name, lead in lead_ins(seconds).items():
+        for parts in ((lead, music), (music[: 5 * RATE], lead, music)):
+            found = Tuner()(np.concatenate(parts).astype(np.float32), RATE)
+            assert found == pytest.approx(alone, abs=2), name
+
+
+def test_the_hum_of_the_mains_is_no_music() -> None:
+    music = piece(KEY, 20.0, seed=2, cents=-40)
+    for name in ("50 Hz", "60 Hz"):
+        hum = lead_ins(80.0)[name].astype(np.float32)
+        tuner = Tuner()
+        assert tuner(hum, RATE) == 0
+        assert tuner.cents is None
+        hum[-len(music) :] += music  # it does not stop when the music starts
+        assert tuner(hum, RATE) == pytest.approx(-40, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "options"),
+    [
+        ("wav", "pcm_s16le", {}),
+        ("m4a", "aac", {}),
+        ("mp3", "libmp3lame", {"write_xing": "0"}),  # does not tell its length
+        ("mka", "libopus", {"live": "1"}),  # nor can FFmpeg guess it
+    ],
+)
+def test_the_rest_of_a_file_is_heard_too(
+    tmp_path: Path, suffix: str, codec: str, options: dict[str, str], auto: KeyEstimator
+) -> None:
+    lead = lead_ins(61.0)["drums"].astype(np.float32)
+    music = np.concatenate([lead, cadence(KEY, seconds=21.0, seed=1, cents=-42)])
+    path = tmp_path / f"late.{suffix}"
+    loud = resample(0.5 * music, RATE, 48000)
+    encode_stereo(path, codec, np.stack([loud, loud]), options)
+    whole = load_audio(path)
+    tuner = Tuner()
+    with path.open("rb") as file, stream_audio(file, RATE, tuner) as stream:
+        samples = np.concatenate(list(stream))
+        assert not file.closed
+    assert tuner.correction == pytest.approx(-42, abs=2)
+    assert len(samples) / stream.rate == pytest.approx(whole.duration, abs=1e-3)
+    assert list(stream.warnings) == list(whole.warnings)
+    estimate = auto(path)
+    assert estimate.tuning == pytest.approx(tuner.cents, abs=0.5)
+    assert estimate.label == KEY
 
 
 def test_the_stream_plays_lower_by_what_it_is_told(tmp_path: Path) -> None:

@@ -48,6 +48,43 @@ FORMATS = (
 SILENT_BYTES, LOOK_BYTES = 128_000_000, 4096
 
 
+class View:
+    """A binary file from one place on, with some of its bytes replaced; it stays the caller's.
+
+    Args:
+        file: the file, which has to be seekable unless nothing is to be changed.
+        start: its first byte here.
+        patches: bytes to read instead, by their place in ``file``.
+    """
+
+    def __init__(self, file: BinaryIO, start: int, patches: dict[int, bytes]) -> None:
+        self._file = file
+        self._start = start
+        self._patches = patches
+        self.seekable = file.seekable
+        if start:
+            file.seek(start)
+
+    def tell(self) -> int:
+        """The place, from ``start``."""
+        return self._file.tell() - self._start
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move as files do; returns the place."""
+        return self._file.seek(offset + (self._start if whence == 0 else 0), whence) - self._start
+
+    def read(self, size: int) -> bytes:
+        """Up to ``size`` bytes."""
+        at = self._file.tell() if self._patches else 0
+        data = self._file.read(size)
+        for place, patch in self._patches.items():
+            first, last = max(place, at), min(place + len(patch), at + len(data))
+            if first < last:
+                new = patch[first - place : last - place]
+                data = data[: first - at] + new + data[last - at :]
+        return data
+
+
 class Reader:
     """A binary file as FFmpeg reads it: until its time is over, or too much of it is no sound.
 
@@ -57,7 +94,7 @@ class Reader:
         error: why the file seems to end; None as long as it does not.
     """
 
-    def __init__(self, file: BinaryIO, path: str, deadline: Deadline) -> None:
+    def __init__(self, file: BinaryIO | View, path: str, deadline: Deadline) -> None:
         self.name = path.encode("utf-8", "replace").decode()  # for the formats told by suffix alone
         self.error: AudioError | None = None
         self._file = file

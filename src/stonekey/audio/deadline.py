@@ -39,6 +39,12 @@ class Deadline:
             raise ValueError(f"timeout must be above 0 s, got {seconds}")
         self._end = time.monotonic() + self._seconds
 
+    @property
+    def left(self) -> float:
+        """Seconds until then; TimeLimitError when it is over."""
+        self.check()
+        return max(1e-3, self._end - time.monotonic())
+
     def check(self) -> None:
         """Raise TimeLimitError when the time is over."""
         if time.monotonic() > self._end:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from stonekey.audio.errors import UnreadableError
 from stonekey.audio.mixing import Samples
 from stonekey.audio.stream import AudioInput, AudioStream
@@ -21,12 +19,14 @@ class Excerpts:
         seconds: length of the whole recording, as its header promises.
         starts: where each part starts, in seconds.
         parts: mono float32, (n,) each, equally long.
+        warnings: what decoding had to say.
     """
 
     rate: float
     seconds: float
     starts: tuple[float, ...]
     parts: tuple[Samples, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def spread(total: float, count: int, length: float) -> tuple[float, ...]:
@@ -62,24 +62,10 @@ def read_excerpts(
         parts = []
         try:
             for start in starts:
-                part = _read(stream, start, round(length * rate), rate)
-                if part is None:
+                part = stream.part(start, length, rate)
+                if len(part) < round(length * rate):
                     return None
                 parts.append(part)
         except UnreadableError:
             return None
-    return Excerpts(rate, total, starts, tuple(parts))
-
-
-def _read(stream: AudioStream, start: float, samples: int, rate: int) -> Samples | None:
-    """``samples`` from ``start`` seconds on; None where they are not all there."""
-    held: list[Samples] = []
-    missing = samples
-    for block, block_rate in stream.blocks_from(start):
-        if block_rate != rate:
-            return None
-        held.append(block[:missing])
-        missing -= len(held[-1])
-        if missing == 0:
-            return np.concatenate(held)
-    return None
+        return Excerpts(rate, total, starts, tuple(parts), tuple(stream.mix_warnings))

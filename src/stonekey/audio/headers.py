@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import stat
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Literal
+
+from stonekey.audio.chunks import MOST_CHUNKS, WAV, chunks, layout_of, mended
+from stonekey.audio.errors import EmptyAudioError, UnreadableError, absence
 
 Backend = Literal["soundfile", "pyav"]
 
 # PCM, float, A-law, mu-law, extensible: the WAV encodings soundfile reads; the rest go to FFmpeg.
 _WAV_TAGS = frozenset({1, 3, 6, 7, 0xFFFE})
 _UNKNOWN_SIZES = frozenset({0, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFFFF000, 0x7FFFF000})  # from pipes
-# A file with more of them before its sound is for FFmpeg, which is watched.
-_MOST_TAGS, _MOST_CHUNKS = 64, 1000
+_MOST_TAGS = 64  # a file with more of them before its sound is for FFmpeg, which is watched
 _MP3_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 
 
@@ -23,10 +26,50 @@ class Header:
     Attributes:
         backend: the decoder to try first.
         seconds: the length the header promises, or None where it says nothing to be trusted.
+        start: where FFmpeg is to start reading: after a tag that does not belong to the format.
+        patches: what it is to read instead of what the file has, by the place in the file.
     """
 
     backend: Backend
     seconds: float | None = None
+    start: int = 0
+    patches: dict[int, bytes] = field(default_factory=dict)
+
+
+def header_of(path: str) -> Header:
+    """Read the header of ``path``.
+
+    Raises:
+        UnreadableError: missing, not to be read, or not a file.
+        EmptyAudioError: no bytes in it.
+    """
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise UnreadableError(path, "is a folder")
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe could wait for ever
+            raise UnreadableError(path, "is not a regular file")
+        with open(path, "rb") as file:
+            if status.st_size == 0:
+                raise EmptyAudioError(path, "is empty: 0 bytes")
+            return read_header(file)
+    except FileNotFoundError as error:
+        raise UnreadableError(path, f"cannot be opened: {absence(path)}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UnreadableError(path, f"cannot be opened: {reason}") from error
+
+
+def header_within(file: BinaryIO) -> Header:
+    """What the header of a file object says of how FFmpeg is to read it."""
+    try:
+        if file.seekable() and file.tell() == 0:
+            header = read_header(file)
+            file.seek(0)
+            return Header("pyav", None, header.start, header.patches)
+    except (OSError, ValueError):
+        pass
+    return Header("pyav")
 
 
 def read_header(file: BinaryIO) -> Header:
@@ -40,13 +83,20 @@ def read_header(file: BinaryIO) -> Header:
     start = _after_id3(file)
     file.seek(start)
     head = file.read(256)
-    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
-        return _wav(file, start, size) if start == 0 else Header("pyav")
+    if layout := layout_of(head):
+        patches = mended(file, start, size, layout)
+        if layout is WAV and start == 0 and not patches:
+            return _wav(file, size)
+        return Header("pyav", None, start, patches)
+    if head[:4] == b".snd" and head[8:12] == bytes(4):  # no size: of AU, -1 stands for unknown
+        return Header("pyav", None, start, {start + 8: b"\xff" * 4})
     if head[:4] == b"fLaC":
-        return _flac(head)
+        return replace(_flac(head), start=start)
     if len(head) > 4 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2:  # MPEG audio, layer 3
         return _mp3(head, size - start)
-    return Header("pyav")
+    # Other MPEG sound, or padding before it, is FFmpeg's own to find.
+    mpeg = head[:1] in (b"", b"\0", b"\xff") and head[4:8] != b"ftyp"
+    return Header("pyav", start=0 if mpeg else start)
 
 
 def _after_id3(file: BinaryIO) -> int:
@@ -62,28 +112,25 @@ def _after_id3(file: BinaryIO) -> int:
     return start
 
 
-def _wav(file: BinaryIO, start: int, size: int) -> Header:
-    """Walk the chunks up to ``data``."""
-    position = start + 12
+def _wav(file: BinaryIO, size: int) -> Header:
+    """Go through the chunks up to ``data``."""
     backend: Backend = "pyav"
     byte_rate = 0
-    for _ in range(_MOST_CHUNKS):
-        if position + 8 > size:
-            return Header(backend)
-        file.seek(position)
-        chunk = file.read(24)
-        name, length = chunk[:4], int.from_bytes(chunk[4:8], "little")
-        if name == b"fmt " and len(chunk) == 24:
-            if int.from_bytes(chunk[8:10], "little") in _WAV_TAGS:
+    for number, chunk in enumerate(chunks(file, 0, size, WAV), 1):
+        if number == MOST_CHUNKS:
+            return Header("pyav")
+        if chunk.name == b"fmt ":
+            file.seek(chunk.start)
+            about = file.read(16)
+            if len(about) == 16 and int.from_bytes(about[:2], "little") in _WAV_TAGS:
                 backend = "soundfile"
-                byte_rate = int.from_bytes(chunk[12:16], "little") * int.from_bytes(
-                    chunk[20:22], "little"
+                byte_rate = int.from_bytes(about[4:8], "little") * int.from_bytes(
+                    about[12:14], "little"
                 )
-        elif name == b"data":
-            known = byte_rate > 0 and length not in _UNKNOWN_SIZES
-            return Header(backend, length / byte_rate if known else None)
-        position += 8 + length + (length & 1)
-    return Header("pyav")
+        elif chunk.name == b"data":
+            known = byte_rate > 0 and chunk.length not in _UNKNOWN_SIZES
+            return Header(backend, chunk.length / byte_rate if known else None)
+    return Header(backend)
 
 
 def _flac(head: bytes) -> Header:

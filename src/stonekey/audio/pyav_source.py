@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -11,7 +12,7 @@ import av.error
 import numpy as np
 import numpy.typing as npt
 
-from stonekey.audio.container import Reader, open_container
+from stonekey.audio.container import Reader, View, open_container
 from stonekey.audio.deadline import Deadline
 from stonekey.audio.errors import (
     AudioError,
@@ -19,6 +20,7 @@ from stonekey.audio.errors import (
     TimeLimitError,
     UnreadableError,
 )
+from stonekey.audio.headers import Header
 from stonekey.audio.mixing import Mixer, Samples
 from stonekey.audio.resampling import check_rate
 
@@ -40,11 +42,12 @@ class PyavSource:
         rate: sampling rate in Hz of the stream as announced; blocks carry their own.
         channels: number of channels as announced.
         seconds: the length the header promises, or None where FFmpeg would be guessing.
+        guess: FFmpeg's guess of the length, or None.
         format: FFmpeg's name of the container.
         bad_packets: parts that could not be decoded and were left out, so far.
     """
 
-    def __init__(self, path: str, mixer: Mixer, deadline: Deadline, file: BinaryIO) -> None:
+    def __init__(self, path: str, mixer: Mixer, deadline: Deadline, file: BinaryIO | View) -> None:
         """Open ``file``, which stays the caller's to close; ``path`` names it.
 
         Raises:
@@ -57,6 +60,7 @@ class PyavSource:
         self._mixer = mixer
         self._deadline = deadline
         self._skip_to: float | None = None
+        self._close_file: Any = None
         self._reader = Reader(file, path, deadline)
         try:
             self._container: Any = open_container(self._reader)
@@ -80,10 +84,21 @@ class PyavSource:
         self.channels: int = context.channels or 0
         self.format: str = self._container.format.name
         self.seconds = self._length()
+        duration = self._container.duration
+        self.guess: float | None = duration / 1e6 if duration else None
 
     def _length(self) -> float | None:
-        if self._container.format.name.split(",")[0] not in _FORMATS_WITH_LENGTH:
+        kind = self._container.format.name.split(",")[0]
+        if kind not in _FORMATS_WITH_LENGTH:
             return None
+        seconds = self._stated_length()
+        # What these state is the end, and what was cut out of a stream starts late.
+        late = kind == "matroska" or (kind == "ogg" and self._stream.codec_context.name != "vorbis")
+        if late and seconds and self._stream.start_time:
+            seconds -= float(max(0, self._stream.start_time) * self._stream.time_base)
+        return seconds
+
+    def _stated_length(self) -> float | None:
         tag = _DURATION.fullmatch(self._stream.metadata.get("DURATION", ""))
         if tag:  # Matroska, per stream
             return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
@@ -135,7 +150,7 @@ class PyavSource:
             try:
                 frame = pack(frame)
                 if batch is not None and not batch.takes(frame):
-                    yield self._mixer(batch.samples()), batch.rate
+                    yield self._mixer(batch.samples(), batch.rate), batch.rate
                     batch = None
                 if batch is None:
                     batch = _Batch(frame)
@@ -143,7 +158,7 @@ class PyavSource:
             except (av.error.FFmpegError, ValueError, LookupError):
                 self.bad_packets += 1
         if batch is not None:
-            yield self._mixer(batch.samples()), batch.rate
+            yield self._mixer(batch.samples(), batch.rate), batch.rate
 
     def seek(self, seconds: float) -> None:
         """Go to the frame at a time, for the next `blocks`.
@@ -165,9 +180,47 @@ class PyavSource:
         start = (frame.pts - (self._stream.start_time or 0)) * self._stream.time_base
         return bool(start + frame.samples / frame.sample_rate <= seconds)
 
+    def own(self, file: BinaryIO) -> None:
+        """Close ``file`` with this source, or when nobody has it any more."""
+        self._close_file = weakref.finalize(self, file.close)
+
     def close(self) -> None:
-        """Close the file."""
+        """Close the container, and the file where it is this source's own."""
         self._container.close()
+        if self._close_file is not None:
+            self._close_file()
+
+
+def open_pyav(
+    path: str, given: BinaryIO | None, header: Header, mixer: Mixer, deadline: Deadline
+) -> PyavSource:
+    """Open ``path``, or read the file ``given``, as its header says.
+
+    Raises:
+        UnreadableError, NoAudioStreamError, TimeLimitError: as `PyavSource`.
+    """
+    file = given
+    try:
+        if file is None:
+            file = open(path, "rb", buffering=0)  # noqa: SIM115
+        changed = header.start or header.patches
+        view = View(file, header.start, header.patches) if changed else file
+        try:
+            source = PyavSource(path, mixer, deadline, view)
+        except (UnreadableError, NoAudioStreamError):
+            if not header.start:
+                raise
+            file.seek(0)
+            source = PyavSource(path, mixer, deadline, file)
+    except BaseException as error:
+        if given is None and file is not None:
+            file.close()
+        if isinstance(error, OSError):
+            raise UnreadableError(path, f"cannot be opened: {error.strerror}") from error
+        raise
+    if given is None:
+        source.own(file)
+    return source
 
 
 class _Packer:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stonekey.audio.mixing import Samples, to_mono
+from stonekey.audio.mixing import Samples, mix
 
 QUALITY = "HQ"
 # Hz. What claims another rate is damaged, or no sound: resampling it takes any memory and time.
@@ -77,7 +77,7 @@ def resample(samples: npt.ArrayLike, from_rate: float, to_rate: float) -> Sample
         raise ValueError(f"samples must be (n,) or (n, channels), not {array.shape}")
     if array.ndim == 2 and (array.shape[1] == 0 or array.shape[1] > max(64, array.shape[0])):
         raise ValueError(f"samples must be (n, channels), not {array.shape}: transpose them?")
-    mono = to_mono(array)
+    mono, _ = mix(array, from_rate)
     if from_rate == to_rate or mono.size == 0:
         return mono
     import soxr

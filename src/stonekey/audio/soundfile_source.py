@@ -65,7 +65,7 @@ class SoundfileSource:
             except (soundfile.SoundFileError, OSError) as error:
                 raise UnreadableError(self.path, f"decoding failed: {error}") from error
             if len(block):
-                mono = self._mixer(block)
+                mono = self._mixer(block, self.rate)
                 # With one channel of floats the mix is the read buffer itself.
                 yield (mono.copy() if np.may_share_memory(mono, buffer) else mono), self.rate
             if len(block) < frames:

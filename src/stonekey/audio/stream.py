@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import stat
-import weakref
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
@@ -14,11 +13,11 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from stonekey.audio.deadline import Deadline
-from stonekey.audio.errors import EmptyAudioError, NoAudioStreamError, UnreadableError, absence
-from stonekey.audio.headers import Backend, Header, ogg_is_cut, read_header
-from stonekey.audio.mixing import LOUDEST, Mixer, Samples
+from stonekey.audio.errors import EmptyAudioError, NoAudioStreamError, UnreadableError
+from stonekey.audio.headers import Backend, header_of, header_within, ogg_is_cut
+from stonekey.audio.mixing import Mixer, Samples
 from stonekey.audio.resampling import BlockResampler, check_rate
-from stonekey.audio.tuning import LOOK_SECONDS
+from stonekey.audio.tuning import LOOK_SECONDS, PART_SECONDS, PARTS_EVERY, Tuner, part_starts
 from stonekey.text import display_name
 
 if TYPE_CHECKING:
@@ -87,48 +86,50 @@ class AudioStream:
         self.warnings: list[str] = []
         self._mixer = Mixer()
         self._given: BinaryIO | None = None
-        self._opened: BinaryIO | None = None
         self._yielded = 0
         self._decoded_seconds = 0.0
         if isinstance(source, (str, bytes, os.PathLike)):
             self.path = os.fsdecode(source)
-            header = _inspect(self.path)
+            self._header = header_of(self.path)
         else:
             self._given = source
+            self._given_start = source.tell() if source.seekable() else 0
             self.path = display_name(str(getattr(source, "name", None) or "<stream>"))
-            header = Header("pyav")
+            self._header = header_within(source)
         self._deadline = Deadline(self.path, timeout)
-        self.expected_seconds = _believed(header.seconds)
-        self._open(header)
+        self.expected_seconds = _believed(self._header.seconds)
+        self._open()
         self._iterator = self._resampled()
 
-    def _open(self, header: Header) -> None:
-        # Imported here: each is slow to load, and a folder often needs only one of them.
-        if header.backend == "soundfile":
-            from stonekey.audio.soundfile_source import SoundfileSource
-
-            try:
-                self._use(SoundfileSource(self.path, self._mixer, self._deadline), "soundfile")
+    def _open(self) -> None:
+        if self._header.backend == "soundfile":
+            with suppress(UnreadableError):
+                self._open_soundfile()
                 return
-            except UnreadableError:
-                pass  # FFmpeg may still read it; if not, its error is the one to report
-        self._open_pyav()
+        try:
+            self._open_pyav()
+        except UnreadableError:
+            if self._header.backend == "soundfile" or self._given is not None:
+                raise
+            with suppress(UnreadableError):  # FFmpeg's error is the one to report
+                self._open_soundfile()
+                return
+            raise
+
+    # Imported where they are used: each is slow to load, and a folder often needs only one of them.
+    def _open_soundfile(self) -> None:
+        from stonekey.audio.soundfile_source import SoundfileSource
+
+        self._use(SoundfileSource(self.path, self._mixer, self._deadline), "soundfile")
 
     def _open_pyav(self) -> PyavSource:
-        from stonekey.audio.pyav_source import PyavSource
+        from stonekey.audio.pyav_source import open_pyav
 
+        source = open_pyav(self.path, self._given, self._header, self._mixer, self._deadline)
         try:
-            file = self._given
-            if file is None:
-                file = self._opened = open(self.path, "rb", buffering=0)  # noqa: SIM115
-                weakref.finalize(self, file.close)  # for those who do not close the stream
-            source = PyavSource(self.path, self._mixer, self._deadline, file)
             self._use(source, "pyav")
-        except OSError as error:
-            raise UnreadableError(self.path, f"cannot be opened: {error.strerror}") from error
         except BaseException:
-            if self._opened is not None:
-                self._opened.close()
+            source.close()
             raise
         if self.expected_seconds is None:
             self.expected_seconds = _believed(source.seconds)
@@ -146,13 +147,22 @@ class AudioStream:
         self.source_rate = source.rate
         self.channels = source.channels
 
-    def blocks_from(self, seconds: float) -> Iterator[tuple[Samples, int]]:
-        """Yield the decoder's own mono blocks from a time on, and their rates; not resampled.
+    def part(self, start: float, seconds: float, rate: int) -> Samples:
+        """The decoder's own mono samples from a time on, not resampled; less where the file ends.
 
-        FFmpeg starts at the frame that holds it, up to 0.1 s before.
+        FFmpeg starts at the frame that holds it, up to 0.1 s before. What has another rate than
+        ``rate`` is left out.
+
+        Raises:
+            UnreadableError: there is no way there.
         """
-        self._source.seek(seconds)
-        return self._source.blocks()
+        self._source.seek(start)
+        return _joined(self._source.blocks(), seconds, rate)
+
+    @property
+    def mix_warnings(self) -> list[str]:
+        """What there is to say of the mix of the blocks so far."""
+        return self._mixer.warnings
 
     @property
     def seconds(self) -> float:
@@ -180,8 +190,6 @@ class AudioStream:
         """Stop decoding and close the file."""
         self._iterator.close()
         self._source.close()
-        if self._opened is not None:
-            self._opened.close()
 
     def _resampled(self) -> Generator[Samples, None, None]:
         resampler: BlockResampler | None = None
@@ -219,11 +227,46 @@ class AudioStream:
             first = held[0][1]
             start = np.concatenate([block for block, rate in held if rate == first])
             # More samples per second, played at the rate asked for, lower the pitch.
-            self.rate = self.sample_rate * 2 ** (self._tune(start, first) / 1200)
+            if isinstance(self._tune, Tuner):
+                rest = self._parts_of_rest(first)
+                cents = self._tune(start, first, rest)
+                rest.close()
+            else:
+                cents = self._tune(start, first)
+            self.rate = self.sample_rate * 2 ** (cents / 1200)
             del start
         while held:  # let go of each
             yield held.pop(0)
         yield from blocks
+
+    def _parts_of_rest(self, rate: int) -> Generator[Samples, None, None]:
+        """Yield the parts of what follows the first minute (`part_starts`), read apart.
+
+        Of a file that does not tell its length, they are found by decoding all of it.
+        """
+        given = self._given
+        here = given.tell() if given is not None and given.seekable() else None
+        try:
+            if given is not None:
+                if here is None:
+                    return
+                given.seek(self._given_start)
+            with AudioStream(given or self.path, timeout=self._deadline.left) as other:
+                seconds = other.expected_seconds or getattr(other._source, "guess", None)
+                if seconds:
+                    for start in part_starts(seconds):
+                        yield other.part(start, PART_SECONDS, rate)
+                    return
+                blocks = other._source.blocks()
+                _joined(blocks, LOOK_SECONDS, rate)
+                while len(part := _joined(blocks, PART_SECONDS, rate)):
+                    yield part
+                    _joined(blocks, PARTS_EVERY - PART_SECONDS, rate)
+        except (UnreadableError, NoAudioStreamError):
+            return
+        finally:
+            if given is not None and here is not None:
+                given.seek(here)
 
     def _mono(self) -> Iterator[tuple[Samples, int]]:
         """Yield the decoded mono blocks and their rates."""
@@ -270,6 +313,10 @@ class AudioStream:
                 raise UnreadableError(self.path, f"none of it can be decoded ({bad} errors)")
             raise EmptyAudioError(self.path, "holds no sound: 0 samples")
         decoded = self._decoded_seconds
+        if self._header.patches:
+            self.warnings.append(
+                "its header is wrong about the length: read to the end of the file"
+            )
         if self._missing():
             self.warnings.append(
                 f"truncated or damaged: {decoded:.1f} s decoded"
@@ -279,11 +326,7 @@ class AudioStream:
             self.warnings.append(f"truncated: {decoded:.1f} s decoded, the end mark is missing")
         if bad:
             self.warnings.append(f"damaged: {bad} parts could not be decoded and were left out")
-        if self._mixer.replaced:
-            self.warnings.append(
-                f"{self._mixer.replaced} samples were no sound (not finite, or beyond"
-                f" {LOUDEST:g}) and were set to 0"
-            )
+        self.warnings += self.mix_warnings
 
     def _ogg_is_cut(self) -> bool:
         if self._given is not None:
@@ -292,33 +335,23 @@ class AudioStream:
             return ogg_is_cut(file)
 
 
+def _joined(blocks: Iterator[tuple[Samples, int]], seconds: float, rate: int) -> Samples:
+    """The next ``seconds`` of blocks, of those at ``rate``; the rest of the last block is lost."""
+    held: list[Samples] = [np.empty(0, np.float32)]
+    missing = round(seconds * rate)
+    while missing > 0:
+        block, block_rate = next(blocks, (held[0], rate))
+        if not len(block):
+            break
+        if block_rate == rate:
+            held.append(block[:missing])
+            missing -= len(held[-1])
+    return np.concatenate(held)
+
+
 def _believed(seconds: float | None) -> float | None:
     """A promised length, unless it cannot be."""
     return seconds if seconds is not None and 0 < seconds < _LONGEST_SECONDS else None
-
-
-def _inspect(path: str) -> Header:
-    """Read the header of ``path``.
-
-    Raises:
-        UnreadableError: missing, not to be read, or not a file.
-        EmptyAudioError: no bytes in it.
-    """
-    try:
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            raise UnreadableError(path, "is a folder")
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe could wait for ever
-            raise UnreadableError(path, "is not a regular file")
-        with open(path, "rb") as file:
-            if status.st_size == 0:
-                raise EmptyAudioError(path, "is empty: 0 bytes")
-            return read_header(file)
-    except FileNotFoundError as error:
-        raise UnreadableError(path, f"cannot be opened: {absence(path)}") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UnreadableError(path, f"cannot be opened: {reason}") from error
 
 
 def stream_audio(
@@ -332,7 +365,8 @@ def stream_audio(
     Args:
         source: a path, or a binary file object, which stays the caller's to close.
         sample_rate: rate wanted, in Hz, 1 kHz to 1 MHz.
-        tune: hears the first minute and says by how many cents its pitch is to be lowered.
+        tune: hears the first minute, a `Tuner` also parts of the rest if need be, and says by
+            how many cents the pitch is to be lowered.
         timeout: seconds from now on for decoding and for what the caller does with the blocks;
             None for a limit by the file's size (`stonekey.audio.deadline.time_limit`).
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Protocol, TypeAlias, cast
 import numpy as np
 
 from stonekey.audio.excerpts import Excerpts, read_excerpts, spread
-from stonekey.audio.mixing import LOUDEST, to_mono
+from stonekey.audio.mixing import LOUDEST, mix
 from stonekey.audio.resampling import check_rate, resample
 from stonekey.audio.stream import stream_audio
 from stonekey.audio.tuning import Tuner
@@ -140,14 +140,15 @@ def open_source(
             source.promised_seconds = stream.expected_seconds
             yield source
         return
-    mono = to_mono(_as_samples(recording, sample_rate, channels_first))
+    array = _as_samples(recording, sample_rate, channels_first)
     assert sample_rate is not None
-    if settings.fast and (parts := _excerpts_of(mono, sample_rate, count, length)):
+    mono, warnings = mix(array, sample_rate)
+    if settings.fast and (parts := _excerpts_of(mono, warnings, sample_rate, count, length)):
         yield in_parts(parts, tuner, model_rate, segment_seconds)
         return
     rate = model_rate * 2 ** (tuner(mono, sample_rate) / 1200)
     blocks = [resample(mono, sample_rate, rate)]
-    yield whole(blocks, settings, model_rate, segment_seconds, tuner, windows=windows)
+    yield whole(blocks, settings, model_rate, segment_seconds, tuner, warnings, windows)
 
 
 def fast_parts(segment_seconds: float) -> int:
@@ -194,15 +195,19 @@ def in_parts(excerpts: Excerpts, tuner: Tuner, model_rate: float, segment_second
     level = peak_normalised(activity.watch(parts), len(parts) * length)
     starts = [round(start * rate) for start in excerpts.starts]
     segments = zip(starts, level, strict=True)
-    whole_seconds = excerpts.seconds
-    return Source(segments, tuner, activity, model_rate, whole_seconds, [], whole_seconds)
+    warnings, seconds = list(excerpts.warnings), excerpts.seconds
+    return Source(segments, tuner, activity, model_rate, seconds, warnings, seconds)
 
 
-def _excerpts_of(mono: np.ndarray, rate: float, count: int, length: float) -> Excerpts | None:
+def _excerpts_of(
+    mono: np.ndarray, warnings: list[str], rate: float, count: int, length: float
+) -> Excerpts | None:
     """What `read_excerpts` would read from a file of these samples."""
     starts = spread(len(mono) / rate, count, length)
     parts = [mono[round(s * rate) :][: round(length * rate)] for s in starts]
-    return Excerpts(rate, len(mono) / rate, starts, tuple(parts)) if parts else None
+    if not parts:
+        return None
+    return Excerpts(rate, len(mono) / rate, starts, tuple(parts), tuple(warnings))
 
 
 class Activity:
