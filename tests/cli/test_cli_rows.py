@@ -37,8 +37,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def plain(shown: str) -> list[str]:
-    """The lines of what a terminal got, without escapes."""
-    return re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", shown.replace("\r", "\n")).splitlines()
+    """The lines of what a terminal got, those written over each other too, without escapes."""
+    shown = re.sub(r"\r|\x1b\[[0-9;]*[A-K]", "\n", shown)
+    return re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", shown).splitlines()
 
 
 def test_the_table_gives_reasons_and_totals(folder: Path) -> None:
@@ -73,7 +74,7 @@ def test_the_table_on_a_terminal(folder: Path, columns: int) -> None:
     assert told.count("not readable as sound") == 1
     assert "D major" in told
     assert "歌" in told
-    assert max(map(len, lines)) <= columns
+    assert [line for line in lines if len(line) > columns] == []
 
 
 def test_rows_come_as_files_are_done() -> None:
@@ -140,7 +141,7 @@ def test_standard_input(folder: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert run("-", *MODEL).stdout.split("\t")[:2] == ["-", "D major"]
     with_input(sound, monkeypatch)
     done = run(folder / "歌の歌.wav", "-", "--format", "csv", *MODEL)
-    assert [row.split(",")[1] for row in done.stdout.splitlines()[1:]] == ["D major", "C minor"]
+    assert [row.split(",")[1] for row in done.stdout.splitlines()[1:]] == ["C minor", "D major"]
     with_input(sound, monkeypatch)
     assert "D major" in run("timeline", "-", *MODEL).stdout
     with_input(b"", monkeypatch)
