@@ -156,6 +156,17 @@ def test_no_sound_file_at_all(tmp_path: Path, name: str) -> None:
         load_audio(path)
 
 
+def test_decoders_say_nothing_of_what_is_no_sound(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.mp3").write_text("this is no mp3" * 100)
+    before = len(os.listdir("/dev/fd")) if os.path.isdir("/dev/fd") else 0
+    with pytest.raises(UnreadableError):
+        load_audio(tmp_path / "text.mp3")
+    assert capfd.readouterr() == ("", "")
+    assert not before or len(os.listdir("/dev/fd")) == before
+
+
 def test_no_samples(tmp_path: Path) -> None:
     for name in ("x.wav", "x.aiff"):
         soundfile.write(tmp_path / name, np.zeros((0, 2)), 44100)

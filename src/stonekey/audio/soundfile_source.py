@@ -14,6 +14,7 @@ from stonekey.audio.errors import UnreadableError
 from stonekey.audio.mixing import Mixer, Samples
 
 BLOCK_VALUES = 65536  # values per read: 256 KB, which stays in a core's cache
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
 
 class _Forward(soundfile.SoundFile):  # type: ignore[misc]
@@ -30,8 +31,17 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]
 class SoundfileSource:
     """One open file; ``rate`` in Hz and ``channels`` are known from the start."""
 
-    def __init__(self, path: str, mixer: Mixer, deadline: Deadline) -> None:
+    def __init__(
+        self, path: str, mixer: Mixer, deadline: Deadline, by_content: bool = False
+    ) -> None:
         """Open ``path``.
+
+        Args:
+            path: of the file.
+            mixer: makes blocks mono.
+            deadline: of the file.
+            by_content: do not go by its suffix. libsndfile looks for MP3 frames in whatever is
+                called .mp3, and its MP3 decoder writes to standard error what it finds instead.
 
         Raises:
             UnreadableError: libsndfile refuses it.
@@ -39,7 +49,8 @@ class SoundfileSource:
         """
         try:
             # Bytes, because names that are not UTF-8 cannot be encoded strictly.
-            self._file = _Forward(path if sys.platform == "win32" else os.fsencode(path))
+            name = path if sys.platform == "win32" else os.fsencode(path)
+            self._file = _Forward(os.open(name, _READ) if by_content else name)
         except (soundfile.SoundFileError, OSError) as error:
             raise UnreadableError(path, f"not readable as sound: {error}") from error
         self.path = path

@@ -112,15 +112,16 @@ class AudioStream:
             if self._header.backend == "soundfile" or self._given is not None:
                 raise
             with suppress(UnreadableError):  # FFmpeg's error is the one to report
-                self._open_soundfile()
+                self._open_soundfile(by_content=True)
                 return
             raise
 
     # Imported where they are used: each is slow to load, and a folder often needs only one of them.
-    def _open_soundfile(self) -> None:
+    def _open_soundfile(self, by_content: bool = False) -> None:
         from stonekey.audio.soundfile_source import SoundfileSource
 
-        self._use(SoundfileSource(self.path, self._mixer, self._deadline), "soundfile")
+        source = SoundfileSource(self.path, self._mixer, self._deadline, by_content)
+        self._use(source, "soundfile")
 
     def _open_pyav(self) -> PyavSource:
         from stonekey.audio.pyav_source import open_pyav
