@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from stonekey.data.manifest import Track
 from stonekey.evaluation.fitting import fit_confidence
 from stonekey.graph.export import export_onnx
@@ -15,14 +17,27 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "stonekey" / "model" / "
 
 
 def with_confidence(
-    model: Path, labelled: Sequence[Track], keyless: Sequence[Path], music: Sequence[Path]
+    model: Path,
+    labelled: Sequence[Sequence[Track]],
+    keyless: Sequence[Path],
+    music: Sequence[Path],
 ) -> Checkpoint:
-    """The model with its confidence fitted; arguments as of `fit_confidence`."""
-    fitted = fit_confidence(model, labelled, keyless, music)
+    """The model with its confidence fitted; arguments as of `fit_confidence`.
+
+    But for ``labelled``, which is music of several kinds: the temperature is the geometric mean of
+    those that fit each kind.
+    """
+    first, *others = (
+        fit_confidence(model, tracks, keyless if i == 0 else [], music if i == 0 else [])
+        for i, tracks in enumerate(labelled)
+    )
+    temperatures = [first.temperature, *(fitted.temperature for fitted in others)]
+    fitted = replace(first, temperature=round(float(np.exp(np.log(temperatures).mean())), 4))
+    pieces = ", ".join(str(one.labelled) for one in (first, *others))
     print(
-        f"temperature {fitted.temperature} from {fitted.labelled} pieces; limit {fitted.limit}: "
-        f"below it {fitted.keyless_refused:.1%} of {len(keyless)} sounds without a key and "
-        f"{fitted.music_refused:.1%} of {len(music)} recordings"
+        f"temperature {fitted.temperature} from {temperatures} of {pieces} pieces; limit "
+        f"{fitted.limit}: below it {fitted.keyless_refused:.1%} of {len(keyless)} sounds without a "
+        f"key and {fitted.music_refused:.1%} of {len(music)} recordings"
     )
     return fitted.applied_to(load_checkpoint(model))
 

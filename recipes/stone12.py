@@ -108,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     softer = replace(last, info=replace(last.info, segment_temperature=SEGMENT_TEMPERATURE))
     save_checkpoint(calibrated(softer, supervised=False), model)
     held_out = [t.path for t in tracks if t.path is not None and t.split == "valid"]
-    finished = with_confidence(model, of_known_key(folder), keyless_unheard(folder), held_out)
+    finished = with_confidence(model, [of_known_key(folder)], keyless_unheard(folder), held_out)
     record = {"recipe": "recipes/stone12.py", "tracks": len(tracks)}
     print(ship(finished, "stone12", record, arguments.output or folder))
 

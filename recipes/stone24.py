@@ -43,8 +43,8 @@ from stonekey.training.options import Options
 
 CHARTS = 2400
 STEPS = 500  # in an epoch
-# The temperature is found on recordings held out whose label is at least so sure: charts, many of
-# them loops that could be in either of two keys, are harder than music.
+# The temperature is found on recordings held out whose label is at least so sure, and on
+# renderings held out, many of them loops that could be in either of two keys.
 AGREED = 0.8
 # Of segments before their mean; of 1 to 4 and the mean of logarithms the best on charts held out.
 SEGMENT_TEMPERATURE = 4.0
@@ -193,7 +193,7 @@ def finish(trained: Path, tracks: Sequence[Track], arguments: argparse.Namespace
     valid = [t for t in tracks if t.split == "valid"]
     finished = with_confidence(
         softer,
-        list(agreed(valid)),
+        [list(agreed(valid)), [t for t in valid if t.group in ("charts", "scores")]],
         keyless_unheard(folder),
         [t.path for t in valid if t.path is not None],
     )
