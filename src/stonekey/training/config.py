@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ Labels = Literal["cpsd", "cross_entropy"]
 
 # The published configuration files say "unsupervised" for what the paper calls
 # self-supervised.
-_MODE_NAMES = {"unsupervised": "selfsupervised"}
+_MODE_NAMES = {"unsupervised": "selfsupervised", "mixed": "mix"}
 MODES = ("selfsupervised", "supervised", "mix")
 
 
@@ -60,6 +61,9 @@ class DataConfig:
             kind = _MODE_NAMES.get(getattr(self, name), getattr(self, name))
             _one_of("a data set's type", kind, MODES)
             object.__setattr__(self, name, kind)
+        for name in ("train_loader", "test_loader"):
+            if getattr(self, name) is not None and not callable(getattr(self, name)):
+                raise ConfigError(f"data.{name} must be a function: write @my_loader, without ()")
         if self.batch_size < 1:
             raise ConfigError(f"data.batch_size must be at least 1, got {self.batch_size}")
         shares = self.shares
@@ -209,11 +213,13 @@ def load_config(
         raise ConfigError(f"no such gin file: {gin_file}") from error
     except OSError as error:
         raise ConfigError(f"{gin_file}: {error}") from error
+    except KeyError as error:  # a short name of several things, or a macro that is not set
+        raise ConfigError(f"{gin_file or 'configuration'}: {error.args[0]}") from error
     except (ValueError, TypeError, AttributeError, SyntaxError, ImportError, NameError) as error:
         raise ConfigError(f"{gin_file or 'configuration'}: {error}") from error
     _check_types("VQT", _vqt, values["VQT"])
     _check_types("ChromaNet", _chromanet, values["ChromaNet"])
-    text = gin.operative_config_str()
+    text = _text()
     net, data, loss = values["ChromaNet"], values["data"], values["loss"]
     if loss.objective == "skey" and train_type == "ks":
         raise ConfigError("loss.objective = 'skey' learns 24 keys: it needs -tt ks_mode")
@@ -234,6 +240,11 @@ def load_config(
         )
     except (ValueError, TypeError) as error:
         raise ConfigError(str(error)) from error
+    if front_end.n_bins == front_end.crop_bins:
+        raise ConfigError(
+            f"VQT.n_bins = {front_end.n_bins}, as many as the network's (ChromaNet.n_bins): there "
+            "is no crop that transposes; give one bin more for each semitone"
+        )
     try:
         window_frames(data.window_seconds, front_end)
     except (ValueError, TypeError) as error:
@@ -245,6 +256,19 @@ def load_config(
             f"{architecture.min_frames}"
         )
     return Config(front_end, architecture, data, loss, values["optimizer"], text)
+
+
+def _text() -> str:
+    """All settings as gin: ours with their defaults, and what is bound of the user's own."""
+    text = str(gin.operative_config_str())
+    blocks = re.split(r"^(?=# .+:\n# =+$)", str(gin.config_str()), flags=re.MULTILINE)[1:]
+    return "\n".join([text, *(b for b in blocks if b.partition("\n")[0] not in text)])
+
+
+def bindings_of(text: str) -> dict[str, str]:
+    """The values in `Config.text` by name, as gin writes them."""
+    found = re.findall(r"^([\w./]+) = (.*(?:\n[ ].*)*)", text, re.MULTILINE)
+    return {name: " ".join(value.replace("\\\n", "").split()) for name, value in found}
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,13 +13,14 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from stonekey.data.batch import TrainingBatch
+from stonekey.data.batch_loader import DataError
 from stonekey.model.checkpoint import Checkpoint, CheckpointError, save_checkpoint
 from stonekey.network.stone import Stone
 from stonekey.training.config import Config
 from stonekey.training.logs import Logs
 from stonekey.training.objective import Objective, Probabilities, Terms, profile_on_circle
 from stonekey.training.schedule import clip_each, cosine, parameter_groups
-from stonekey.training.state import LAST, load_state, save_state
+from stonekey.training.state import LAST, Plan, load_state, save_state, settings_of
 from stonekey.training.views import fixed_crops, random_crops
 
 # A run whose loss is not finite goes back to its last checkpoint this often before it stops.
@@ -45,21 +45,6 @@ class Progress:
     skipped: int = 0
     restores: int = 0
     scores: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long to train and what to write."""
-
-    name: str
-    omega: int
-    epochs: int
-    train_steps: int
-    val_steps: int
-    learning_rate: float
-    seed: int
-    folder: Path
-    keep_epochs: int = 10
 
 
 Report = Callable[[Progress, dict[str, float]], None]
@@ -295,6 +280,8 @@ class Trainer:
         # Every rank holds a share of the tracks: add up, then divide.
         own = torch.tensor([list(sums.values()), list(counts.values())], device=self.fabric.device)
         total, count = self._over_ranks(own, "sum").cpu()
+        if not count.any():
+            raise DataError("there is no batch to validate on: the loader for it gives none")
         if profile is not None:
             self.logs.profile("profile", profile, self.progress.step)
         return {name: float(total[i] / count[i]) for i, name in enumerate(TERMS) if count[i] > 0}
@@ -355,6 +342,7 @@ class Trainer:
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": scaler.state_dict() if scaler is not None else None,
                 "loader": loader() if loader is not None else None,
+                "settings": settings_of(self.plan, self.config, self.fabric.world_size),
             },
         )
 
