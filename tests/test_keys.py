@@ -13,9 +13,9 @@ from stonekey.keys import (
     KeySignature,
     key_fields,
     non_key,
-    parse_class_table,
     parse_label,
 )
+from stonekey.model.class_table import parse_class_table
 
 KEYS = [Key.from_index(i) for i in range(24)]
 SIGNATURES = [KeySignature(i) for i in range(12)]

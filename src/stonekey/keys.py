@@ -7,7 +7,7 @@ from C major and A minor, so sharps are positive and flats negative.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -379,22 +379,3 @@ def parse_label(text: str) -> ClassLabel:
             return KeySignature.parse(text)
         except ValueError:
             raise ValueError(f"neither a key nor a key signature: {text!r}") from None
-
-
-def parse_class_table(labels: Iterable[str]) -> tuple[ClassLabel, ...]:
-    """Read what each output of a model stands for: 12 signatures or 24 keys, in order.
-
-    Raises:
-        ValueError: a wrong number of labels, one that cannot be read, or one given twice.
-    """
-    texts = list(labels)
-    table: tuple[ClassLabel, ...]
-    if len(texts) == 12:
-        table = tuple(KeySignature.parse(text) for text in texts)
-    elif len(texts) == 24:
-        table = tuple(Key.parse(text) for text in texts)
-    else:
-        raise ValueError(f"a class table has 12 or 24 entries, got {len(texts)}")
-    if len(set(table)) != len(table):
-        raise ValueError("a class table must name each key once")
-    return table

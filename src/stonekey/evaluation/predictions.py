@@ -17,7 +17,8 @@ from stonekey import __version__
 from stonekey.data.manifest import Track
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.files import sha256
-from stonekey.keys import ClassLabel, parse_class_table
+from stonekey.keys import ClassLabel
+from stonekey.model.class_table import parse_class_table
 from stonekey.model.registry import find_model, model_names
 from stonekey.text import json_text, reason
 
