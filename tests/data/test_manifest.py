@@ -41,6 +41,7 @@ def test_every_track_is_kept_with_what_it_lacks(folder: Path) -> None:
         "usable": 1,
         "missing": 1,
         "unlabelled": 2,
+        "unusable_labels": 0,
         "keyless": 0,
         "duplicates": 0,
     }
@@ -127,6 +128,33 @@ def test_bad_rows_are_named_with_their_line(
 ) -> None:
     with pytest.raises(ManifestError, match=message):
         read_manifest(write(folder, text, name))
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|", ","])
+def test_other_separators_than_commas(folder: Path, separator: str) -> None:
+    rows = [["path", "key", "genre"], ["a.wav", "C# minor", "rock"], ["b.wav", "", "pop"]]
+    lines = "".join(f"{separator.join(row)}\n" for row in rows)
+    tracks = read_manifest(write(folder, lines)).tracks
+    assert [(t.id, t.key, t.metadata["genre"]) for t in tracks] == [
+        ("a.wav", Key(1, "minor"), "rock"),
+        ("b.wav", None, "pop"),
+    ]
+
+
+def test_labels_that_are_no_key_can_be_kept_apart(folder: Path) -> None:
+    labels = ("X major", "E other", "Eb major | C minor", "off-key", "silence", "C", "")
+    names = [f"{number}.wav" for number in range(len(labels))]
+    text = "".join(f"{name},{label}\n" for name, label in zip(names, labels, strict=True))
+    path = write(folder, f"path,key\n{text}")
+    with pytest.raises(ManifestError, match="line 2"):
+        read_manifest(path)
+    manifest = read_manifest(path, unusable=True)
+    assert [t.id for t in manifest.unusable] == names[:3]
+    assert manifest.unusable[1].problem == f"{path}, line 3: not one major or minor key: 'E other'"
+    assert [t.id for t in manifest.keyless] == names[3:5]
+    assert [t.id for t in manifest.labelled] == names[5:6]
+    assert [t.id for t in manifest.unlabelled] == names[6:]
+    assert manifest.as_dict()["unusable_label_ids"] == names[:3]
 
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:

@@ -47,6 +47,13 @@ def evaluate(
     mirdata: Annotated[
         bool, typer.Option("--mirdata", help="Read the data set with mirdata.")
     ] = False,
+    other_labels: Annotated[
+        bool,
+        typer.Option(
+            "--allow-other-labels",
+            help="Read another version of a data set's label file than the published one.",
+        ),
+    ] = False,
     split: Annotated[
         str | None, typer.Option(help="Score only this split of the manifest.")
     ] = None,
@@ -82,8 +89,8 @@ def evaluate(
     Prints the scores with confidence intervals. --output DIR also writes report.json,
     report.md, tracks.csv and figures, which need matplotlib (the extra "eval"). Model
     outputs are kept: the same command is fast the second time, and resumes after an interruption.
-    Unlabelled and keyless tracks and those without audio are counted and left out; a track that
-    cannot be read counts as wrong.
+    Tracks without audio, without a label or with one that is no key are counted and left out; a
+    track that cannot be read counts as wrong.
 
     Exit code: 0 when every track got an answer, 1 when some did not or none can be scored, 2 for
     bad usage, 130 after Ctrl-C.
@@ -120,7 +127,7 @@ def evaluate(
             if not is_predictions(named(text)[1]):
                 fail(f"{text}: predictions must be a .csv or .tsv file")
         data = load_data(
-            dataset, root, manifest, split=split, note=note,
+            dataset, root, manifest, split=split, note=note, verify=not other_labels,
             through="mirdata" if mirdata else "files",
         )  # fmt: skip
         try:

@@ -60,6 +60,7 @@ class System:
         source: the model or file that they come from.
         details: anything else that identifies them, for JSON.
         unmatched: paths in a file of predictions that belong to no track of the manifest.
+        remark: what a reader of its scores must know, if anything.
     """
 
     name: str
@@ -68,6 +69,7 @@ class System:
     source: str
     details: Mapping[str, Any] = field(default_factory=dict)
     unmatched: tuple[str, ...] = ()
+    remark: str = ""
 
     def answer(self, track: Track) -> Answer:
         """The answer for a track; an error if the system has none."""

@@ -80,9 +80,11 @@ def group_rows(report: Report, column: str) -> Rows:
 def data_lines(report: Report) -> list[str]:
     """What was scored and what was not, to print with every table."""
     counts = report.manifest.counts()
+    unusable = counts["unusable_labels"]
     lines = [
         f"N {len(report.tracks)} of {counts['tracks']} tracks ({counts['missing']} without audio, "
-        f"{counts['unlabelled']} unlabelled, {counts['keyless']} keyless; "
+        f"{counts['unlabelled']} unlabelled, {counts['keyless']} keyless"
+        f"{f', {unusable} with a label that is no key' if unusable else ''}; "
         f"{counts['duplicates']} listed twice)."
     ]
     if report.labels:
@@ -96,6 +98,8 @@ def data_lines(report: Report) -> list[str]:
     for name, count in report.failed.items():
         lines.append(f"{name}: no answer for {_tracks(count)}, counted as wrong.")
     for system in report.systems:
+        if remark := system.system.remark:
+            lines.append(f"{system.name}: {remark}.")
         if unmatched := system.system.unmatched:
             lines.append(f"{system.name}: also names {_tracks(len(unmatched))} not in the data.")
     return lines
@@ -145,8 +149,8 @@ def track_rows(report: Report) -> Iterable[list[str]]:
     scored = {id(track) for track in report.tracks}
     for track in report.manifest:
         missing = "missing" if not track.present else "not scored"
-        unlabelled = "keyless" if track.keyless else "unlabelled"
-        status = unlabelled if track.key is None else missing
+        unlabelled = "unusable label" if track.unusable else "unlabelled"
+        status = ("keyless" if track.keyless else unlabelled) if track.key is None else missing
         row = [
             track.id, str(track.path or ""), "scored" if id(track) in scored else status,
             str(track.key or ""), str(track.signature or ""),
@@ -278,7 +282,11 @@ def _difference(report: Report, found: PairedComparison | None) -> list[str]:
 def _listed(report: Report) -> list[str]:
     manifest = report.manifest
     lines = [f"- without audio: `{track.id}`" for track in manifest.missing]
-    for kind, tracks in (("unlabelled", manifest.unlabelled), ("keyless", manifest.keyless)):
+    for kind, tracks in (
+        ("unlabelled", manifest.unlabelled),
+        ("label that is no key", manifest.unusable),
+        ("keyless", manifest.keyless),
+    ):
         lines += [
             f"- {kind}: `{track.id}`" + (f" ({track.problem})" if track.problem else "")
             for track in tracks
