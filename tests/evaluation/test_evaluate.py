@@ -208,7 +208,12 @@ def test_command_counts_and_lists_what_it_cannot_score(
     manifest = table(tmp_path / "m.csv", rows)
     folder = tmp_path / "report"
     cache = tmp_path / "c"
-    assert run("--manifest", manifest, "-m", "template", "--cache", cache, "-o", folder) == 1
+    command = ("--manifest", manifest, "-m", "template", "--cache", cache, "-o", folder)
+    assert run(*command, "--figures", "tiff") == 2
+    assert "--figures must be one of png, pdf, svg, got 'tiff'" in capsys.readouterr().err
+    assert run(*command, "--figures", "pdf", "--figures", "svg") == 1
+    drawn = [{f.stem for f in folder.glob(f"*.{form}")} for form in ("png", "pdf", "svg")]
+    assert drawn[0] == drawn[1] == drawn[2] >= {"confusion_keys_template"}
     out, err = capsys.readouterr()
     assert "template: bad.wav: not readable" in err
     skipped = "1 unlabelled, 1 with a label that is no key, 1 keyless, 1 listed twice (of 6"

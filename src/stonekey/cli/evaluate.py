@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import AsJson, ShowProgress, exit_on_error, fail, needs_extra
+from stonekey.cli.common import AsJson, ShowProgress, exit_on_error, fail, needs_extra, one_of
 from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_folder
 from stonekey.estimate.settings import EstimatorSettings
@@ -61,6 +61,12 @@ def evaluate(
         Path | None,
         typer.Option("--output", "-o", help="Write the report and figures to this folder."),
     ] = None,
+    figures: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Write the figures as pdf or svg too; may be repeated.", metavar="FORMAT"
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Write into a folder even if it is not empty.")
     ] = False,
@@ -105,6 +111,8 @@ def evaluate(
         model = [DEFAULT_MODEL]
     if (dataset is None) == (manifest is None):
         fail("give either --dataset NAME --root DIR or --manifest FILE")
+    for form in figures or ():
+        one_of("--figures", form, ("png", "pdf", "svg"))
     check_folder(output, force)
     if output is not None:
         check_figures()
@@ -153,7 +161,7 @@ def evaluate(
         if output is not None:
             from stonekey.evaluation.tables import write_report
 
-            write_report(report, output)
+            write_report(report, output, figures or ())
             (log if as_json else echo)(f"written: {output / 'report.md'}")
     if report.failed:
         raise typer.Exit(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -210,13 +210,21 @@ def draw(report: Report) -> dict[str, tuple[str, Any]]:
     return drawn
 
 
-def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write report.json, report.md, tracks.csv and figures to a folder; returns their paths."""
+def write_report(report: Report, folder: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
+    """Write report.json, report.md, tracks.csv and figures to a folder; returns their paths.
+
+    Args:
+        report: from `stonekey.evaluation.report.build_report`.
+        folder: to write into.
+        formats: of the figures, beside PNG; `stonekey.evaluation.figures.FORMATS`.
+    """
     drawn = draw(report)
     written = []
     for name, (_, figure) in drawn.items():
-        figures.save(figure, folder / name)
-        written.append(folder / name)
+        for form in dict.fromkeys(("png", *formats)):
+            path = (folder / name).with_suffix(f".{form}")
+            figures.save(figure, path)
+            written.append(path)
     record = {
         "stonekey": __version__,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
