@@ -253,4 +253,9 @@ class ChromaNet(nn.Module):
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Softmax over all outputs at the architecture's temperature, in float32."""
-        return torch.softmax(logits.float() / self.architecture.temperature, dim=1)
+        return probabilities(logits, self.architecture.temperature)
+
+
+def probabilities(logits: Tensor, temperature: float) -> Tensor:
+    """Softmax of logits (batch, outputs) over all outputs, in float32."""
+    return torch.softmax(logits.float() / temperature, dim=1)

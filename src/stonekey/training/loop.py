@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from stonekey.data.batch import TrainingBatch
 from stonekey.data.batch_loader import DataError
-from stonekey.model.checkpoint import Checkpoint, CheckpointError, save_checkpoint
+from stonekey.model.checkpoint import NETWORK, Checkpoint, CheckpointError, save_checkpoint
 from stonekey.network.stone import Stone
 from stonekey.training.config import Config
 from stonekey.training.logs import Logs
@@ -25,7 +26,7 @@ from stonekey.training.views import fixed_crops, random_crops
 
 # A run whose loss is not finite goes back to its last checkpoint this often before it stops.
 MAX_RESTORES = 3
-TERMS = ("key", "mode", "balance", "total", "flat", "divergence")  # of any objective
+TERMS = ("key", "mode", "balance", "total", "flat", "divergence")  # in the order printed
 # Steps in a row whose gradient is not finite before the same is done.
 MAX_SKIPPED = 20
 
@@ -87,8 +88,8 @@ class Trainer:
         self.logs = logs or Logs(None)
         self.progress = Progress()
         torch.manual_seed(plan.seed)
-        self.stone = Stone(config.front_end, config.architecture)
-        module = Probabilities(self.stone.chromanet)
+        self.stone = Stone(config.front_end, config.architecture, network=config.network)
+        module = Probabilities(self.stone)
         settings = config.optimizer
         optimizer = torch.optim.AdamW(
             parameter_groups(module), lr=plan.learning_rate, betas=settings.betas
@@ -260,9 +261,10 @@ class Trainer:
         # processes may have different numbers of batches.
         network = self.network.module.eval()
         if self.kept is not self.stone:
-            network = Probabilities(self.kept.chromanet)
+            network = Probabilities(self.kept)
         front_end = self.config.front_end
-        sums, counts = dict.fromkeys(TERMS, 0.0), dict.fromkeys(TERMS, 0)
+        sums: dict[str, float] = defaultdict(float)
+        counts: dict[str, float] = defaultdict(float)
         profile: Tensor | None = None
         with torch.no_grad(), self.fabric.autocast():
             for number, batch in enumerate(self.validation()):
@@ -278,13 +280,22 @@ class Trainer:
                     inputs = batch.a[:, :, : front_end.crop_bins]
                     profile = profile_on_circle(network(inputs))
         # Every rank holds a share of the tracks: add up, then divide.
-        own = torch.tensor([list(sums.values()), list(counts.values())], device=self.fabric.device)
+        names = self._names(sums)
+        own = torch.tensor(
+            [[of[name] for name in names] for of in (sums, counts)], device=self.fabric.device
+        )
         total, count = self._over_ranks(own, "sum").cpu()
         if not count.any():
             raise DataError("there is no batch to validate on: the loader for it gives none")
         if profile is not None:
             self.logs.profile("profile", profile, self.progress.step)
-        return {name: float(total[i] / count[i]) for i, name in enumerate(TERMS) if count[i] > 0}
+        return {name: float(total[i] / count[i]) for i, name in enumerate(names) if count[i] > 0}
+
+    def _names(self, own: Iterable[str]) -> list[str]:
+        """The names of the terms of any process, in one order on all."""
+        every = [self.fabric.broadcast(list(own), rank) for rank in range(self.fabric.world_size)]
+        found = {name: None for names in every for name in names}
+        return sorted(found, key=lambda name: TERMS.index(name) if name in TERMS else len(TERMS))
 
     def _end_epoch(self) -> None:
         progress, plan = self.progress, self.plan
@@ -328,6 +339,8 @@ class Trainer:
             },
             "config": self.config.text,
         }
+        if (network := self.config.network) is not None:
+            record[NETWORK] = f"{network.__module__}.{network.__qualname__}"
         return self.kept.to_checkpoint(self.plan.name, omega=self.plan.omega, training=record)
 
     def _save(self) -> None:

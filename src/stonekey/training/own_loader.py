@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import io
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,7 @@ from lightning_fabric import Fabric, seed_everything
 from stonekey.data.batch import TrainingBatch
 from stonekey.data.batch_loader import DataError
 from stonekey.text import log
+from stonekey.training.config import parameters
 
 SHARE = ("rank", "world_size")
 # What a batch that is a dict has for each track.
@@ -23,8 +23,7 @@ PARTS = ("audio", "keymode", "items", "a", "b", "label")
 
 def _made(function: Callable[..., Any], fabric: Fabric) -> tuple[Any, bool]:
     """What the function gives, and whether it was told which process's share that is to be."""
-    names = inspect.signature(function).parameters
-    if not all(name in names for name in SHARE):
+    if not set(SHARE) <= set(parameters(function)):
         return function(), False
     return function(rank=fabric.global_rank, world_size=fabric.world_size), True
 

@@ -58,13 +58,15 @@ def train(options: Options, report: Report | None = None) -> Path | None:
         keep_epochs=max(1, options.n_epochs // 10),
     )
     supervised = config.data.dataset_type_train != "selfsupervised"
+    # The estimator that scores knows ChromaNet alone.
+    scored = data.labelled_valid if data and config.network is None else []
     trainer = Trainer(
         fabric,
         config,
         plan,
         batches,
         lambda: validation_batches(config, data, fabric, options.seed),
-        Scorer(data.labelled_valid, supervised) if data and data.labelled_valid else None,
+        Scorer(scored, supervised) if scored else None,
         compiled=options.compile,
     )
     if options.init is not None:
@@ -94,11 +96,12 @@ def train(options: Options, report: Report | None = None) -> Path | None:
     if not first:
         return None
     try:
-        path = finish(plan.folder, supervised)
+        path = finish(plan.folder, supervised, config.network)
     except CalibrationError as error:
         fabric.print(f"not calibrated: {error}. {plan.folder / 'best.safetensors'} has no names")
         return None
-    fabric.print(f"done: stonekey FILE --model {plan.folder / 'best'}")
+    how = "stonekey FILE --model " if config.network is None else ""
+    fabric.print(f"done: {how}{path if config.network else plan.folder / 'best'}")
     return path
 
 

@@ -172,8 +172,12 @@ def train_loader(
         "window_seconds": settings.window_seconds,
     }
     if isinstance(data.train[0], ShardTrack):
+        if settings.sampler is not None:
+            raise ConfigError("data.sampler needs transforms, not shards of audio")
         return AudioLoader(data.train, **shared)
-    loader = CachedLoader(data.train, device=fabric.device, shares=settings.shares, **shared)
+    loader = CachedLoader(
+        data.train, device=fabric.device, shares=settings.shares, sampler=settings.sampler, **shared
+    )
     if loader.skipped_short:
         seconds = config.front_end.segment_seconds
         fabric.print(f"{loader.skipped_short} recordings shorter than {seconds:g} s are left out")
