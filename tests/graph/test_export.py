@@ -94,6 +94,18 @@ def test_other_settings(tmp_path: Path) -> None:
     assert ours.info.class_table is None
 
 
+def test_several_bins_to_a_semitone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    front_end = FrontEnd(bins_per_octave=24, n_bins=150, crop_bins=120, segment_seconds=4.0)
+    architecture = Architecture(outputs=24, channels=(4, 8, 2), kernels=(3, 5, 3))
+    stone = Stone(front_end, architecture).eval()
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(stone.to_checkpoint("finer"), path)
+    ours, theirs = backends(path, tmp_path)
+    audio = waveform(1, 88_200, 0)
+    assert np.abs(ours.run(audio) - theirs.run(audio)).max() < 1e-5
+
+
 @pytest.mark.parametrize("samples", [65_536, 65_537, 66_047, 66_048, 70_001, 131_071])
 def test_every_length(tmp_path: Path, samples: int) -> None:
     """Blocks of the decimation that fit the input, and ones that do not."""

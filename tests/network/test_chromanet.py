@@ -121,6 +121,25 @@ def test_crops_rotate_the_outputs_of_the_joint_norm() -> None:
     assert shift_error(random_stone("joint").chromanet) < 1e-4
 
 
+@pytest.mark.parametrize("per_octave", [24, 36])
+def test_semitones_of_several_bins_rotate_the_outputs(per_octave: int) -> None:
+    """The same with two or three bins to a semitone: a crop a semitone higher turns by one."""
+    step = per_octave // 12
+    torch.manual_seed(0)
+    network = ChromaNet(Architecture(kernels=(3,) * 7), 84 * step, per_octave).eval()
+    x = torch.full((2, 1, 99 * step, 200), 0.1)
+    x[:, :, 40 * step : 61 * step] = spectrum(2, 200, bins=21 * step, seed=3)
+    with torch.inference_mode():
+        network.classifier.weight.mul_(30)
+        for block in network.convnext_blocks:
+            block.gamma.fill_(1.0)
+        base = network(x[:, :, : 84 * step]).unflatten(1, (-1, 12))
+        for c in (1, 7, 15):
+            raised = network(x[:, :, c * step : (c + 84) * step]).unflatten(1, (-1, 12))
+            torch.testing.assert_close(raised, base.roll(-c, dims=2), rtol=0, atol=1e-4)
+    assert base.std() > 0.05
+
+
 def test_crops_rotate_the_outputs_of_the_untrained_frame_norm_only() -> None:
     network = random_stone("frame").chromanet
     trained = shift_error(network)

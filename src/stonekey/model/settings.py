@@ -51,7 +51,7 @@ class FrontEnd:
 
     Bin ``i`` is centred on ``fmin * 2 ** (i / bins_per_octave)`` Hz; with the defaults bin 0
     is A0 and the ``crop_bins`` lowest of the ``n_bins`` bins are what the network sees at
-    inference. Training crops higher, which lowers the content by a semitone a bin. The network
+    inference. Training crops higher by whole semitones, which lowers the content. The network
     sees the mean of every ``average`` frames, hops of ``hop`` samples apart. The defaults are those
     of the published models; a model's file has its own.
     """
@@ -79,8 +79,15 @@ class FrontEnd:
                 f"need bins_per_octave <= crop_bins <= n_bins, got {self.bins_per_octave}, "
                 f"{self.crop_bins}, {self.n_bins}"
             )
+        if self.bins_per_octave % 12:
+            raise ValueError(
+                f"bins_per_octave ({self.bins_per_octave}) must be 12, 24, 36, ...: a crop transposes "
+                "only with a whole number of bins in a semitone"
+            )
         if self.crop_bins % self.bins_per_octave:
-            raise ValueError(f"crop_bins ({self.crop_bins}) must be whole octaves")
+            raise ValueError(
+                f"crop_bins ({self.crop_bins}) must be whole octaves of {self.bins_per_octave}"
+            )
         if self.hop % 2 ** (self.octaves - 1):
             raise ValueError(
                 f"hop ({self.hop}) must be divisible by {2 ** (self.octaves - 1)}: each of the "
@@ -116,9 +123,14 @@ class FrontEnd:
         return (round(12 * math.log2(self.fmin / 440.0)) + 9) % 12
 
     @property
+    def bins_per_semitone(self) -> int:
+        """Bins from one crop to the next, which is a semitone lower: 1 by default."""
+        return self.bins_per_octave // 12
+
+    @property
     def transpositions(self) -> int:
         """Number of crops there are: 16 by default, shifts of 0 to 15 semitones."""
-        return self.n_bins - self.crop_bins + 1
+        return (self.n_bins - self.crop_bins) // self.bins_per_semitone + 1
 
     def frames(self, samples: int) -> int:
         """Frames that ``samples`` samples give."""

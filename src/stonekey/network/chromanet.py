@@ -189,14 +189,21 @@ class ChromaNet(nn.Module):
 
     Args:
         architecture: outputs, norm, and channels and kernels of the stages.
-        bins: bins of the cropped input, a multiple of 12 (84).
+        bins: bins of the cropped input, whole octaves (84).
+        bins_per_octave: 12, or a multiple of it: a semitone's bins share a pitch class.
     """
 
-    def __init__(self, architecture: Architecture | None = None, bins: int = 84) -> None:
+    def __init__(
+        self,
+        architecture: Architecture | None = None,
+        bins: int = 84,
+        bins_per_octave: int = PITCH_CLASSES,
+    ) -> None:
         super().__init__()
         arch = architecture or Architecture()
-        if bins % PITCH_CLASSES:
-            raise ValueError(f"bins must be whole octaves of 12, got {bins}")
+        if bins_per_octave % PITCH_CLASSES or bins % bins_per_octave:
+            raise ValueError(f"bins must be whole octaves of {bins_per_octave}, got {bins}")
+        self.bins_per_octave = bins_per_octave
         self.architecture = arch
         self.bins = bins
         ins = (1, *arch.channels[:-1])
@@ -243,8 +250,11 @@ class ChromaNet(nn.Module):
 
     def pool(self, x: Tensor) -> Tensor:
         """Mean over octaves, then over time: -> (batch, channels, 12, 1)."""
-        octaves = x.reshape(x.shape[0], x.shape[1], -1, PITCH_CLASSES, x.shape[3])
-        return octaves.mean(dim=2).mean(dim=-1, keepdim=True)
+        octaves = x.reshape(x.shape[0], x.shape[1], -1, self.bins_per_octave, x.shape[3])
+        means = octaves.mean(dim=2).mean(dim=-1, keepdim=True)
+        if self.bins_per_octave > PITCH_CLASSES:
+            means = means.unflatten(2, (PITCH_CLASSES, -1)).mean(dim=3)
+        return means
 
     def classify(self, pooled: Tensor) -> Tensor:
         """Pooled features (batch, channels, 12, 1) -> logits (batch, 12 * rows)."""

@@ -24,8 +24,9 @@ class Stone(nn.Module):
         front_end: settings of the VQT.
         architecture: shape of the network.
         class_table: label of each output; None for a model that is not calibrated yet.
-        network: class of the network, if not `ChromaNet`: made with ``architecture`` and ``bins``,
-            it gives logits (batch, outputs) for cropped log-VQTs (batch, 1, bins, frames).
+        network: class of the network, if not `ChromaNet`: made with ``architecture`` and ``bins``
+            (and ``bins_per_octave`` where that is not 12), it gives logits (batch, outputs) for
+            cropped log-VQTs (batch, 1, bins, frames).
     """
 
     def __init__(
@@ -40,7 +41,10 @@ class Stone(nn.Module):
         self.vqt = VQT(self.front_end)
         self.architecture = architecture or Architecture()
         made = network or ChromaNet
-        self.chromanet = made(architecture=self.architecture, bins=self.front_end.crop_bins)
+        bins: dict[str, int] = {"bins": self.front_end.crop_bins}
+        if self.front_end.bins_per_semitone > 1:
+            bins["bins_per_octave"] = self.front_end.bins_per_octave
+        self.chromanet = made(architecture=self.architecture, **bins)
         if class_table is not None and len(class_table) != self.architecture.outputs:
             raise ValueError(
                 f"a class table of {len(class_table)} entries for "

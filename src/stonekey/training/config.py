@@ -163,8 +163,6 @@ def _vqt(
 ) -> dict[str, Any]:
     if list(harmonics) != [1]:
         raise ConfigError(f"VQT.harmonics: only [1] is supported, got {list(harmonics)}")
-    if bins_per_octave != 12:  # the network pools octaves of 12
-        raise ConfigError(f"VQT.bins_per_octave: only 12 is supported, got {bins_per_octave}")
     return {
         "fmin": fmin,
         "n_bins": n_bins,
@@ -253,10 +251,10 @@ def load_config(
         )
     except (ValueError, TypeError) as error:
         raise ConfigError(str(error)) from error
-    if front_end.n_bins == front_end.crop_bins:
+    if front_end.transpositions < 2:
         raise ConfigError(
-            f"VQT.n_bins = {front_end.n_bins}, as many as the network's (ChromaNet.n_bins): there "
-            "is no crop that transposes; give one bin more for each semitone"
+            f"VQT.n_bins = {front_end.n_bins} and ChromaNet.n_bins = {front_end.crop_bins}: no "
+            f"crop transposes; VQT.n_bins needs {front_end.bins_per_semitone} more for each semitone"
         )
     try:
         window_frames(data.window_seconds, front_end)

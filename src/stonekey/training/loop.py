@@ -101,6 +101,8 @@ class Trainer:
         self.objective = Objective(
             config.loss, plan.omega, config.front_end, config.architecture.outputs
         )
+        front_end = config.front_end
+        self._bins = front_end.n_bins, front_end.crop_bins, front_end.bins_per_semitone
         self._crops = torch.Generator()
         self._consecutive_skips = 0
 
@@ -141,8 +143,7 @@ class Trainer:
         self._seed_step()
         self.network.train()
         rate, decay = self._schedule()
-        front_end = self.config.front_end
-        crops = random_crops(len(batch), self._crops, front_end.n_bins, front_end.crop_bins)
+        crops = random_crops(len(batch), self._crops, *self._bins)
         self.optimizer.zero_grad(set_to_none=True)
         terms: Terms = self.objective(self._forward, batch, crops)
         values = self._reduced(terms)
@@ -271,7 +272,7 @@ class Trainer:
                 if number >= self.plan.val_steps:
                     break
                 items = batch.items if batch.items is not None else torch.arange(len(batch))
-                crops = fixed_crops(items.cpu(), front_end.n_bins, front_end.crop_bins)
+                crops = fixed_crops(items.cpu(), *self._bins)
                 terms = self.objective(network, batch, crops, joined=False)
                 for name, value in terms.items():
                     sums[name] += float(value) * len(batch)

@@ -95,11 +95,11 @@ class Objective:
 
     def views(self, batch: TrainingBatch, crops: Crops) -> Views:
         """The three views of a batch at the crops given."""
-        bins = self.front_end.crop_bins
+        size = self.front_end.crop_bins, self.front_end.bins_per_semitone
         if batch.labels is None:
             assert batch.b is not None
-            return make_views(batch.a, batch.b, crops, bins)
-        return supervised_views(batch.a, self.labels(batch), crops, bins)
+            return make_views(batch.a, batch.b, crops, *size)
+        return supervised_views(batch.a, self.labels(batch), crops, *size)
 
     def labels(self, batch: TrainingBatch) -> Tensor:
         """The labels of a batch as probabilities of the outputs, (batch, outputs)."""
@@ -134,7 +134,8 @@ class Objective:
         if self._own is not None:
             return self._own_terms(y_a, y_b, y_c, views.shift)
         if self.loss.objective == "skey":
-            energy = (chroma(views.a) + chroma(views.b)) / 2
+            step = self.front_end.bins_per_semitone
+            energy = (chroma(views.a, step) + chroma(views.b, step)) / 2
             return skey_losses(
                 y_a, y_b, y_c, views.shift, energy, self.omega,
                 weights=weights, half=half, across_ranks=mean_across_ranks if joined else None,
@@ -152,7 +153,8 @@ class Objective:
         self, network: Callable[[Tensor], Tensor], batch: TrainingBatch, crops: Crops
     ) -> Terms:
         """One view of each segment, cropped at ``crops.second``, against its label."""
-        views = crop(batch.a, crops.second, self.front_end.crop_bins)
+        size = self.front_end.crop_bins, self.front_end.bins_per_semitone
+        views = crop(batch.a, crops.second, *size)
         target = lowered(self.labels(batch), crops.second)
         target = target + self.loss.smoothing * (1 / self.outputs - target)
         total = divergence(target, network(views))
