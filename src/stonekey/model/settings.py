@@ -81,8 +81,8 @@ class FrontEnd:
             )
         if self.bins_per_octave % 12:
             raise ValueError(
-                f"bins_per_octave ({self.bins_per_octave}) must be 12, 24, 36, ...: a crop transposes "
-                "only with a whole number of bins in a semitone"
+                f"bins_per_octave ({self.bins_per_octave}) must be 12, 24, 36, ...: a crop "
+                "transposes only with a whole number of bins in a semitone"
             )
         if self.crop_bins % self.bins_per_octave:
             raise ValueError(

@@ -162,7 +162,11 @@ def _vqt(
     average: int = 1,
 ) -> dict[str, Any]:
     if list(harmonics) != [1]:
-        raise ConfigError(f"VQT.harmonics: only [1] is supported, got {list(harmonics)}")
+        raise ConfigError(
+            f"VQT.harmonics = {list(harmonics)}: must be [1]. A harmonic whole octaves up gives the "
+            "same bins again, which pooling over octaves has already; of any other, bins that hold "
+            "the same note are not octaves apart"
+        )
     return {
         "fmin": fmin,
         "n_bins": n_bins,
@@ -254,7 +258,8 @@ def load_config(
     if front_end.transpositions < 2:
         raise ConfigError(
             f"VQT.n_bins = {front_end.n_bins} and ChromaNet.n_bins = {front_end.crop_bins}: no "
-            f"crop transposes; VQT.n_bins needs {front_end.bins_per_semitone} more for each semitone"
+            "crop transposes; VQT.n_bins needs more: "
+            f"{front_end.bins_per_semitone} for each semitone"
         )
     try:
         window_frames(data.window_seconds, front_end)
