@@ -89,4 +89,4 @@ def test_parts_of_the_other_page_train(desk: Path, capfd: pytest.CaptureFixture[
     assert "near" in said
     assert "moved" in said
     (desk / "load.py").write_text(block(EXTENDING, "python", "own_network=True"))
-    assert runpy.run_path(str(desk / "load.py"))["stone"].class_table is not None
+    assert runpy.run_path(str(desk / "load.py"))["stone"].architecture.outputs == 24

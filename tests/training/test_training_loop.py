@@ -330,10 +330,10 @@ def test_half_precision_trains(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("objective", ["stone", "skey"])
-def test_two_bins_to_a_semitone(tmp_path: Path, objective: str) -> None:
+def test_two_bins_to_a_semitone_and_two_harmonics(tmp_path: Path, objective: str) -> None:
     config = tiny_config(
-        "ks_mode", "VQT.bins_per_octave = 24", "VQT.n_bins = 198", "ChromaNet.n_bins = 168",
-        f"loss.objective = '{objective}'",
+        "ks_mode", "VQT.bins_per_octave = 24", "VQT.n_bins = 198", "ChromaNet.n_bins = 144",
+        "VQT.harmonics = [1, 2]", f"loss.objective = '{objective}'",
     )  # fmt: skip
     assert config.front_end.transpositions == 16
     pair = torch.rand(2, 2, 1, 198, 173)
@@ -343,3 +343,5 @@ def test_two_bins_to_a_semitone(tmp_path: Path, objective: str) -> None:
         values = trainer.train_step(batch)
         assert math.isfinite(values["total"])
         assert values["gradient_norm"] > 0
+    trainer.validation = lambda: iter(batches)
+    assert math.isfinite(trainer.validate()["total"])

@@ -29,10 +29,10 @@ Weights = dict[str, np.ndarray]
 def add_chromanet(
     g: Graph, x: str, arch: Architecture, front_end: FrontEnd, tensors: Weights
 ) -> str:
-    """Cropped log-VQT (batch, bins, frames) -> probabilities (batch, outputs)."""
+    """Cropped log-VQTs (batch, harmonics * bins, frames) -> probabilities (batch, outputs)."""
     bins = front_end.crop_bins
     frames = front_end.network_frames(front_end.segment_samples)
-    inputs = 1
+    inputs = len(front_end.harmonics)
     for stage, channels in enumerate(arch.channels):
         down = _sub(tensors, f"time_downsampling_blocks.{stage}.")
         block = _sub(tensors, f"convnext_blocks.{stage}.")

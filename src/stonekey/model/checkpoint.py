@@ -112,7 +112,8 @@ def check_network(info: ModelInfo, shapes: Mapping[str, tuple[int, ...]]) -> Non
     """Refuse tensors that are not of the network described; ValueError says how."""
     if info.architecture is None:
         raise ValueError("it describes no network")
-    check_shapes(shapes, info.architecture, info.front_end.crop_bins)
+    front_end = info.front_end
+    check_shapes(shapes, info.architecture, front_end.crop_bins, len(front_end.harmonics))
 
 
 def _load_published(path: Path) -> Checkpoint:

@@ -191,6 +191,7 @@ class ChromaNet(nn.Module):
         architecture: outputs, norm, and channels and kernels of the stages.
         bins: bins of the cropped input, whole octaves (84).
         bins_per_octave: 12, or a multiple of it: a semitone's bins share a pitch class.
+        inputs: channels of the input, one for each harmonic.
     """
 
     def __init__(
@@ -198,6 +199,7 @@ class ChromaNet(nn.Module):
         architecture: Architecture | None = None,
         bins: int = 84,
         bins_per_octave: int = PITCH_CLASSES,
+        inputs: int = 1,
     ) -> None:
         super().__init__()
         arch = architecture or Architecture()
@@ -206,7 +208,8 @@ class ChromaNet(nn.Module):
         self.bins_per_octave = bins_per_octave
         self.architecture = arch
         self.bins = bins
-        ins = (1, *arch.channels[:-1])
+        self.inputs = inputs
+        ins = (inputs, *arch.channels[:-1])
         self.time_downsampling_blocks = nn.ModuleList(
             TimeDownsampling(arch.norm, bins, i, o) for i, o in zip(ins, arch.channels, strict=True)
         )
@@ -238,8 +241,9 @@ class ChromaNet(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """All stages: (batch, 1, bins, frames) -> (batch, channels, bins, frames / 2 ** stages)."""
-        if x.ndim != 4 or x.shape[1] != 1 or x.shape[2] != self.bins:
-            raise ValueError(f"expected (batch, 1, {self.bins}, frames), got {tuple(x.shape)}")
+        if x.ndim != 4 or x.shape[1] != self.inputs or x.shape[2] != self.bins:
+            wanted = f"(batch, {self.inputs}, {self.bins}, frames)"
+            raise ValueError(f"expected {wanted}, got {tuple(x.shape)}")
         if x.shape[3] < self.architecture.min_frames:
             raise ValueError(
                 f"needs at least {self.architecture.min_frames} frames, got {x.shape[3]}"

@@ -25,8 +25,9 @@ class Stone(nn.Module):
         architecture: shape of the network.
         class_table: label of each output; None for a model that is not calibrated yet.
         network: class of the network, if not `ChromaNet`: made with ``architecture`` and ``bins``
-            (and ``bins_per_octave`` where that is not 12), it gives logits (batch, outputs) for
-            cropped log-VQTs (batch, 1, bins, frames).
+            (and ``bins_per_octave`` where that is not 12, ``inputs`` where there are several
+            harmonics), it gives logits (batch, outputs) for cropped log-VQTs (batch, inputs, bins,
+            frames).
     """
 
     def __init__(
@@ -44,6 +45,8 @@ class Stone(nn.Module):
         bins: dict[str, int] = {"bins": self.front_end.crop_bins}
         if self.front_end.bins_per_semitone > 1:
             bins["bins_per_octave"] = self.front_end.bins_per_octave
+        if len(self.front_end.harmonics) > 1:
+            bins["inputs"] = len(self.front_end.harmonics)
         self.chromanet = made(architecture=self.architecture, **bins)
         if class_table is not None and len(class_table) != self.architecture.outputs:
             raise ValueError(
@@ -82,5 +85,15 @@ class Stone(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Waveform (batch, samples), peak 1 per track -> probabilities (batch, outputs)."""
-        logits = self.chromanet(self.log_vqt(waveform)[:, :, : self.front_end.crop_bins])
+        logits = self.chromanet(lowest_crop(self.log_vqt(waveform), self.front_end))
         return probabilities(logits, self.architecture.temperature)
+
+
+def lowest_crop(x: Tensor, front_end: FrontEnd) -> Tensor:
+    """What the network sees at inference of a log-VQT (batch, 1, n_bins, frames).
+
+    Returns:
+        (batch, harmonics, crop_bins, frames).
+    """
+    size = front_end.crop_bins
+    return torch.cat([x[:, :, first : first + size] for first in front_end.harmonic_bins], dim=1)

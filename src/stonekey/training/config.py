@@ -161,13 +161,8 @@ def _vqt(
     hop: int = 512,
     average: int = 1,
 ) -> dict[str, Any]:
-    if list(harmonics) != [1]:
-        raise ConfigError(
-            f"VQT.harmonics = {list(harmonics)}: must be [1]. A harmonic whole octaves up gives the "
-            "same bins again, which pooling over octaves has already; of any other, bins that hold "
-            "the same note are not octaves apart"
-        )
     return {
+        "harmonics": tuple(harmonics),
         "fmin": fmin,
         "n_bins": n_bins,
         "bins_per_octave": bins_per_octave,

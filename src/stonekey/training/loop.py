@@ -16,7 +16,7 @@ from torch import Tensor
 from stonekey.data.batch import TrainingBatch
 from stonekey.data.batch_loader import DataError
 from stonekey.model.checkpoint import NETWORK, Checkpoint, CheckpointError, save_checkpoint
-from stonekey.network.stone import Stone
+from stonekey.network.stone import Stone, lowest_crop
 from stonekey.training.config import Config
 from stonekey.training.logs import Logs
 from stonekey.training.objective import Objective, Probabilities, Terms, profile_on_circle
@@ -102,7 +102,11 @@ class Trainer:
             config.loss, plan.omega, config.front_end, config.architecture.outputs
         )
         front_end = config.front_end
-        self._bins = front_end.n_bins, front_end.crop_bins, front_end.bins_per_semitone
+        self._bins = (
+            front_end.n_bins - front_end.harmonic_bins[-1],  # of the lowest harmonic
+            front_end.crop_bins,
+            front_end.bins_per_semitone,
+        )
         self._crops = torch.Generator()
         self._consecutive_skips = 0
 
@@ -278,8 +282,7 @@ class Trainer:
                     sums[name] += float(value) * len(batch)
                     counts[name] += len(batch)
                 if profile is None:
-                    inputs = batch.a[:, :, : front_end.crop_bins]
-                    profile = profile_on_circle(network(inputs))
+                    profile = profile_on_circle(network(lowest_crop(batch.a, front_end)))
         # Every rank holds a share of the tracks: add up, then divide.
         names = self._names(sums)
         own = torch.tensor(

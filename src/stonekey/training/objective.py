@@ -87,6 +87,7 @@ class Objective:
         self.omega = omega
         self.front_end = front_end
         self.outputs = outputs
+        self._size = front_end.crop_bins, front_end.bins_per_semitone, front_end.harmonic_bins
         self._own: OwnObjective | None = None
         if callable(loss.objective):
             own: Any = loss.objective() if inspect.isclass(loss.objective) else loss.objective
@@ -95,7 +96,7 @@ class Objective:
 
     def views(self, batch: TrainingBatch, crops: Crops) -> Views:
         """The three views of a batch at the crops given."""
-        size = self.front_end.crop_bins, self.front_end.bins_per_semitone
+        size = self._size
         if batch.labels is None:
             assert batch.b is not None
             return make_views(batch.a, batch.b, crops, *size)
@@ -135,7 +136,7 @@ class Objective:
             return self._own_terms(y_a, y_b, y_c, views.shift)
         if self.loss.objective == "skey":
             step = self.front_end.bins_per_semitone
-            energy = (chroma(views.a, step) + chroma(views.b, step)) / 2
+            energy = (chroma(views.a[:, :1], step) + chroma(views.b[:, :1], step)) / 2
             return skey_losses(
                 y_a, y_b, y_c, views.shift, energy, self.omega,
                 weights=weights, half=half, across_ranks=mean_across_ranks if joined else None,
@@ -153,8 +154,7 @@ class Objective:
         self, network: Callable[[Tensor], Tensor], batch: TrainingBatch, crops: Crops
     ) -> Terms:
         """One view of each segment, cropped at ``crops.second``, against its label."""
-        size = self.front_end.crop_bins, self.front_end.bins_per_semitone
-        views = crop(batch.a, crops.second, *size)
+        views = crop(batch.a, crops.second, *self._size)
         target = lowered(self.labels(batch), crops.second)
         target = target + self.loss.smoothing * (1 / self.outputs - target)
         total = divergence(target, network(views))

@@ -12,6 +12,7 @@ c = 0, it is uniform on 0 .. 15.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,7 +35,7 @@ class Crops:
 class Views:
     """Three views of a batch.
 
-    ``a``, ``b`` and ``c`` are network inputs (batch, 1, crop_bins, T), except that in supervised
+    ``a``, ``b`` and ``c`` are network inputs (batch, harmonics, crop_bins, T), but in supervised
     views ``a`` is the label (batch, outputs). ``shift``, int64 (batch,), is the number of
     semitones ``c`` sounds lower than ``a`` and ``b``.
     """
@@ -92,7 +93,13 @@ def fixed_crops(items: Tensor, bins: int = 99, crop_bins: int = CROP_BINS, step:
     return Crops(pair // n, pair % n)
 
 
-def crop(x: Tensor, first: Tensor, crop_bins: int = CROP_BINS, step: int = 1) -> Tensor:
+def crop(
+    x: Tensor,
+    first: Tensor,
+    crop_bins: int = CROP_BINS,
+    step: int = 1,
+    harmonics: Sequence[int] = (0,),
+) -> Tensor:
     """Cut ``crop_bins`` bins from ``first[i]`` semitones of ``step`` bins on out of sample i.
 
     Args:
@@ -101,9 +108,10 @@ def crop(x: Tensor, first: Tensor, crop_bins: int = CROP_BINS, step: int = 1) ->
             duty: checking it would make a GPU wait.
         crop_bins: height of the crop.
         step: bins in a semitone.
+        harmonics: how many bins higher each of the network's inputs is read.
 
     Returns:
-        (batch, 1, crop_bins, T) of the type and on the device of x.
+        (batch, harmonics, crop_bins, T) of the type and on the device of x.
 
     Raises:
         ValueError: if the shapes do not fit.
@@ -116,11 +124,18 @@ def crop(x: Tensor, first: Tensor, crop_bins: int = CROP_BINS, step: int = 1) ->
     first = step * first.to(x.device, non_blocking=True)
     bins = first[:, None] + torch.arange(crop_bins, device=x.device)
     sample = torch.arange(x.shape[0], device=x.device)[:, None]
-    return x[sample, 0, bins][:, None]
+    if len(harmonics) == 1:
+        return x[sample, 0, bins][:, None]
+    return torch.stack([x[sample, 0, bins + higher] for higher in harmonics], dim=1)
 
 
 def make_views(
-    a: Tensor, b: Tensor, crops: Crops, crop_bins: int = CROP_BINS, step: int = 1
+    a: Tensor,
+    b: Tensor,
+    crops: Crops,
+    crop_bins: int = CROP_BINS,
+    step: int = 1,
+    harmonics: Sequence[int] = (0,),
 ) -> Views:
     """Self-supervised views of two segments A and B of each track.
 
@@ -129,23 +144,27 @@ def make_views(
     Args:
         a, b: (batch, 1, bins, T) log-VQT of the two segments.
         crops: from `random_crops` or `fixed_crops`.
-        crop_bins: height of the crop.
-        step: bins in a semitone.
+        crop_bins, step, harmonics: see `crop`.
 
     Raises:
         ValueError: if the shapes do not fit.
     """
     shift = (crops.second - crops.first).to(a.device, non_blocking=True)
     return Views(
-        crop(a, crops.first, crop_bins, step),
-        crop(b, crops.first, crop_bins, step),
-        crop(a, crops.second, crop_bins, step),
+        crop(a, crops.first, crop_bins, step, harmonics),
+        crop(b, crops.first, crop_bins, step, harmonics),
+        crop(a, crops.second, crop_bins, step, harmonics),
         shift,
     )
 
 
 def supervised_views(
-    x: Tensor, labels: Tensor, crops: Crops, crop_bins: int = CROP_BINS, step: int = 1
+    x: Tensor,
+    labels: Tensor,
+    crops: Crops,
+    crop_bins: int = CROP_BINS,
+    step: int = 1,
+    harmonics: Sequence[int] = (0,),
 ) -> Views:
     """Views of labelled segments: A the label, B cropped at 0, C cropped at c'.
 
@@ -153,8 +172,7 @@ def supervised_views(
         x: (batch, 1, bins, T) log-VQT of one segment of each track.
         labels: (batch, outputs) probabilities, for the music as it sounds (crop 0).
         crops: from `random_crops` or `fixed_crops`; only ``second`` is used, c being 0.
-        crop_bins: height of the crop.
-        step: bins in a semitone.
+        crop_bins, step, harmonics: see `crop`.
 
     Raises:
         ValueError: if the shapes do not fit.
@@ -164,8 +182,8 @@ def supervised_views(
     shift = crops.second.to(x.device, non_blocking=True)
     return Views(
         labels.to(x.device),
-        crop(x, torch.zeros_like(shift), crop_bins, step),
-        crop(x, shift, crop_bins, step),
+        crop(x, torch.zeros_like(shift), crop_bins, step, harmonics),
+        crop(x, shift, crop_bins, step, harmonics),
         shift,
     )
 
