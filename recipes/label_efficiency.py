@@ -44,6 +44,7 @@ def main(
     published_segments: common.Published = True,
     device: common.Device = "cpu",
     cache: common.Cache = None,
+    other_labels: common.OtherLabels = False,
 ) -> None:
     """Draw the weighted score of Semi-TONE and Sup-TONE against the share of labels used.
 
@@ -56,8 +57,9 @@ def main(
       --self-supervised deezer/skey --output efficiency
     """
     options = common.Options(
-        dataset, root, manifest, output, force, note, published_segments, device, cache
-    )
+        dataset, root, manifest, output, force, note, published_segments, device, cache,
+        other_labels,
+    )  # fmt: skip
     points = {"Semi-TONE": _shares(semi or []), "Sup-TONE": _shares(sup or [])}
     lines = {"self-supervised, no labels": self_supervised, "supervised": supervised}
     systems = [

@@ -294,7 +294,7 @@ def shapes():
 
 @gin.configurable
 def every_shape():
-    return shapes()
+    yield from shapes()
 
 class Resumable:
     def __init__(self, seed):

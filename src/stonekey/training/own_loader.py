@@ -52,7 +52,7 @@ class OwnLoader:
     """
 
     def __init__(self, function: Callable[..., Any], fabric: Fabric, seed: int) -> None:
-        self.fabric, self.seed = fabric, seed
+        self.function, self.fabric, self.seed = function, fabric, seed
         self._number = 0
         self._seed()
         self.loader, shared = _made(function, fabric)
@@ -74,6 +74,8 @@ class OwnLoader:
         try:
             batch = next(self._batches)
         except StopIteration:  # a finite one starts again
+            if self._batches is self.loader:  # a generator, which gives nothing more
+                self.loader, _ = _made(self.function, self.fabric)
             first, self._batches = True, iter(self.loader)
             try:
                 batch = next(self._batches)
@@ -88,7 +90,8 @@ class OwnLoader:
     def _rows(self, batch: Any, check: bool) -> Any:
         """This process's rows of a batch; where ``check``, see that all have the same batch."""
         if check:
-            digests = self.fabric.all_gather(torch.tensor(_digest(batch)))
+            digest = torch.tensor(_digest(batch), device=self.fabric.device)
+            digests = self.fabric.all_gather(digest)
             if digests.unique().numel() > 1:  # type: ignore[union-attr]
                 raise DataError(
                     "the training loader gives each process other batches: let its function take "
@@ -148,7 +151,7 @@ def _audio(batch: Any) -> Any:
 
 def _digest(batch: Any) -> int:
     audio = _audio(batch)
-    return zlib.crc32(torch.as_tensor(audio).detach().cpu().contiguous().numpy().tobytes())
+    return zlib.crc32(torch.as_tensor(audio).detach().cpu().float().numpy().tobytes())
 
 
 def _cut(batch: Any, rows: slice) -> Any:
