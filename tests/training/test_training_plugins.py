@@ -131,6 +131,13 @@ def test_the_text_of_a_configuration_names_import_paths(plugins: Path) -> None:
         assert line in config.text
 
 
+def test_gin_stays_open_for_modules_imported_later(plugins: Path) -> None:
+    import gin
+
+    tiny_config()
+    gin.external_configurable(lambda: 3, name="registered_later", module="test")
+
+
 def test_places_beyond_a_track_are_refused(plugins: Path, tmp_path: Path) -> None:
     from data_music import SHORT, write_tracks
 

@@ -281,7 +281,8 @@ def _parse(files: list[str], bindings: list[str]) -> None:
     while True:
         gin.clear_config()
         try:
-            gin.parse_config_files_and_bindings(files, bindings)
+            # Not finalised, which would keep modules that are imported later from registering.
+            gin.parse_config_files_and_bindings(files, bindings, finalize_config=False)
             return
         except ValueError as error:
             unknown = _UNKNOWN.search(str(error))
