@@ -4,7 +4,8 @@
 
 Recordings are segmented as the published inference does: consecutive 15 s segments, without the
 remainder after the last; a shorter recording is one segment. Writes
-``AUDIO_FOLDER/results/<checkpoint name>/results.npz``, which ``np.load`` opens without pickle:
+``AUDIO_FOLDER/results/<checkpoint name>/results.npz``, which ``np.load`` opens without pickle (for
+``best`` and ``epoch_10`` of a run, ``results/<train type>/<circle>/<run>/best/results.npz``):
 
 - ``files`` (n,): names relative to the folder, sorted; ``errors`` (n,): why a file could not
   be read, or empty; ``class_table``: name of each class; ``checkpoint``.
@@ -21,6 +22,7 @@ Exit code: 0 when all files were read, 1 when some were not, 2 for bad usage.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -105,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if result.error is not None:
             _fail(f"{result.file}: {result.error}")
     arrays = collect(results, folder, estimator, options.average)
-    target = folder / "results" / path.stem / "results.npz"
+    target = folder / "results" / _place(path, estimator.info, options.train_type) / "results.npz"
     try:
         write_atomically(target, lambda temporary: _save(temporary, arrays))
     except OSError as error:
@@ -159,6 +161,14 @@ def collect(results: Sequence[Any], folder: Path, estimator: Any, average: bool)
     arrays["segment_files"] = np.array([i for i, _ in segments], dtype=np.int64)
     arrays["segment_starts"] = np.array([s.start for _, s in segments])
     return arrays
+
+
+def _place(path: Path, info: Any, train_type: str) -> Path:
+    """Folder for a checkpoint's results: the models of all runs have the same few names."""
+    if info.omega is None or not re.fullmatch(r"best|epoch_\d+", path.stem):
+        return Path(path.stem)
+    run = re.sub(r"[^\w .+-]|^[. ]+", "_", info.name)
+    return Path(train_type, str(info.omega), run, path.stem)
 
 
 def _save(path: Path, arrays: dict[str, Any]) -> None:

@@ -27,6 +27,13 @@ Manifest = Annotated[
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.")]
 Force = Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty.")]
+OtherLabels = Annotated[
+    bool,
+    typer.Option(
+        "--allow-other-labels",
+        help="Read another version of a data set's label file than the published one.",
+    ),
+]
 Note = Annotated[str | None, typer.Option(help="Remark on the labels, printed beside the scores.")]
 Published = Annotated[
     bool,
@@ -54,6 +61,7 @@ class Options:
     published_segments: bool
     device: str
     cache: Path | None
+    other_labels: bool
 
     def data(self) -> Data:
         """The reference keys; exits where there are none or the output is in the way."""
@@ -61,7 +69,9 @@ class Options:
             fail("give either --dataset fmakv2 --root DIR or --manifest FILE")
         if self.output.is_dir() and any(self.output.iterdir()) and not self.force:
             fail(f"{self.output} is not empty; --force writes into it")
-        return load_data(self.dataset, self.root, self.manifest, note=self.note)
+        return load_data(
+            self.dataset, self.root, self.manifest, note=self.note, verify=not self.other_labels
+        )
 
 
 def fail(message: str) -> NoReturn:

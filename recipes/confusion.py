@@ -27,6 +27,7 @@ def main(
     published_segments: common.Published = True,
     device: common.Device = "cpu",
     cache: common.Cache = None,
+    other_labels: common.OtherLabels = False,
 ) -> None:
     """Draw confusion matrices: keys in order of the circle of fifths, darker means more.
 
@@ -38,8 +39,9 @@ def main(
       --output confusion
     """
     options = common.Options(
-        dataset, root, manifest, output, force, note, published_segments, device, cache
-    )
+        dataset, root, manifest, output, force, note, published_segments, device, cache,
+        other_labels,
+    )  # fmt: skip
     report = common.score(options, system)
     write_report(report, output)
     common.finish(report, output)

@@ -8,7 +8,7 @@ from typing import Annotated
 import common
 import typer
 
-from stonekey.evaluation.figures import label_efficiency_figure, save
+from stonekey.evaluation.figures import FORMATS, label_efficiency_figure, save
 from stonekey.evaluation.tables import markdown_table, write_text
 
 # Read off the chart of Kong et al., ISMIR 2024, +-0.2: MIREX score on FMAK, omega 7.
@@ -44,10 +44,11 @@ def main(
     published_segments: common.Published = True,
     device: common.Device = "cpu",
     cache: common.Cache = None,
+    other_labels: common.OtherLabels = False,
 ) -> None:
     """Draw the weighted score of Semi-TONE and Sup-TONE against the share of labels used.
 
-    Writes label_efficiency.png, label_efficiency.md and label_efficiency.json.
+    Writes label_efficiency.png (and .pdf, .svg), label_efficiency.md and label_efficiency.json.
 
     For example:
 
@@ -56,8 +57,9 @@ def main(
       --self-supervised deezer/skey --output efficiency
     """
     options = common.Options(
-        dataset, root, manifest, output, force, note, published_segments, device, cache
-    )
+        dataset, root, manifest, output, force, note, published_segments, device, cache,
+        other_labels,
+    )  # fmt: skip
     points = {"Semi-TONE": _shares(semi or []), "Sup-TONE": _shares(sup or [])}
     lines = {"self-supervised, no labels": self_supervised, "supervised": supervised}
     systems = [
@@ -85,7 +87,9 @@ def main(
         name: [(share, value / 100, None) for share, value in chart]
         for name, chart in (PUBLISHED.items() if published else ())
     }
-    save(label_efficiency_figure(curves, drawn, faint), output / "label_efficiency.png")
+    figure = label_efficiency_figure(curves, drawn, faint)
+    for form in FORMATS:
+        save(figure, output / f"label_efficiency.{form}")
 
     table = [["system", "N", "MIREX", "ascending fifths only"]]
     for name, interval in mirex.items():

@@ -44,6 +44,7 @@ def main(
     published_segments: common.Published = True,
     device: common.Device = "cpu",
     cache: common.Cache = None,
+    other_labels: common.OtherLabels = False,
 ) -> None:
     """Score the rows of the paper's table of 12 key signatures; write table.md and a report.
 
@@ -55,8 +56,9 @@ def main(
       --omega1 omega1.safetensors --other deezer/stone12 --output table
     """
     options = common.Options(
-        dataset, root, manifest, output, force, note, published_segments, device, cache
-    )
+        dataset, root, manifest, output, force, note, published_segments, device, cache,
+        other_labels,
+    )  # fmt: skip
     given = (feature_engineering, omega7, omega1, supervised)
     rows = {name: what for name, what in zip(PUBLISHED, given, strict=True) if what}
     report = common.score(options, [*(f"{k}={v}" for k, v in rows.items()), *(other or ())])

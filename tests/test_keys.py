@@ -13,9 +13,9 @@ from stonekey.keys import (
     KeySignature,
     key_fields,
     non_key,
-    parse_class_table,
     parse_label,
 )
+from stonekey.model.class_table import parse_class_table
 
 KEYS = [Key.from_index(i) for i in range(24)]
 SIGNATURES = [KeySignature(i) for i in range(12)]
@@ -137,6 +137,13 @@ def test_wheels(major: str, minor: str, camelot: str, open_key: str) -> None:
         ("04B -50cents", "Ab major"),
         ("D♯m/E♭m", "Eb minor"),
         ("F♯/G♭", "F# major"),
+        ("F#/Gb major", "F# major"),
+        ("F♯/G♭ minor", "F# minor"),
+        ("C# or Db min", "C# minor"),
+        ("D#/Eb:min", "Eb minor"),
+        ("G# - Ab m", "G# minor"),
+        ("Gb (F#) major", "F# major"),
+        ("F sharp/G flat minor (11A)", "F# minor"),
         ("8A (Am)", "A minor"),
         ("8A(A minor)", "A minor"),
         ("7m (D♯m/E♭m)", "Eb minor"),

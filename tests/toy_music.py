@@ -18,7 +18,8 @@ from lightning_fabric import Fabric
 from stonekey.data.batch import TrainingBatch, key_targets
 from stonekey.data.cache import build_cache
 from stonekey.training.config import Config, load_config
-from stonekey.training.loop import Plan, Trainer
+from stonekey.training.loop import Trainer
+from stonekey.training.state import Plan
 
 TINY = (
     "ChromaNet.out_channels = [2, 3, 4, 4, 4, 3, 3]",

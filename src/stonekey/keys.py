@@ -7,7 +7,7 @@ from C major and A minor, so sharps are positive and flats negative.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,7 +21,7 @@ UNLABELLED = "unlabelled"
 # The warning of an estimate without a key, where the music and not a setting is the reason.
 UNCLEAR = "no clear key: noise, speech or drums?"
 # Texts, in lower case, that say that there is no key, and texts that say nothing about it.
-_KEYLESS = frozenset({NO_KEY, "x", "o", "off key", "off-key", "offkey"})
+_KEYLESS = frozenset({NO_KEY, "x", "o", "off key", "off-key", "offkey", "silence", "silent"})
 _SILENT = frozenset({"", "-", "?", "none", "unknown", "n/a"})
 
 NOTATIONS = ("musical", "sharps", "flats", "short", "camelot", "openkey")
@@ -67,6 +67,11 @@ _ASIDES = (
 )
 _BRACKETED = re.compile(r"([^()\[\]]+?)\s*(?:\(([^()\[\]]+)\)|\[([^()\[\]]+)\])")
 _BETWEEN = re.compile(r"\s*[/=;,]\s*|\s+-\s+")
+# One tonic in two spellings that share a mode, as in F#/Gb minor.
+_TONIC = r"([A-G](?:\s?(?:##|bb|#|b|sharp|flat))?)"
+_TWICE = re.compile(
+    rf"{_TONIC}(?:\s*[/=-]\s*|\s+or\s+|\s*(\())\s*{_TONIC}(?(2)\))([\s:_-]+m.*)", _FLAGS
+)
 _LONGEST = 100  # characters that may be a key
 _COUNTED = re.compile(r"([0-7])\s*(sharps?|flats?|[#♯♭])", _FLAGS)
 
@@ -156,6 +161,9 @@ class Key:
         plain = _plain(text)
         if key := cls._named(plain):
             return {key}
+        twice = _TWICE.fullmatch(plain)
+        if twice and cls._named(f"{twice[1]} major") == cls._named(f"{twice[3]} major"):
+            plain = twice[3] + twice[4]
         keys = {cls._named(name) for name in _names(plain)}
         if not keys or None in keys:
             raise ValueError(f"not a key: {text!r} (examples: 'C# minor', 'Db', 'F#m', '12A')")
@@ -379,22 +387,3 @@ def parse_label(text: str) -> ClassLabel:
             return KeySignature.parse(text)
         except ValueError:
             raise ValueError(f"neither a key nor a key signature: {text!r}") from None
-
-
-def parse_class_table(labels: Iterable[str]) -> tuple[ClassLabel, ...]:
-    """Read what each output of a model stands for: 12 signatures or 24 keys, in order.
-
-    Raises:
-        ValueError: a wrong number of labels, one that cannot be read, or one given twice.
-    """
-    texts = list(labels)
-    table: tuple[ClassLabel, ...]
-    if len(texts) == 12:
-        table = tuple(KeySignature.parse(text) for text in texts)
-    elif len(texts) == 24:
-        table = tuple(Key.parse(text) for text in texts)
-    else:
-        raise ValueError(f"a class table has 12 or 24 entries, got {len(texts)}")
-    if len(set(table)) != len(table):
-        raise ValueError("a class table must name each key once")
-    return table

@@ -48,6 +48,17 @@ def test_shards_hold_the_labels_and_are_not_replaced(
     assert "shards already" in capsys.readouterr().err
 
 
+def test_subsets_of_labels_are_written_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = write_music(tmp_path)
+    assert call("data", "subset", manifest, tmp_path / "subsets") == 0
+    assert "labels-1.csv" in capsys.readouterr().out
+    assert len(list((tmp_path / "subsets").iterdir())) == 3
+    assert call("data", "subset", manifest, tmp_path / "subsets", "--share", "10") == 2
+    assert "is there already" in capsys.readouterr().err
+
+
 def test_training_on_shards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = write_music(tmp_path)
     shards = tmp_path / "shards"

@@ -24,7 +24,7 @@ PAGES = ("mixing.md", "playlists.md", "shell.md")
 WITHOUT_JSON = {"train", "data", "library", "plot", "completion"}
 
 
-GROUPS = {"data": ("shard", "cache", "render"), "library": ("export",)}
+GROUPS = {"data": ("shard", "cache", "render", "subset"), "library": ("export",)}
 ALL = [(name, *sub) for name in COMMANDS for sub in [(x,) for x in GROUPS.get(name, ())] or [()]]
 
 

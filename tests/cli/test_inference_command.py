@@ -7,10 +7,12 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from cli_tools import music, run_module
 
 from stonekey.keys import Key
+from stonekey.model.registry import find_model
 
 
 def infer(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -73,6 +75,22 @@ def test_bad_usage(arguments: list[str], message: str) -> None:
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_results_of_runs_do_not_meet(folder: Path, tmp_path: Path) -> None:
+    """The best models of all runs have one file name."""
+    (folder / "bad.wav").unlink()
+    (folder / "b" / "two.wav").unlink()
+    graph = onnx.load(find_model("template"))
+    for run in ("first", "../second"):
+        for entry in graph.metadata_props:
+            entry.value = {"name": run, "omega": "7"}.get(entry.key, entry.value)
+        onnx.save(graph, tmp_path / "best.onnx")
+        done = infer(tmp_path / "best.onnx", folder, "-e", "wav", "-tt", "ks_mode")
+        assert done.returncode == 0, done.stderr
+    found = sorted(p.relative_to(tmp_path).parts for p in tmp_path.glob("**/results.npz"))
+    place = ("music", "results", "ks_mode", "7")
+    assert found == [(*place, name, "best", "results.npz") for name in ("__second", "first")]
 
 
 def test_nothing_to_read(folder: Path) -> None:

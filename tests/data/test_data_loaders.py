@@ -310,6 +310,47 @@ def test_batches_of_a_users_own_loader() -> None:
         torch.testing.assert_close(batch.a, log_vqt(vqt(pair[..., 0])))
     assert training_batch(batch, vqt).labels is not None
     assert len(training_batch(pair[:1], vqt)) == 1
+    labelled = training_batch({"audio": pair[..., :1], "keymode": (labels,)}, vqt)
+    assert labelled.labels is not None
+    assert labelled.labels.argmax(dim=1).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "unlabelled",
+    [
+        ("-1",) * 3,
+        ["-1"] * 3,
+        (["-1"] * 3,),
+        [-1, "", None],
+        torch.tensor([-1] * 3),
+        np.full(3, -1),
+    ],
+)
+def test_pairs_of_segments_whose_labels_say_nothing(unlabelled: object) -> None:
+    """As a loader gives them that gives both kinds of batches."""
+    vqt = VQT(SHORT)
+    pair = torch.from_numpy(np.stack([tones(8, seed=i) for i in range(3)]))
+    pair = pair.reshape(3, 2, -1).transpose(1, 2)
+    batch = training_batch({"audio": pair, "keymode": unlabelled}, vqt)
+    assert not batch.supervised
+    torch.testing.assert_close(batch.a, training_batch(pair, vqt).a)
+    with pytest.raises(ValueError, match=r"without labels must be float \(batch, samples, 2\)"):
+        training_batch({"audio": pair[..., :1], "keymode": unlabelled}, vqt)
+
+
+def test_segments_of_another_length_than_the_models_are_refused() -> None:
+    vqt, samples = VQT(SHORT), SHORT.segment_samples
+    for wrong in (samples + 1, samples // 2, 2 * samples):
+        with pytest.raises(ValueError, match=f"of {wrong} samples, but the model's are {samples} "):
+            training_batch(torch.zeros(2, wrong, 2), vqt)
+    frames = SHORT.network_frames(samples)
+    for bad in (
+        {"a": torch.zeros(2, 1, 99, frames - 1), "label": ["C", "D"]},
+        TrainingBatch(torch.zeros(2, 1, 99, frames - 1), torch.zeros(2, 1, 99, frames - 1)),
+        TrainingBatch(torch.zeros(2, 1, 98, frames), torch.zeros(2, 1, 98, frames)),
+    ):
+        with pytest.raises(ValueError, match=f"but the model's are of 99 and {frames}"):
+            training_batch(bad, vqt)
 
 
 def test_batches_of_other_shapes_are_refused() -> None:
@@ -322,6 +363,7 @@ def test_batches_of_other_shapes_are_refused() -> None:
         ({"audio": audio[..., :1], "keymode": ["C", "Q minor"]}, "label 1 of the batch: not a key"),
         ({"audio": audio[..., :1], "keymode": torch.tensor([3, 24])}, "label 1 of the batch"),
         ({"audio": audio[..., :1], "keymode": ["C"]}, "2 segments but labels"),
+        ({"audio": audio[..., :1], "keymode": ["C", "-1"]}, "label 1 of the batch is '-1', but"),
         ({"sound": audio}, "needs 'audio'"),
     ):
         with pytest.raises(ValueError, match=message):

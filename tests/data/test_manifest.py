@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from stonekey.data.manifest import Manifest, ManifestError, read_manifest
+from stonekey.data.subsets import keep_labels, write_manifest
 from stonekey.keys import Key
 
 
@@ -41,6 +42,7 @@ def test_every_track_is_kept_with_what_it_lacks(folder: Path) -> None:
         "usable": 1,
         "missing": 1,
         "unlabelled": 2,
+        "unusable_labels": 0,
         "keyless": 0,
         "duplicates": 0,
     }
@@ -127,6 +129,63 @@ def test_bad_rows_are_named_with_their_line(
 ) -> None:
     with pytest.raises(ManifestError, match=message):
         read_manifest(write(folder, text, name))
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|", ","])
+def test_other_separators_than_commas(folder: Path, separator: str) -> None:
+    rows = [["path", "key", "genre"], ["a.wav", "C# minor", "rock"], ["b.wav", "", "pop"]]
+    lines = "".join(f"{separator.join(row)}\n" for row in rows)
+    tracks = read_manifest(write(folder, lines)).tracks
+    assert [(t.id, t.key, t.metadata["genre"]) for t in tracks] == [
+        ("a.wav", Key(1, "minor"), "rock"),
+        ("b.wav", None, "pop"),
+    ]
+
+
+def test_labels_that_are_no_key_can_be_kept_apart(folder: Path) -> None:
+    labels = ("X major", "E other", "Eb major | C minor", "off-key", "silence", "C", "")
+    names = [f"{number}.wav" for number in range(len(labels))]
+    text = "".join(f"{name},{label}\n" for name, label in zip(names, labels, strict=True))
+    path = write(folder, f"path,key\n{text}")
+    with pytest.raises(ManifestError, match="line 2"):
+        read_manifest(path)
+    manifest = read_manifest(path, unusable=True)
+    assert [t.id for t in manifest.unusable] == names[:3]
+    assert manifest.unusable[1].problem == f"{path}, line 3: not one major or minor key: 'E other'"
+    assert [t.id for t in manifest.keyless] == names[3:5]
+    assert [t.id for t in manifest.labelled] == names[5:6]
+    assert [t.id for t in manifest.unlabelled] == names[6:]
+    assert manifest.as_dict()["unusable_label_ids"] == names[:3]
+
+
+def test_shares_of_the_labels(folder: Path) -> None:
+    label, split = {7: "no key"}, ["test"] * 5 + [""] * 60
+    rows = [f"{i}.wav,{label.get(i, 'Db')},{split[i]},g,rock" for i in range(65)]
+    text = "path,key,split,group,genre\n" + "\n".join([*rows, "u.wav,,,,"])
+    manifest = read_manifest(write(folder, text))
+    kept = {}
+    for percent in (1, 10, 100):
+        path = folder / "subsets" / f"{percent}.csv"
+        write_manifest(keep_labels(manifest, percent), path)
+        read = read_manifest(path)
+        assert [t.path for t in read] == [folder / "subsets" / ".." / t.id for t in manifest]
+        assert [(t.split, t.group, t.metadata) for t in read] == [
+            (t.split, t.group, t.metadata) for t in manifest
+        ]
+        labelled = [t.id for t in read if (t.key or t.keyless) and t.split != "test"]
+        assert len([t for t in read.labelled if t.split == "test"]) == 5
+        kept[percent] = set(labelled)
+    assert [len(kept[percent]) for percent in (1, 10, 100)] == [1, 6, 60]
+    assert kept[1] < kept[10] < kept[100]
+    assert keep_labels(manifest, 10) == keep_labels(manifest, 10)
+    assert keep_labels(manifest, 10) != keep_labels(manifest, 10, seed=1)
+    sure = read_manifest(write(folder, 'path,probabilities\na,"{""C"": 1}"\n')).tracks
+    write_manifest(sure, folder / "sure.csv")
+    assert read_manifest(folder / "sure.csv").tracks[0].probabilities == sure[0].probabilities
+    with pytest.raises(ValueError, match="share of labels"):
+        keep_labels(manifest, 0)
+    with pytest.raises(ManifestError, match="no label to train with"):
+        keep_labels(read_manifest(write(folder, "path,key\na,\n")), 10)
 
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:

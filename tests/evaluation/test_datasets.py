@@ -139,11 +139,11 @@ def test_edm_excerpts_with_several_keys_or_none_are_listed(
     keys = {track.id: str(track.key) for track in manifest.labelled}
     assert keys == {"100066": "D minor", "22": "F# minor"}
     assert [track.id for track in manifest.keyless] == ["10089"]
-    assert {track.id: (track.problem or "").split(": ", 1)[1] for track in manifest.unlabelled} == {
+    assert {track.id: (track.problem or "").split(": ", 1)[1] for track in manifest.unusable} == {
         "1000700": "not one major or minor key: 'C minor | Eb major'",
-        "20": "unlabelled: 'Unknown'",
         "21": "not one major or minor key: 'E other'",
     }
+    assert [track.id for track in manifest.unlabelled] == ["20"]
     assert not manifest.missing
     lindstrom = next(track for track in manifest if track.id == "100066")
     assert lindstrom.metadata["genre"] == "techno, dub"
@@ -169,9 +169,9 @@ def test_gtzan_labels_count_from_a(tmp_path: Path) -> None:
         "jazz.00002": "A minor",
     }
     assert [track.metadata["genre"] for track in manifest.usable] == ["blues", "jazz"]
-    problems = [(track.problem or "").split("line 1: ")[1] for track in manifest.unlabelled]
+    assert [track.id for track in manifest.unlabelled] == ["blues.00001"]
+    problems = [(track.problem or "").split("line 1: ")[1] for track in manifest.unusable]
     assert problems == [
-        "unlabelled: 'unknown'",
         "not one major or minor key: 'label 24'",
         "not one major or minor key: 'label'",
     ]

@@ -12,6 +12,7 @@ from cli_tools import call, music
 from evaluation_data import KEYS, SECONDS, published_counts, table
 
 from stonekey.data.manifest import Track
+from stonekey.evaluation.datasets import DATASETS
 from stonekey.evaluation.predictions import (
     Answer,
     System,
@@ -202,19 +203,29 @@ def test_command_counts_and_lists_what_it_cannot_score(
     (tmp_path / "bad.wav").write_text("no sound")
     (tmp_path / "drums.wav").write_text("not read")
     rows = [("path", "key"), ("good.wav", "C major"), ("bad.wav", "D minor"), ("bare.wav", ""),
-            ("drums.wav", "no key"), ("gone.wav", "E minor"), ("good.wav", "C major")]  # fmt: skip
+            ("drums.wav", "no key"), ("gone.wav", "E minor"), ("good.wav", "C major"),
+            ("modal.wav", "E other")]  # fmt: skip
     manifest = table(tmp_path / "m.csv", rows)
     folder = tmp_path / "report"
     cache = tmp_path / "c"
-    assert run("--manifest", manifest, "-m", "template", "--cache", cache, "-o", folder) == 1
+    command = ("--manifest", manifest, "-m", "template", "--cache", cache, "-o", folder)
+    assert run(*command, "--figures", "tiff") == 2
+    assert "--figures must be one of png, pdf, svg, got 'tiff'" in capsys.readouterr().err
+    assert run(*command, "--figures", "pdf", "--figures", "svg") == 1
+    drawn = [{f.stem for f in folder.glob(f"*.{form}")} for form in ("png", "pdf", "svg")]
+    assert drawn[0] == drawn[1] == drawn[2] >= {"confusion_keys_template"}
     out, err = capsys.readouterr()
     assert "template: bad.wav: not readable" in err
-    assert "not scored: 1 without audio, 1 unlabelled, 1 keyless, 1 listed twice (of 5" in err
-    assert "N 2 of 5 tracks (1 without audio, 1 unlabelled, 1 keyless; 1 listed twice)" in out
+    skipped = "1 unlabelled, 1 with a label that is no key, 1 keyless, 1 listed twice (of 6"
+    assert f"not scored: 2 without audio, {skipped}" in err
+    assert f"modal.wav: {manifest}, line 8: not one major or minor key: 'E other'" in err
+    kinds = "2 without audio, 1 unlabelled, 1 keyless, 1 with a label that is no key"
+    assert f"N 2 of 6 tracks ({kinds}; 1 listed twice)" in out
     report = json.loads((folder / "report.json").read_text("utf-8"))
     assert report["systems"][0]["keys"]["no_answer"] == 1
     assert list(report["systems"][0]["failures"]) == ["bad.wav"]
-    assert report["data"]["missing_ids"] == ["gone.wav"]
+    assert report["data"]["missing_ids"] == ["gone.wav", "modal.wav"]
+    assert report["data"]["unusable_label_ids"] == ["modal.wav"]
     assert report["data"]["unlabelled_ids"] == ["bare.wav"]
     assert report["data"]["keyless_ids"] == ["drums.wav"]
     text = (folder / "report.md").read_text("utf-8")
@@ -229,7 +240,7 @@ def test_command_counts_and_lists_what_it_cannot_score(
         status = {row["id"]: row["status"] for row in csv.DictReader(file)}
     assert status == {
         "good.wav": "scored", "bad.wav": "scored", "bare.wav": "unlabelled", "gone.wav": "missing",
-        "drums.wav": "keyless",
+        "drums.wav": "keyless", "modal.wav": "unusable label",
     }  # fmt: skip
 
 
@@ -256,7 +267,7 @@ def test_an_empty_set_is_told_before_any_model_is_loaded(
         (["--manifest", "LABELS", "-p", "nowhere.csv"], "nowhere.csv: cannot be read"),
         (["--manifest", "LABELS", "--overlap", "1"], "overlap must be"),
         (["--manifest", "LABELS", "--split", "test"], "no track in split 'test'"),
-        (["--manifest", "BROKEN"], r"broken.csv, line 2: 0.wav"),
+        (["--manifest", "BROKEN"], "broken.csv, line 2: no path"),
     ],
 )
 def test_bad_usage_is_exit_code_2(
@@ -266,12 +277,42 @@ def test_bad_usage_is_exit_code_2(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    broken = table(tmp_path / "broken.csv", [("path", "key"), ("0.wav", "Q minor")])
+    broken = table(tmp_path / "broken.csv", [("path", "key"), ("", "C minor")])
     names = {"LABELS": str(manifest), "BROKEN": str(broken)}
     assert run(*(names.get(word, word) for word in arguments)) == 2
     err = capsys.readouterr().err
     assert message in err
     assert "Traceback" not in err
+
+
+def test_another_version_of_a_label_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (source,) = DATASETS["fmakv2"].labels
+    table(tmp_path / source.name, [("track_id", "key_and_mode"), ("7", "A minor")])
+    answers = table(tmp_path / "p.csv", [("path", "key"), ("7", "A minor")])
+    command = ("--dataset", "fmakv2", "--root", tmp_path, "-p", answers)
+    assert run(*command) == 2
+    assert "--allow-other-labels" in capsys.readouterr().err
+    assert run(*command, "--allow-other-labels") == 0
+    assert "in a version that was not checked" in capsys.readouterr().out
+
+
+def test_a_system_that_is_scored_as_signatures_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = table(tmp_path / "m.csv", [("path", "key"), ("a", "F# minor"), ("b", "C major")])
+    rows = [("path", "key"), ("a", "F#/Gb minor"), ("b", "C major")]
+    assert run("--manifest", labels, "-p", table(tmp_path / "one.csv", rows)) == 0
+    out, err = capsys.readouterr()
+    assert "24 keys" in out
+    assert "warning" not in err
+    rows[2] = ("b", "3 flats")
+    assert run("--manifest", labels, "-p", table(tmp_path / "two.csv", rows)) == 0
+    out, err = capsys.readouterr()
+    for text in (out, err):
+        assert "two: 1 of 2 predictions name a key signature and no key (line 3: 'Eb major" in text
+    assert "warning: two" in err
 
 
 def test_a_report_is_replaced_whole_or_not_at_all(manifest: Path, tmp_path: Path) -> None:

@@ -125,3 +125,39 @@ def test_figures_are_written_without_a_display(tmp_path: Path) -> None:
     save(confusion_figure(key_confusion([key("C")], [key("C")])), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_figures_for_print_are_the_same_each_time(tmp_path: Path) -> None:
+    groups = [("rock", 10, {"a": Interval(0.5, 0.4, 0.7)})]
+    for name, start in (("a.pdf", b"%PDF"), ("a.svg", b"<?xml")):
+        save(groups_figure(groups, "MIREX", "genre"), tmp_path / name)
+        first = (tmp_path / name).read_bytes()
+        assert first.startswith(start)
+        save(groups_figure(groups, "MIREX", "genre"), tmp_path / name)
+        assert (tmp_path / name).read_bytes() == first
+    assert ">rock (10)<" in (tmp_path / "a.svg").read_text()
+    assert b"/FontFile2" in (tmp_path / "a.pdf").read_bytes()  # outlines, not bitmaps (Type 3)
+
+
+@pytest.mark.parametrize("systems", [1, 2, 5])
+def test_legends_cover_no_data(systems: int) -> None:
+    from matplotlib.transforms import Bbox
+
+    names = [f"system number {number}" for number in range(systems)]
+    correct, sure = [1, 1, 0, 1], [0.05, 0.1, 0.95, 0.9]  # where a legend would be
+    curve, found = coverage_curve(correct, sure), calibration(correct, sure)
+    interval = Interval(0.5, 0.0, 1.0)
+    points = [(share, value, None) for share in (1.0, 10.0, 100.0) for value in (0.0, 1.0)]
+    for figure in (
+        coverage_figure(dict.fromkeys(names, curve)),
+        reliability_figure(dict.fromkeys(names, found)),
+        groups_figure([("rock", 1, dict.fromkeys(names, interval))], "MIREX", "genre"),
+        label_efficiency_figure(dict.fromkeys(names, points), {"line": 0.5}, {}),
+    ):
+        pixels(figure)
+        legends = [*figure.legends, *(a.get_legend() for a in figure.axes if a.get_legend())]
+        assert len(legends) == 1
+        box = legends[0].get_window_extent()
+        for axes in figure.axes:
+            shared = Bbox.intersection(box, axes.patch.get_window_extent())
+            assert shared is None or shared.width * shared.height < 1

@@ -20,7 +20,7 @@ from stonekey.graph.template import write_models  # noqa: E402
 from stonekey.keys import Key  # noqa: E402
 from stonekey.model.checkpoint import CheckpointError, save_checkpoint  # noqa: E402
 from stonekey.model.info import ModelInfo  # noqa: E402
-from stonekey.model.settings import Architecture, FrontEnd  # noqa: E402
+from stonekey.model.settings import Architecture, FrontEnd, Norm  # noqa: E402
 from stonekey.network.stone import Stone  # noqa: E402
 from stonekey.synthesis import cadence  # noqa: E402
 
@@ -92,6 +92,22 @@ def test_other_settings(tmp_path: Path) -> None:
     assert ours.info == theirs.info
     assert ours.info.front_end == front_end
     assert ours.info.class_table is None
+
+
+@pytest.mark.parametrize(("outputs", "norm"), [(24, "joint"), (12, "frame")])
+def test_several_bins_to_a_semitone_and_harmonics(tmp_path: Path, outputs: int, norm: Norm) -> None:
+    torch.manual_seed(0)
+    front_end = FrontEnd(
+        bins_per_octave=24, n_bins=150, crop_bins=96, segment_seconds=4.0, harmonics=(1, 2, 4)
+    )
+    architecture = Architecture(outputs=outputs, norm=norm, channels=(4, 8, 2), kernels=(3, 5, 3))
+    stone = Stone(front_end, architecture).eval()
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(stone.to_checkpoint("finer"), path)
+    ours, theirs = backends(path, tmp_path)
+    audio = waveform(1, 88_200, 0)
+    assert np.abs(ours.run(audio) - theirs.run(audio)).max() < 1e-5
+    assert ours.info.front_end == theirs.info.front_end == front_end
 
 
 @pytest.mark.parametrize("samples", [65_536, 65_537, 66_047, 66_048, 70_001, 131_071])

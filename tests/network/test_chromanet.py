@@ -11,6 +11,7 @@ from random_models import random_stone  # noqa: E402
 from stonekey.model.settings import Architecture  # noqa: E402
 from stonekey.network.chromanet import LONG_FRAMES, PART, ChromaNet, ConvNeXtBlock, TimeDownsampling  # noqa: E402
 from stonekey.network.stone import Stone  # noqa: E402
+from stonekey.training.views import crop  # noqa: E402
 
 
 def spectrum(batch: int, frames: int, bins: int = 84, seed: int = 0) -> torch.Tensor:
@@ -119,6 +120,29 @@ def shift_error(network: ChromaNet) -> float:
 def test_crops_rotate_the_outputs_of_the_joint_norm() -> None:
     """A crop a bin higher sounds a semitone lower: every row turns by one, exactly."""
     assert shift_error(random_stone("joint").chromanet) < 1e-4
+
+
+@pytest.mark.parametrize("per_octave", [24, 36])
+def test_semitones_of_several_bins_rotate_the_outputs(per_octave: int) -> None:
+    """The same with two or three bins to a semitone, and with a harmonic an octave up."""
+    step = per_octave // 12
+    torch.manual_seed(0)
+    network = ChromaNet(Architecture(kernels=(3,) * 7), 72 * step, per_octave, inputs=2).eval()
+
+    def answers(semitones: int) -> torch.Tensor:
+        seen = crop(x, torch.full((2,), semitones), 72 * step, step, (0, per_octave))
+        return network(seen).unflatten(1, (-1, 12))
+
+    x = torch.full((2, 1, 99 * step, 200), 0.1)
+    x[:, :, 40 * step : 61 * step] = spectrum(2, 200, bins=21 * step, seed=3)
+    with torch.inference_mode():
+        network.classifier.weight.mul_(30)
+        for block in network.convnext_blocks:
+            block.gamma.fill_(1.0)
+        base = answers(0)
+        for c in (1, 7, 14):
+            torch.testing.assert_close(answers(c), base.roll(-c, dims=2), rtol=0, atol=1e-4)
+    assert base.std() > 0.05
 
 
 def test_crops_rotate_the_outputs_of_the_untrained_frame_norm_only() -> None:

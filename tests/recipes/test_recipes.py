@@ -121,6 +121,8 @@ def test_label_efficiency_figure(manifest: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     assert (folder / "label_efficiency.png").read_bytes().startswith(PNG)
+    assert (folder / "label_efficiency.pdf").read_bytes().startswith(b"%PDF")
+    assert (folder / "label_efficiency.svg").is_file()
     report = json.loads((folder / "label_efficiency.json").read_text("utf-8"))
     scores = {system["name"]: system["keys"]["mirex"]["value"] for system in report["systems"]}
     assert scores == {

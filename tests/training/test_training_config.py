@@ -141,9 +141,15 @@ def test_files_may_include_others(tmp_path: Path) -> None:
         ("data.shares = ['songs']", "data.shares"),
         ("VQT.average = 0", "average"),
         ("loss.half = 1", "loss.half"),
-        ("VQT.harmonics = [1, 2]", "VQT.harmonics"),
+        ("VQT.harmonics = [1, 4]", "harmonic 4 needs 24 bins above the crop"),
+        ("VQT.harmonics = [1, 3]", "harmonic 3 is no whole number of octaves up"),
+        ("VQT.harmonics = [2, 1]", "must ascend"),
+        ("VQT.harmonics = []", "must ascend"),
         ("VQT.n_bins = 80", "80"),
-        ("VQT.bins_per_octave = 24", "bins_per_octave"),
+        ("VQT.n_bins = 84", "VQT.n_bins = 84 and ChromaNet.n_bins = 84: no crop transposes"),
+        ("data.train_loader = @loss()", "data.train_loader must be a function"),
+        ("VQT.bins_per_octave = 24", "whole octaves of 24"),
+        ("VQT.bins_per_octave = 18", "a whole number of bins in a semitone"),
         ("ChromaNet.kernels = [7]", "kernels"),
         ("ChromaNet.norm = 'batch'", "'batch'"),
         ("ChromaNet.temperature = 0", "temperature"),
@@ -181,6 +187,12 @@ def test_a_file_with_an_unknown_name_is_named_with_its_place(tmp_path: Path) -> 
         load_config(str(tmp_path), "ks")
 
 
+def test_other_names_of_the_modes() -> None:
+    for given, mode in (("mixed", "mix"), ("unsupervised", "selfsupervised")):
+        config = tiny_config("ks", f"data.dataset_type_train = '{given}'")
+        assert config.data.dataset_type_train == mode
+
+
 def test_a_loader_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_loader_for_config.py").write_text(
         "import gin\n\n@gin.configurable\ndef own_loader(size=1):\n    yield size\n"
@@ -193,5 +205,6 @@ def test_a_loader_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     config = load_config(str(file), "ks", TINY)
     assert config.data.train_loader is not None
     assert next(config.data.train_loader()) == 3
+    assert "own_loader.size = 3" in load_config(None, "ks", config.text.splitlines()).text
     assert "own_loader" in config.text
     assert "own_loader_for_config" in sys.modules

@@ -9,11 +9,12 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+gin = pytest.importorskip("gin")
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightning_fabric")
-pytest.importorskip("gin")
 pytest.importorskip("tensorboard")
 
 from lightning_fabric import Fabric  # noqa: E402
@@ -28,7 +29,9 @@ from toy_music import (  # noqa: E402
 )
 
 from stonekey.data.batch import TrainingBatch  # noqa: E402
+from stonekey.data.batch_loader import DataError  # noqa: E402
 from stonekey.training.loop import Trainer  # noqa: E402
+from stonekey.training.own_loader import OwnLoader, validation_loader  # noqa: E402
 from stonekey.training.views import Crops  # noqa: E402
 
 pytestmark = pytest.mark.skipif(
@@ -79,9 +82,61 @@ def one_step(fabric: Fabric, kind: str, folder: Path) -> dict[str, torch.Tensor]
     return out
 
 
+def numbered(rows: int, start: int) -> dict:
+    """A batch of users, each row with a number of its own, both kinds in turn."""
+    numbers = torch.arange(start, start + rows, dtype=torch.float32)
+    kinds = {"keymode": (["-1"] * rows,)} if start % 2 else {"keymode": ["C"] * rows, "more": 1}
+    return {"audio": numbers[:, None, None].expand(rows, 4, 1 + start % 2), **kinds}
+
+
+def plain():
+    return [numbered(4, 0), numbered(5, 11)]
+
+
+def shuffled():
+    while True:
+        yield numbered(4, int(torch.randint(1000, ())))
+        yield numbered(4, int(np.random.randint(1000)))  # noqa: NPY002
+
+
+class own_share:
+    def __init__(self, rank: int, world_size: int, size: int = 2) -> None:
+        self.starts, self.size = (100 * rank, 100 * rank + 10 * world_size), size
+
+    def __iter__(self):
+        return (numbered(self.size, start) for start in self.starts)
+
+
+def different():
+    return [numbered(4, int.from_bytes(os.urandom(3), "big"))]
+
+
+def own_loaders(fabric: Fabric) -> dict[str, list]:
+    """What each loader gives this process: numbers of the rows, and their labels."""
+    found: dict[str, list] = {}
+    # As gin gives a class: its own signature is hidden.
+    with gin.unlock_config():
+        wrapped = gin.external_configurable(own_share, name=f"own_share_{fabric.world_size}")
+    for function in (plain, shuffled, wrapped):
+        loader = OwnLoader(function, fabric, seed=1)
+        batches = [next(loader) for _ in range(4)]
+        found[function.__name__] = [(b["audio"][:, 0, 0].tolist(), b["keymode"]) for b in batches]
+    state = loader.state_dict()
+    try:
+        next(OwnLoader(different, fabric, seed=1))
+        found["different"] = []
+    except DataError as error:
+        found["different"] = [str(error)]
+    found["validation"] = [
+        b["audio"][:, 0, 0].tolist() for b in validation_loader(plain, fabric, seed=1)
+    ]
+    return {**found, "state": [state]}
+
+
 def all_kinds(fabric: Fabric, folder: Path) -> None:
     torch.set_num_threads(1)
     results = {kind: one_step(fabric, kind, folder) for kind in KINDS}
+    results["own"] = own_loaders(fabric)  # type: ignore[assignment]
     torch.save(results, folder / f"{fabric.world_size}-{fabric.global_rank}.pt")
 
 
@@ -113,6 +168,24 @@ def test_two_processes_equal_one_on_the_joined_batch(results: list[dict], kind: 
     assert bool(one["finite"])
 
 
+def test_loaders_of_ones_own_train_on_no_sample_twice(results: list[dict]) -> None:
+    one, *halves = (result["own"] for result in results)
+    for name in ("plain", "shuffled"):
+        for number in range(4):
+            (whole, labels), (a, of_a), (b, of_b) = (r[name][number] for r in (one, *halves))
+            assert not set(a) & set(b)
+            assert sorted(a + b) == whole[: len(whole) // 2 * 2]
+            assert len(of_a) == len(of_b) == len(a) == len(b)
+            assert set(of_a) == set(labels[0] if isinstance(labels, tuple) else labels)
+    for rank, half in enumerate(halves):
+        assert half["own_share"][1][0] == [100 * rank + 20, 100 * rank + 21]
+        assert half["own_share"][2] == half["own_share"][0]  # started again
+        assert "rank and world_size" in half["different"][0]
+        assert half["validation"] == [one["validation"][rank]]
+    assert one["different"] == []
+    assert one["state"] == [{"number": 4, "own": None}]
+
+
 @pytest.fixture(scope="module")
 def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_music(tmp_path_factory.mktemp("recordings"))
@@ -142,6 +215,7 @@ def test_a_run_on_two_processes_has_one_writer(music: Path, tmp_path: Path) -> N
     process = start_two(music, tmp_path, "-e", "2", "-ts", "2")
     said, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
+    assert "Warning" not in errors
     assert said.count("epoch 2/2") == 1
     assert errors.count("step 4/4") == 1
     events = list((tmp_path / "tensorboard" / "ks_mode" / "7" / "two").iterdir())

@@ -21,6 +21,7 @@ from toy_music import (  # noqa: E402
     tiny_trainer,
 )
 
+from stonekey.data.batch import TrainingBatch  # noqa: E402
 from stonekey.model.checkpoint import CheckpointError, load_checkpoint, save_checkpoint  # noqa: E402
 from stonekey.training.loop import MAX_RESTORES, MAX_SKIPPED, DivergedError, Trainer  # noqa: E402
 from stonekey.training.state import load_state, save_state  # noqa: E402
@@ -326,3 +327,21 @@ def test_half_precision_trains(tmp_path: Path) -> None:
     half, full = trainer.validate(), exact.validate()
     assert half != full  # really computed in half precision
     assert half["total"] == pytest.approx(full["total"], rel=0.05)
+
+
+@pytest.mark.parametrize("objective", ["stone", "skey"])
+def test_two_bins_to_a_semitone_and_two_harmonics(tmp_path: Path, objective: str) -> None:
+    config = tiny_config(
+        "ks_mode", "VQT.bins_per_octave = 24", "VQT.n_bins = 198", "ChromaNet.n_bins = 144",
+        "VQT.harmonics = [1, 2]", f"loss.objective = '{objective}'",
+    )  # fmt: skip
+    assert config.front_end.transpositions == 16
+    pair = torch.rand(2, 2, 1, 198, 173)
+    batches = [TrainingBatch(*pair), TrainingBatch(pair[0], labels=torch.eye(24)[:2])]
+    trainer = tiny_trainer(tmp_path, config, iter(batches))
+    for batch in batches:
+        values = trainer.train_step(batch)
+        assert math.isfinite(values["total"])
+        assert values["gradient_norm"] > 0
+    trainer.validation = lambda: iter(batches)
+    assert math.isfinite(trainer.validate()["total"])

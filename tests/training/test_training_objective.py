@@ -207,7 +207,7 @@ def test_music_without_a_key_is_to_give_flat_outputs() -> None:
     assert float(terms["flat"]) == pytest.approx(float(flat) / 4, rel=1e-4)
     expected = terms["key"] + 1.5 * terms["mode"] + terms["flat"]
     assert float(terms["total"]) == pytest.approx(float(expected), rel=1e-5)
-    none = objective(network, TrainingBatch(batch.a, labels=key_targets([-1] * 4)), crops)
+    none = objective(network, TrainingBatch(batch.a, labels=key_targets(["no key"] * 4)), crops)
     assert float(none["total"]) == pytest.approx(float(none["flat"]))
 
 
@@ -236,6 +236,6 @@ def test_cross_entropy_compares_with_the_label_as_it_sounds_in_the_crop(outputs:
     assert turned["total"].item() > 1
     smooth = Objective(replace(loss, smoothing=0.1), 7, FrontEnd(), outputs)
     assert smooth(network, batch, crops)["total"].item() > 0.1
-    flat = TrainingBatch(batch.a, labels=key_targets([-1] * 4))
+    flat = TrainingBatch(batch.a, labels=key_targets(["no key"] * 4))
     uniform = torch.full((4, outputs), 1 / outputs)
     assert smooth(lambda x: uniform, flat, crops)["total"].item() == pytest.approx(0, abs=1e-6)

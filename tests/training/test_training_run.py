@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -230,10 +231,11 @@ def test_a_damaged_or_foreign_state_is_refused(
     assert train(*flags) == 2
     assert "last.pt: cannot be read" in capsys.readouterr().err
     assert train(*flags, "--fresh") == 0
-    assert train(*flags, "-b", "ChromaNet.out_channels = [2, 3, 5, 4, 4, 3, 3]") == 2
+    other = ("-b", "ChromaNet.out_channels = [2, 3, 5, 4, 4, 3, 3]")
+    assert train(*flags, *other, "--resume-with", "new") == 2
     assert "another network" in capsys.readouterr().err
     assert train(*flags, "--seed", "9") == 2
-    assert "seed was 0, is 9" in capsys.readouterr().err
+    assert "seed: 0 in the run, 9 now" in capsys.readouterr().err
 
 
 def options(music: Path, **more: object) -> Options:
@@ -286,11 +288,32 @@ def shapes():
         {"audio": waves(2, 1, 3), "keymode": ["12A", "Bb major"]},
         (waves(2, 1, 4)[..., 0], [3, 17]),
         {"audio": waves(2, 2, 5).numpy(), "keymode": None},
+        {"audio": waves(2, 2, 6), "keymode": ("-1",) * 2},
+        {"audio": waves(2, 1, 7), "keymode": (["A minor", "D major"],)},
     ]
 
 @gin.configurable
 def every_shape():
-    return shapes()
+    yield from shapes()
+
+class Resumable:
+    def __init__(self, seed):
+        self.at = seed
+
+    def __iter__(self):
+        while True:
+            self.at += 1
+            yield waves(2, 2, self.at)
+
+    def state_dict(self):
+        return {"at": self.at}
+
+    def load_state_dict(self, state):
+        self.at = state["at"]
+
+@gin.configurable
+def resumable(seed=0):
+    return Resumable(seed)
 
 @gin.configurable
 def to_validate():
@@ -309,6 +332,10 @@ def always_nan():
 @gin.configurable
 def nothing():
     return iter([])
+
+@gin.configurable
+def other_length():
+    return [waves(2, 2, 0)[:, :22050]]
 
 @gin.configurable
 def one_channel():
@@ -341,7 +368,7 @@ def test_loaders_of_ones_own_in_every_documented_shape(
 ) -> None:
     supervised = ("-b", 'data.dataset_type_train = "mix"')
     flags = short(music, tmp_path, "-n", "own", "-tt", "ks_mode", "-g", own, *supervised)
-    assert train(*flags, "-e", "1", "-ts", "14") == 0  # twice through the six
+    assert train(*flags, "-e", "1", "-ts", "14") == 0  # and again from the first
     said = capfd.readouterr()
     assert "step 14/14" in said.err
     assert "done: stonekey FILE" in said.out
@@ -374,6 +401,7 @@ def test_batches_that_are_always_nan_end_the_run(
     ("loader", "named"),
     [
         ("nothing", "no more batches"),
+        ("other_length", "segments of 22050 samples, but the model's are 88200 (4 s at 22050 Hz)"),
         ("one_channel", "(batch, samples, 2)"),
         ("no_key", "label 1 of the batch"),
     ],
@@ -392,6 +420,77 @@ def test_a_loader_of_ones_own_needs_validation_data(
     flags = short(music, tmp_path, "-n", "x", "-g", own, "-b", "data.test_loader = None")
     assert train(*flags) == 2
     assert "data.test_loader" in capfd.readouterr().err
+
+
+def test_validation_data_must_hold_a_batch(
+    own: Path, music: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        train(*short(music, tmp_path, "-n", "x", "-g", own, "-b", "data.test_loader=@nothing")) == 2
+    )
+    assert "no batch to validate on" in capfd.readouterr().err
+
+
+def test_modules_of_the_working_folder_are_found(
+    own: Path, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``python -m stonekey`` finds them."""
+    (tmp_path / "here").mkdir()
+    module = tmp_path / "here" / "only_in_the_working_folder.py"
+    module.write_text(
+        "import gin\nfrom own_loaders_of_the_test import waves\n\n@gin.configurable\n"
+        "def of_the_working_folder():\n    return [waves(2, 2, 0)]\n"
+    )
+    more = tmp_path / "more.gin"
+    more.write_text("include 'own.gin'\nimport only_in_the_working_folder\n")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    flags = short(music, tmp_path, "-n", "x", "-g", more, *use("of_the_working_folder"))
+    assert train(*flags, "-e", "1", "-ts", "1") == 0
+
+
+def test_a_run_is_not_resumed_with_other_settings_by_chance(
+    own: Path, music: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    flags = short(music, tmp_path, "-n", "x", "-g", own, *use("resumable"))
+    assert train(*flags, "-e", "1") == 0
+    other = (*flags, "-lr", "0.5", "-b", "loss.key_weight = 2.0", "-b", "resumable.seed = 9")
+    capfd.readouterr()
+    assert train(*other) == 2
+    said = capfd.readouterr().err
+    assert "learning_rate: 0.001 in the run, 0.5 now" in said
+    assert "loss.key_weight: 1.0 in the run, 2.0 now" in said
+    assert "resumable.seed: not set in the run, 9 now" in said
+    assert "n_epochs" not in said  # a run may go on for longer
+    assert "--resume-with new" in said
+    assert train(*other, "--resume-with", "saved") == 0
+    said = capfd.readouterr()
+    assert "resumed at epoch 1, step 2" in said.out
+    assert "starts over" not in said.err
+    assert "loss.key_weight = 1.0" in said.out
+    assert train(*other, "-e", "3", "--resume-with", "new") == 0
+    assert "loss.key_weight = 2.0" in capfd.readouterr().out
+    read = events(tmp_path / "tensorboard" / "ks" / "7" / "x")
+    rates = [event.value for event in read.Scalars("train/learning_rate")]
+    assert max(rates[:4]) == pytest.approx(0.001)
+    assert rates[4] > 0.01
+    # A loader without a state starts over, which is said.
+    assert train(*flags, "-e", "4", "--resume-with", "new", *use("every_shape")) == 0
+    assert "warning: the training loader starts over" in capfd.readouterr().err
+
+
+def test_a_resumed_run_with_other_data_says_so(
+    music: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    flags = short(music, tmp_path, "-n", "x")
+    assert train(*flags, "--data", music, "-e", "1", "-ts", "1") == 0
+    other = (*flags, "--data", music.parent / "music", "-ts", "1")
+    assert train(*other) == 2
+    said = capfd.readouterr().err
+    assert "data was" in said
+    assert "--resume-with new" in said
+    assert train(*other, "--resume-with", "new") == 0
+    assert "the data start over" in capfd.readouterr().out
 
 
 def test_a_skipped_file_never_comes_back(

@@ -138,3 +138,15 @@ def test_labels_of_music_that_sounds_lower() -> None:
         for first in (0, 12):
             part = labels[row, first : first + 12]
             assert torch.equal(lower[row, first : first + 12], part.roll(-shift))
+
+
+def test_crops_of_semitones_that_have_several_bins() -> None:
+    x = torch.arange(30.0).reshape(1, 1, 30, 1).expand(2, 1, 30, 3)
+    assert views.n_crops(30, 24, 2) == 4
+    drawn = views.random_crops(200, torch.Generator(), 30, 24, 2).second
+    assert drawn.unique().tolist() == [0, 1, 2, 3]
+    crops = views.Crops(torch.tensor([0, 3]), torch.tensor([2, 1]))
+    made = views.make_views(x, x, crops, 24, 2)
+    assert made.a[:, 0, 0, 0].tolist() == [0, 6]
+    assert made.c[:, 0, 0, 0].tolist() == [4, 2]
+    assert made.shift.tolist() == [2, -2]

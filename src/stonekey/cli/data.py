@@ -189,3 +189,41 @@ def render(
         echo(f"{report.made} rendered, {report.kept} already there: {report.manifest}")
         if report.failed:
             raise typer.Exit(1)
+
+
+@data.command("subset")
+def subset(
+    manifest: Annotated[Path, typer.Argument(help="Manifest (path, key, split).")],
+    output: Annotated[Path, typer.Argument(help="Folder for the manifests.")],
+    share: Annotated[
+        list[float] | None,
+        typer.Option(help="Percent of the labels to keep; may be repeated.", metavar="PERCENT"),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the choice.")] = 0,
+) -> None:
+    """Write manifests that keep 1, 10 and 100 % of the labels, or other shares.
+
+    Only labels to train with are taken away, not those of valid or test. Unlabelled tracks stay:
+    mixed training uses them, supervised training does not. A smaller share is part of a larger.
+
+    Examples:
+
+      stonekey data subset tracks.csv subsets/
+
+      stonekey data subset tracks.csv subsets/ --share 5 --share 50
+    """
+    with exit_on_error():
+        from stonekey.data.manifest import read_manifest
+        from stonekey.data.subsets import keep_labels, write_manifest
+
+        given = read_manifest(manifest)
+        made = {
+            output / f"labels-{percent:g}.csv": keep_labels(given, percent, seed)
+            for percent in share or (1.0, 10.0, 100.0)
+        }
+        for path in made:
+            if path.exists():
+                fail(f"{path} is there already")
+        for path, tracks in made.items():
+            write_manifest(tracks, path)
+            echo(f"{sum(track.key is not None for track in tracks)} labels: {path}")

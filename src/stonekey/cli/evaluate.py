@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import AsJson, ShowProgress, exit_on_error, fail, needs_extra
+from stonekey.cli.common import AsJson, ShowProgress, exit_on_error, fail, needs_extra, one_of
 from stonekey.cli.options import with_settings
 from stonekey.cli.output import check_folder
 from stonekey.estimate.settings import EstimatorSettings
@@ -47,12 +47,25 @@ def evaluate(
     mirdata: Annotated[
         bool, typer.Option("--mirdata", help="Read the data set with mirdata.")
     ] = False,
+    other_labels: Annotated[
+        bool,
+        typer.Option(
+            "--allow-other-labels",
+            help="Read another version of a data set's label file than the published one.",
+        ),
+    ] = False,
     split: Annotated[
         str | None, typer.Option(help="Score only this split of the manifest.")
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Write the report and figures to this folder."),
+    ] = None,
+    figures: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Write the figures as pdf or svg too; may be repeated.", metavar="FORMAT"
+        ),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Write into a folder even if it is not empty.")
@@ -82,8 +95,8 @@ def evaluate(
     Prints the scores with confidence intervals. --output DIR also writes report.json,
     report.md, tracks.csv and figures, which need matplotlib (the extra "eval"). Model
     outputs are kept: the same command is fast the second time, and resumes after an interruption.
-    Unlabelled and keyless tracks and those without audio are counted and left out; a track that
-    cannot be read counts as wrong.
+    Tracks without audio, without a label or with one that is no key are counted and left out; a
+    track that cannot be read counts as wrong.
 
     Exit code: 0 when every track got an answer, 1 when some did not or none can be scored, 2 for
     bad usage, 130 after Ctrl-C.
@@ -98,6 +111,8 @@ def evaluate(
         model = [DEFAULT_MODEL]
     if (dataset is None) == (manifest is None):
         fail("give either --dataset NAME --root DIR or --manifest FILE")
+    for form in figures or ():
+        one_of("--figures", form, ("png", "pdf", "svg"))
     check_folder(output, force)
     if output is not None:
         check_figures()
@@ -120,7 +135,7 @@ def evaluate(
             if not is_predictions(named(text)[1]):
                 fail(f"{text}: predictions must be a .csv or .tsv file")
         data = load_data(
-            dataset, root, manifest, split=split, note=note,
+            dataset, root, manifest, split=split, note=note, verify=not other_labels,
             through="mirdata" if mirdata else "files",
         )  # fmt: skip
         try:
@@ -146,7 +161,7 @@ def evaluate(
         if output is not None:
             from stonekey.evaluation.tables import write_report
 
-            write_report(report, output)
+            write_report(report, output, figures or ())
             (log if as_json else echo)(f"written: {output / 'report.md'}")
     if report.failed:
         raise typer.Exit(1)

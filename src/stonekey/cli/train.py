@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import typer
 
@@ -35,6 +36,8 @@ def train(*, options: Options) -> None:
         from stonekey.training.progress import progress
         from stonekey.training.run import train as run
     with exit_on_error():
+        if os.getcwd() not in sys.path:  # for modules that gin files import, as python -m has it
+            sys.path.insert(0, os.getcwd())
         total = options.n_epochs * options.train_steps
         try:
             with killed_after_interrupt(_stopped), progress(total) as report:

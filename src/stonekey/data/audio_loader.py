@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from stonekey.audio import AudioError, load_audio
-from stonekey.data.augment import WAVEFORM, check_names
+from stonekey.data.augment import WAVEFORM, LogVqt, check_names
 from stonekey.data.batch_loader import AHEAD, Batch, BatchLoader, Mode
 from stonekey.data.segments import (
     Draw,
@@ -88,14 +88,16 @@ class AudioLoader(BatchLoader):
         seed: int = 0,
         rank: int = 0,
         world: int = 1,
-        augment: Sequence[str] = (),
+        augment: Sequence[str | LogVqt] = (),
         window_seconds: float | None = None,
         workers: int = 2,
         ahead: int = AHEAD,
     ) -> None:
         self.front_end = front_end or FrontEnd()
         self.failed: dict[str, str] = {}
-        self._augment = check_names(augment)
+        self._augment = [name for name in check_names(augment) if isinstance(name, str)]
+        if len(self._augment) < len(set(augment)):
+            raise ValueError("an augmentation of your own needs transforms, not decoded audio")
         self._window = window_frames(window_seconds, self.front_end)
         everything, labelled = list(tracks), [t for t in tracks if t.key is not None]
         self._tracks = {False: everything, True: labelled}
@@ -109,7 +111,7 @@ class AudioLoader(BatchLoader):
             world,
             None,
             [f"{t.path}\n{t.key}" for t in tracks]
-            + list(self._augment)
+            + self._augment
             + ([f"window {self._window}"] if self._window else []),
             ahead,
         )

@@ -173,15 +173,19 @@ LOG_VQT: dict[str, LogVqt] = {
 }
 
 
-def check_names(names: Iterable[str]) -> tuple[str, ...]:
+def check_names(names: Iterable[str | LogVqt]) -> tuple[str | LogVqt, ...]:
     """The names as a tuple in the order they are applied (detune, repeat, equaliser, ...).
+
+    Functions of a user's own come last, in the order given.
 
     Raises:
         ValueError: for a name that is none of them.
     """
-    wanted = set(names)
-    if unknown := sorted(wanted - set(WAVEFORM)):
+    given = list(names)
+    own = [name for name in given if callable(name)]
+    wanted = {name for name in given if not callable(name)}
+    if unknown := sorted(map(str, wanted - set(WAVEFORM))):
         known = ", ".join(sorted(WAVEFORM))
         raise ValueError(f"unknown augmentation {', '.join(unknown)} (there are {known})")
     order = ("detune", "repeat", "equaliser", "noise", "gain")
-    return tuple(name for name in order if name in wanted)
+    return (*(name for name in order if name in wanted), *own)

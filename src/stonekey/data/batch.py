@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from stonekey.keys import Key
+from stonekey.keys import NO_KEY, UNLABELLED, Key, non_key
+from stonekey.model.settings import FrontEnd
 from stonekey.network.vqt import VQT, log_vqt
 
 KEYS = 24
-# In place of a label: the music has no key.
-KEYLESS_INDEX = -1
 
 
 @dataclass(frozen=True)
@@ -70,32 +69,62 @@ def key_targets(labels: Any) -> Tensor:
     """Labels as probabilities of the 24 keys, float32 (batch, 24).
 
     Args:
-        labels: a float tensor of that shape; or a tensor or sequence of `Key.index`, or a sequence
-            of spellings or `Key`, with -1 or None for music without a key.
+        labels: a float tensor or array of that shape; or a tensor, array or sequence of
+            `Key.index`, or a sequence of spellings or `Key`, with "no key" for music without one.
 
     Raises:
         ValueError: naming the label that is not a key and its place.
     """
-    if isinstance(labels, Tensor):
+    targets = known_targets(labels)
+    if targets is None:
+        raise ValueError("no label says a key")
+    return targets
+
+
+def known_targets(labels: Any) -> Tensor | None:
+    """As `key_targets`; None when every label says that nothing is known.
+
+    Those labels are "-1", -1, None and "" and what else `stonekey.keys.non_key` calls unlabelled.
+
+    Raises:
+        ValueError: also when only some labels are known.
+    """
+    if hasattr(labels, "dtype"):  # a tensor or an array
+        labels = torch.as_tensor(labels)
         if labels.is_floating_point() and labels.ndim == 2:
-            return labels.float()
+            return labels.float()  # type: ignore[no-any-return]
         labels = labels.reshape(-1).tolist()
-    if isinstance(labels, (str, Key)) or not isinstance(labels, Sequence):
-        labels = [labels] if isinstance(labels, (str, Key)) else list(labels)
-    indices = torch.tensor([_index(label, i) for i, label in enumerate(labels)], dtype=torch.int64)
-    one_hot = indices[:, None] == torch.arange(KEYS)
-    return torch.where(indices[:, None] == KEYLESS_INDEX, 1 / KEYS, one_hot.float())
+    if labels is None or isinstance(labels, (str, Key, int)):
+        labels = [labels]
+    labels = list(labels)
+    if len(labels) == 1 and isinstance(labels[0], (list, tuple)):
+        labels = list(labels[0])  # what a data set of whole batches becomes in a DataLoader
+    targets = [_target(label, place) for place, label in enumerate(labels)]
+    unknown = [place for place, target in enumerate(targets) if target is None]
+    if len(unknown) == len(targets):
+        return None
+    if unknown:
+        raise ValueError(
+            f"label {unknown[0]} of the batch is {labels[unknown[0]]!r}, but others are keys: put "
+            "unlabelled tracks into batches of their own"
+        )
+    return torch.tensor(targets, dtype=torch.float32)
 
 
-def _index(label: Any, place: int) -> int:
+def _target(label: Any, place: int) -> list[float] | None:
+    """Probabilities of the keys, None where nothing is known."""
     try:
-        if label is None or label == KEYLESS_INDEX:
-            return KEYLESS_INDEX
-        if isinstance(label, Key):
-            return label.index
+        if label is None or label == -1:
+            return None
         if isinstance(label, str):
-            return Key.parse(label).index
-        return Key.from_index(operator.index(label)).index
+            said = UNLABELLED if label.strip() == "-1" else non_key(label)
+            if said == UNLABELLED:
+                return None
+            if said == NO_KEY:
+                return [1 / KEYS] * KEYS
+            label = Key.parse(label)
+        key = label if isinstance(label, Key) else Key.from_index(operator.index(label))
+        return [float(index == key.index) for index in range(KEYS)]
     except (ValueError, TypeError) as error:
         raise ValueError(f"label {place} of the batch: {error}") from error
 
@@ -108,11 +137,14 @@ def training_batch(batch: Any, vqt: VQT, device: torch.device | str = "cpu") -> 
       ``label``, and perhaps ``items``.
     - audio (batch, samples, 2), a tensor or an array: two segments of each track; self-supervised.
     - a dict of ``audio`` (batch, samples, 1) or (batch, samples) and ``keymode``, the labels:
-      spellings ("C# minor", "Dbm", "12A"), `Key`, indices as `Key.index`, or probabilities
-      (batch, 24); supervised. A pair (audio, labels) means the same.
-    - a dict of ``audio`` (batch, samples, 2) without ``keymode``, or with None: self-supervised.
+      spellings ("C# minor", "Dbm", "12A", "no key"), `Key`, indices as `Key.index`, or
+      probabilities (batch, 24); supervised. A pair (audio, labels) means the same.
+    - a dict of ``audio`` (batch, samples, 2) without ``keymode``, or with None, or with nothing
+      but "-1", -1, "" or None in it: self-supervised.
 
-    Audio is float at the front end's sample rate, each track scaled to a peak of 1.
+    Labels may be a tuple, a list, or either within a tuple or list of one.
+    Audio is float at the front end's sample rate, each track scaled to a peak of 1, in segments of
+    the front end's length.
 
     Args:
         batch: as above.
@@ -120,16 +152,19 @@ def training_batch(batch: Any, vqt: VQT, device: torch.device | str = "cpu") -> 
         device: where the result is wanted.
 
     Raises:
-        ValueError: for any other shape, or a label that is not a key.
+        ValueError: for any other shape or length, or a label that is not a key.
     """
+    front_end = vqt.front_end
     if isinstance(batch, TrainingBatch):
-        return batch.to(device)
+        return _fitting(batch, front_end).to(device)
     items = None
     if isinstance(batch, Mapping) and "a" in batch:
         items = batch.get("items")
         if "label" in batch:
-            return TrainingBatch(batch["a"], None, key_targets(batch["label"]), items).to(device)
-        return TrainingBatch(batch["a"], batch["b"], None, items).to(device)
+            made = TrainingBatch(batch["a"], None, key_targets(batch["label"]), items)
+        else:
+            made = TrainingBatch(batch["a"], batch["b"], None, items)
+        return _fitting(made, front_end).to(device)
     if isinstance(batch, Mapping):
         if "audio" not in batch:
             names = ", ".join(map(str, batch))
@@ -142,19 +177,38 @@ def training_batch(batch: Any, vqt: VQT, device: torch.device | str = "cpu") -> 
     audio = torch.as_tensor(audio)
     if audio.ndim == 2:
         audio = audio[..., None]
-    wanted = 2 if labels is None else 1
+    targets = None if labels is None else known_targets(labels)
+    wanted = 2 if targets is None else 1
     if audio.ndim != 3 or audio.shape[2] != wanted or not audio.is_floating_point():
-        kind = "with labels" if labels is not None else "without labels"
+        kind = "with labels" if targets is not None else "without labels"
         raise ValueError(
             f"a batch {kind} must be float (batch, samples, {wanted}), got {audio.dtype} "
             f"{tuple(audio.shape)}"
+        )
+    if audio.shape[1] != front_end.segment_samples:
+        rate = front_end.sample_rate
+        raise ValueError(
+            f"segments of {audio.shape[1]} samples, but the model's are "
+            f"{front_end.segment_samples} ({front_end.segment_seconds:g} s at {rate} Hz): cut them "
+            f"to that, or set data.duration to {audio.shape[1] / rate:g}"
         )
     audio = audio.to(device, torch.float32, non_blocking=True)
     if items is not None:
         items = torch.as_tensor(items).to(device)
     with torch.no_grad():
         # One pass over both segments; each is scaled by its own maximum.
-        x = log_vqt(vqt(audio.permute(2, 0, 1).flatten(0, 1)), vqt.front_end.average)
-    if labels is None:
+        x = log_vqt(vqt(audio.permute(2, 0, 1).flatten(0, 1)), front_end.average)
+    if targets is None:
         return TrainingBatch(x[: len(audio)], x[len(audio) :], None, items)
-    return TrainingBatch(x, None, key_targets(labels).to(device), items)
+    return TrainingBatch(x, None, targets.to(device), items)
+
+
+def _fitting(batch: TrainingBatch, front_end: FrontEnd) -> TrainingBatch:
+    """The batch, if its log-VQTs are of the front end's bins and length; else ValueError."""
+    wanted = front_end.n_bins, front_end.network_frames(front_end.segment_samples)
+    if batch.a.shape[2:] != wanted:
+        raise ValueError(
+            f"log-VQTs of {batch.a.shape[2]} bins and {batch.a.shape[3]} frames, but the model's "
+            f"are of {wanted[0]} and {wanted[1]} (VQT.n_bins, data.duration)"
+        )
+    return batch

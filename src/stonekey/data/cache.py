@@ -38,7 +38,7 @@ from stonekey.text import json_text
 VERSION = 1
 INDEX = "index.jsonl"
 # Settings of a front end that say what is done with the transform.
-NOT_OF_THE_TRANSFORM = frozenset({"crop_bins", "segment_seconds", "average"})
+NOT_OF_THE_TRANSFORM = frozenset({"crop_bins", "segment_seconds", "average", "harmonics"})
 
 
 @dataclass(frozen=True)

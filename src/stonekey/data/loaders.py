@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stonekey.data.augment import LOG_VQT, check_names
+from stonekey.data.augment import LOG_VQT, LogVqt, check_names
 from stonekey.data.batch import TrainingBatch, training_batch
 from stonekey.data.batch_loader import (
     AHEAD,
@@ -47,6 +47,10 @@ __all__ = [
     "fixed_batches",
     "training_batch",
 ]
+
+
+# See `CachedLoader`.
+Sampler = Callable[[int, int, np.random.Generator], tuple[int, int]]
 
 
 class _Variants:
@@ -94,14 +98,17 @@ class CachedLoader(BatchLoader):
         front_end: the settings that the cache was built with.
         seed: of all draws.
         rank, world: this process and their number.
-        augment: names of augmentations (`stonekey.data.augment`) for the cached form. ``detune``
-            needs a cache with variants.
+        augment: names of augmentations (`stonekey.data.augment`) for the cached form, or functions
+            of that form. ``detune`` needs a cache with variants.
         device: where the batches are wanted. For a GPU, half precision is transferred and
             scaled there.
         shuffle_by_file: read the tracks of a few files at a time: for shards on a slow disk.
         window_seconds: both segments of a track lie within so many seconds; None for no limit.
         shares: how often supervised batches draw from each group of tracks; within a group, major
             and minor keys equally often. None for every track once an epoch.
+        sampler: a function of the number of places where a segment can start, the frames of a
+            segment and the item's generator; gives the places of two segments, of which a
+            supervised batch takes the first. None for the draws of `stonekey.data.segments`.
 
     Attributes:
         skipped_short: recordings left out because they are shorter than a segment.
@@ -121,11 +128,12 @@ class CachedLoader(BatchLoader):
         seed: int = 0,
         rank: int = 0,
         world: int = 1,
-        augment: Sequence[str] = (),
+        augment: Sequence[str | LogVqt] = (),
         device: torch.device | str = "cpu",
         shuffle_by_file: bool = False,
         window_seconds: float | None = None,
         shares: Mapping[str, float] | None = None,
+        sampler: Sampler | None = None,
         ahead: int = AHEAD,
     ) -> None:
         self.front_end = front_end or FrontEnd()
@@ -134,7 +142,12 @@ class CachedLoader(BatchLoader):
         names = check_names(augment)
         if "detune" in names and all(track.cents == 0 for track in tracks):
             raise ValueError("detune needs a cache built with detuned variants")
-        self._augment = [LOG_VQT[name] for name in names if name in LOG_VQT]
+        self._augment = [
+            name if callable(name) else LOG_VQT[name]
+            for name in names
+            if callable(name) or name in LOG_VQT
+        ]
+        self._sampler = sampler
         self.device = torch.device(device)
         self._frames = segment_frames(self.front_end)
         self._window = window_frames(window_seconds, self.front_end)
@@ -154,9 +167,10 @@ class CachedLoader(BatchLoader):
             world,
             groups,
             [f"{t.path}\n{t.samples}\n{t.cents}\n{t.target}" for t in tracks]
-            + list(names)
+            + [name if isinstance(name, str) else _path(name) for name in names]
             + ([f"window {self._window}"] if self._window else [])
-            + ([f"shares {sorted(shares.items())}"] if shares else []),
+            + ([f"shares {sorted(shares.items())}"] if shares else [])
+            + ([f"sampler {_path(sampler)}"] if sampler else []),
             ahead,
         )
         if shares and True in self.streams:
@@ -173,11 +187,7 @@ class CachedLoader(BatchLoader):
             variants = recordings[draw.index]
             track = variants[int(draw.generator.integers(len(variants)))]
             starts = n_starts(track.samples, self.front_end)
-            if plan.supervised:
-                chosen.append((track, (draw_one(starts, draw.generator),)))
-            else:
-                two = draw_two(starts, self._frames, draw.generator, self._window)
-                chosen.append((track, two))
+            chosen.append((track, self._places(starts, draw.generator, plan.supervised)))
         # (segments, batch, ...): the first segments of all tracks, then the second ones.
         cuts = [
             (track, starts[i], draw.generator)
@@ -189,6 +199,19 @@ class CachedLoader(BatchLoader):
         if plan.supervised:
             return {"a": x, "label": _labels([track for track, _ in chosen])}
         return {"a": x[:size], "b": x[size:]}
+
+    def _places(
+        self, starts: int, generator: np.random.Generator, supervised: bool
+    ) -> tuple[int, ...]:
+        """Where the segments of a track start, in frames."""
+        if self._sampler is not None:
+            two = tuple(self._sampler(starts, self._frames, generator))
+            if len(two) != 2 or not all(0 <= place < starts for place in two):
+                raise ValueError(f"the sampler gives {two}, not two places from 0 to {starts - 1}")
+            return two[:1] if supervised else two
+        if supervised:
+            return (draw_one(starts, generator),)
+        return draw_two(starts, self._frames, generator, self._window)
 
     def _read(self, cuts: Sequence[tuple[CachedTrack, int, np.random.Generator]]) -> Tensor:
         if self.device.type == "cpu" or self._augment:
@@ -208,6 +231,12 @@ class CachedLoader(BatchLoader):
             if name in moved and moved[name].dtype == torch.float16:
                 moved[name] = scale(moved[name], self.front_end.average)
         return moved
+
+
+def _path(function: Callable[..., object]) -> str:
+    """The name of a function, or of an object's class, with its module."""
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def scale(x: Tensor, average: int = 1) -> Tensor:

@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,6 +22,7 @@ from stonekey.text import one_line
 
 PATH_COLUMNS = ("path", "file", "filename")
 KEY_COLUMNS = ("key", "label")
+SEPARATORS = (",", ";", "\t", "|")
 
 PathLike = str | os.PathLike[str]
 
@@ -65,6 +67,7 @@ class Track:
     keyless: bool = False
     probabilities: tuple[float, ...] | None = None
     group: str = ""
+    unusable: bool = False
 
     @property
     def signature(self) -> KeySignature | None:
@@ -113,7 +116,12 @@ class Manifest:
     @property
     def unlabelled(self) -> tuple[Track, ...]:
         """Tracks of whose key nothing is known."""
-        return tuple(t for t in self.tracks if t.key is None and not t.keyless)
+        return tuple(t for t in self.tracks if t.key is None and not (t.keyless or t.unusable))
+
+    @property
+    def unusable(self) -> tuple[Track, ...]:
+        """Tracks whose label is not one major or minor key."""
+        return tuple(track for track in self.tracks if track.unusable)
 
     @property
     def keyless(self) -> tuple[Track, ...]:
@@ -156,9 +164,14 @@ class Manifest:
             "usable": len(self.usable),
             "missing": len(self.missing),
             "unlabelled": len(self.unlabelled),
+            "unusable_labels": len(self.unusable),
             "keyless": len(self.keyless),
             "duplicates": len(self.duplicates),
         }
+
+    def summary(self) -> str:
+        """Return the counts in words."""
+        return ", ".join(f"{n} {what.replace('_', ' ')}" for what, n in self.counts().items())
 
     def as_dict(self) -> dict[str, Any]:
         """Return the counts and the ids of every track that cannot be scored, for JSON."""
@@ -167,13 +180,16 @@ class Manifest:
             **self.counts(),
             "missing_ids": [track.id for track in self.missing],
             "unlabelled_ids": [track.id for track in self.unlabelled],
+            "unusable_label_ids": [track.id for track in self.unusable],
             "keyless_ids": [track.id for track in self.keyless],
             "duplicate_ids": [duplicate.track.id for duplicate in self.duplicates],
             "problems": {track.id: track.problem for track in self.tracks if track.problem},
         }
 
 
-def read_manifest(path: PathLike, root: PathLike | None = None) -> Manifest:
+def read_manifest(
+    path: PathLike, root: PathLike | None = None, *, unusable: bool = False
+) -> Manifest:
     """Read a manifest, or list a folder as unlabelled tracks.
 
     Args:
@@ -183,6 +199,9 @@ def read_manifest(path: PathLike, root: PathLike | None = None) -> Manifest:
             out being 0), ``group`` and ``split``; or a folder, whose recordings are found by
             :func:`stonekey.audio.find_audio_files`. Spelling of columns in any case.
         root: the folder that relative paths start from (default: the manifest's own folder).
+        unusable: take a row whose key is not one key, with a ``problem`` that says so.
+
+    Cells are separated by commas, semicolons, tabs or bars, whichever the first line has most of.
 
     Raises:
         ManifestError: the file is missing or not text, a row has no path or an unreadable key, or
@@ -192,7 +211,7 @@ def read_manifest(path: PathLike, root: PathLike | None = None) -> Manifest:
     if path.is_dir():
         return folder_manifest(path)
     base = path.parent if root is None else Path(root)
-    tracks = [_track(path, base, line, row) for line, row in _rows(path)]
+    tracks = [_track(path, base, line, row, unusable) for line, row in _rows(path)]
     return build_manifest(str(path), tracks)
 
 
@@ -234,10 +253,11 @@ def build_manifest(name: str, tracks: Iterable[Track]) -> Manifest:
     return Manifest(name, tuple(first.values()), tuple(duplicates))
 
 
-def read_rows(path: PathLike, delimiter: str = ",") -> Iterator[tuple[int, dict[str, Any]]]:
+def read_rows(path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield line number and cells of every row of a CSV file with a header.
 
-    Column names are stripped and lower-cased, cells stripped; blank lines are skipped.
+    The separator is the one of `SEPARATORS` that the header has most of. Column names are stripped
+    and lower-cased, cells stripped; blank lines are skipped.
 
     Raises:
         ManifestError: unreadable or not UTF-8, no header, a repeated column, or a row with more
@@ -245,7 +265,9 @@ def read_rows(path: PathLike, delimiter: str = ",") -> Iterator[tuple[int, dict[
     """
 
     def parse(file: TextIO) -> Iterator[tuple[int, dict[str, Any]]]:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        first = file.readline()
+        delimiter = max(SEPARATORS, key=first.count)  # the first of them in a tie
+        reader = csv.reader(chain([first], file), delimiter=delimiter, strict=True)
         try:
             yield from rows(reader)
         except csv.Error as error:
@@ -287,7 +309,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     suffix = path.suffix.lower()
     if suffix in (".jsonl", ".ndjson"):
         return _parsed(path, lambda file: _json_rows(path, file))
-    return read_rows(path, "\t" if suffix == ".tsv" else ",")
+    return read_rows(path)
 
 
 def _json_rows(path: Path, file: TextIO) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -312,7 +334,9 @@ def _pop(row: dict[str, Any], names: tuple[str, ...]) -> str | None:
     return None
 
 
-def _track(manifest: Path, root: Path, line: int, row: dict[str, Any]) -> Track:
+def _track(
+    manifest: Path, root: Path, line: int, row: dict[str, Any], unusable: bool = False
+) -> Track:
     name = _pop(row, PATH_COLUMNS)
     if not name:
         reason = "no path" if name == "" else f"no column {' or '.join(PATH_COLUMNS)}"
@@ -321,10 +345,13 @@ def _track(manifest: Path, root: Path, line: int, row: dict[str, Any]) -> Track:
         raise ManifestError(f"{manifest}, line {line}: a path with a zero byte")
     label = _pop(row, KEY_COLUMNS) or ""
     nothing = non_key(label)
+    key, problem = None, None
     try:
         key = None if nothing else Key.parse(label)
     except ValueError as error:
-        raise ManifestError(f"{manifest}, line {line}: {name}: {error}") from error
+        if not unusable:
+            raise ManifestError(f"{manifest}, line {line}: {name}: {error}") from error
+        problem = f"{manifest}, line {line}: not one major or minor key: {label!r}"
     try:
         probabilities = _probabilities(row.pop("probabilities", None))
     except ValueError as error:
@@ -338,6 +365,8 @@ def _track(manifest: Path, root: Path, line: int, row: dict[str, Any]) -> Track:
         metadata=row,
         present=os.path.isfile(path),
         line=line,
+        problem=problem,
+        unusable=problem is not None,
         keyless=nothing == NO_KEY,
         probabilities=probabilities,
         group=_pop(row, ("group",)) or "",

@@ -27,17 +27,26 @@ if TYPE_CHECKING:
 # The palette of Okabe and Ito, which most colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
+FORMATS = ("png", "pdf", "svg")
 _GRID: dict[str, Any] = {"color": "0.88", "linewidth": 0.8}
 # Points of (share of labels in percent, score, interval or None).
 Curve = Sequence[tuple[float, float, Interval | None]]
 
 
 def save(figure: Figure, path: Path, dpi: int = 150) -> None:
-    """Write a figure, in the format of the suffix; PNG without one."""
+    """Write a figure, in the format of the suffix, of `FORMATS`; PNG without one.
+
+    Text in PDF and SVG stays text. The same figure gives the same file.
+    """
+    from matplotlib import rc_context
+
     make_legible(figure)
     form = path.suffix.lstrip(".") or "png"
     options: dict[str, Any] = {"dpi": dpi, "bbox_inches": "tight", "pad_inches": 0.12}
-    write_atomically(path, lambda temporary: figure.savefig(temporary, format=form, **options))
+    if form != "png":
+        options["metadata"] = {"Date" if form == "svg" else "CreationDate": None}
+    with rc_context({"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "stonekey"}):
+        write_atomically(path, lambda temporary: figure.savefig(temporary, format=form, **options))
 
 
 def confusion_figure(matrix: ConfusionMatrix, title: str = "") -> Figure:
@@ -100,7 +109,11 @@ def reliability_figure(systems: Mapping[str, Calibration]) -> Figure:
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", aspect="equal")
         axes.set_title(f"{name}\nN {found.n}, ECE {100 * found.ece:.1f} %", fontsize=9)
     panels[0].set_ylabel("accuracy")
-    panels[0].legend(fontsize=7, loc="upper left", frameon=False)
+    handles, labels = panels[0].get_legend_handles_labels()
+    columns = 3 if len(panels) > 1 else 2
+    figure.legend(
+        handles, labels, fontsize=7, loc="outside lower center", frameon=False, ncols=columns
+    )
     return figure
 
 
@@ -117,7 +130,7 @@ def coverage_figure(systems: Mapping[str, CoverageCurve]) -> Figure:
     axes.set(xlim=(0, 101), ylim=(floor, 101), xlabel="tracks answered (%)")
     axes.set_ylabel("accuracy of the answers (%)")
     axes.grid(**_GRID)
-    axes.legend(fontsize=8, frameon=False)
+    _legend_above(axes, len(systems))
     return figure
 
 

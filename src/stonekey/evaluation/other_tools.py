@@ -17,7 +17,7 @@ from stonekey.data.manifest import (
     read_rows,
 )
 from stonekey.evaluation.predictions import Answer, System
-from stonekey.keys import KeySignature, non_key, parse_label
+from stonekey.keys import Key, KeySignature, non_key, parse_label
 
 LABEL_COLUMNS = (*KEY_COLUMNS, "signature")
 
@@ -32,7 +32,7 @@ def read_predictions(
             (or ``label``, ``signature``; empty for no key), and optionally ``confidence`` and
             ``error``, as ``stonekey predict --format csv`` writes it. Keys can have any spelling.
             A single key signature, such as ``3 flats`` or ``C major / A minor``, makes it a system
-            with 12 outputs.
+            with 12 outputs; a ``remark`` says so where other rows name keys.
         tracks: tracks to find in the file. A row belongs to the track whose path or id shares the
             longest end with the row's path, if necessary without the suffix.
         name: name of the system (default: that of the file).
@@ -45,7 +45,7 @@ def read_predictions(
     ends = _Ends(tracks)
     found: dict[str, _Match] = {}
     unmatched: list[str] = []
-    for line, row in read_rows(path, "\t" if path.suffix.lower() == ".tsv" else ","):
+    for line, row in read_rows(path):
         where = f"{path}, line {line}"
         file, answer = _prediction(row, where)
         track, length = ends.find(file)
@@ -63,7 +63,16 @@ def read_predictions(
     if not found:
         raise ManifestError(f"{path}: none of its files is in the data")
     answers = {track: match.answer for track, match in found.items()}
-    signatures = any(isinstance(answer.label, KeySignature) for answer in answers.values())
+    signatures = [m for m in found.values() if isinstance(m.answer.label, KeySignature)]
+    keys = sum(isinstance(m.answer.label, Key) for m in found.values())
+    remark = ""
+    if signatures and keys:
+        first = min(signatures, key=lambda match: match.line)
+        remark = (
+            f"{len(signatures)} of {len(signatures) + keys} predictions name a key signature and "
+            f"no key (line {first.line}: {str(first.answer.label)!r}), so all are scored as "
+            "signatures only, without MIREX"
+        )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return System(
         name or path.stem,
@@ -72,6 +81,7 @@ def read_predictions(
         str(path),
         {"sha256": digest},
         tuple(unmatched),
+        remark,
     )
 
 
@@ -95,7 +105,9 @@ def _prediction(row: Mapping[str, str], where: str) -> tuple[str, Answer]:
         raise ManifestError(f"{where}: no path")
     try:
         label = None if non_key(text) else parse_label(text)
-        confidence = float(row["confidence"]) if row.get("confidence") else None
+        # With semicolons between cells, numbers may have decimal commas.
+        text = row.get("confidence", "").replace(",", ".")
+        confidence = float(text) if text else None
     except ValueError as error:
         raise ManifestError(f"{where}: {file}: {error}") from error
     if confidence is not None and not (math.isfinite(confidence) and 0 <= confidence <= 1):

@@ -17,7 +17,8 @@ from stonekey import __version__
 from stonekey.data.manifest import Track
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.files import sha256
-from stonekey.keys import ClassLabel, parse_class_table
+from stonekey.keys import ClassLabel
+from stonekey.model.class_table import parse_class_table
 from stonekey.model.registry import find_model, model_names
 from stonekey.text import json_text, reason
 
@@ -59,6 +60,7 @@ class System:
         source: the model or file that they come from.
         details: anything else that identifies them, for JSON.
         unmatched: paths in a file of predictions that belong to no track of the manifest.
+        remark: what a reader of its scores must know, if anything.
     """
 
     name: str
@@ -67,6 +69,7 @@ class System:
     source: str
     details: Mapping[str, Any] = field(default_factory=dict)
     unmatched: tuple[str, ...] = ()
+    remark: str = ""
 
     def answer(self, track: Track) -> Answer:
         """The answer for a track; an error if the system has none."""

@@ -76,6 +76,7 @@ class SystemReport:
             "signature_confusion": plain(self.signature_confusion),
             "failures": dict(self.failures),
             "unmatched": list(self.system.unmatched),
+            "remark": self.system.remark,
         }
 
 
@@ -194,7 +195,7 @@ def check_request(
 ) -> None:
     """Raise the errors of :func:`build_report` before there are any answers."""
     if not tracks:
-        counts = ", ".join(f"{count} {what}" for what, count in manifest.counts().items())
+        counts = manifest.summary()
         raise ValueError(f"{manifest.name}: no track can be scored ({counts})")
     if not names:
         raise ValueError("no system to score")

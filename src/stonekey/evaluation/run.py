@@ -63,9 +63,11 @@ def load_data(
             raise ValueError(f"data set {dataset} needs root, the folder of its labels and audio")
         data = load_dataset(dataset, root, verify=verify, through=through)
         labels = f"{data.name}: {DATASETS[dataset].reference}"
+        if not verify:
+            labels += ", in a version that was not checked"
     else:
         assert manifest is not None
-        data = read_manifest(manifest, root)
+        data = read_manifest(manifest, root, unusable=True)
         labels = _origin(manifest)
     if split is not None:
         data = data.select(split)

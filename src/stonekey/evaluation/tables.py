@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -80,9 +80,11 @@ def group_rows(report: Report, column: str) -> Rows:
 def data_lines(report: Report) -> list[str]:
     """What was scored and what was not, to print with every table."""
     counts = report.manifest.counts()
+    unusable = counts["unusable_labels"]
     lines = [
         f"N {len(report.tracks)} of {counts['tracks']} tracks ({counts['missing']} without audio, "
-        f"{counts['unlabelled']} unlabelled, {counts['keyless']} keyless; "
+        f"{counts['unlabelled']} unlabelled, {counts['keyless']} keyless"
+        f"{f', {unusable} with a label that is no key' if unusable else ''}; "
         f"{counts['duplicates']} listed twice)."
     ]
     if report.labels:
@@ -96,6 +98,8 @@ def data_lines(report: Report) -> list[str]:
     for name, count in report.failed.items():
         lines.append(f"{name}: no answer for {_tracks(count)}, counted as wrong.")
     for system in report.systems:
+        if remark := system.system.remark:
+            lines.append(f"{system.name}: {remark}.")
         if unmatched := system.system.unmatched:
             lines.append(f"{system.name}: also names {_tracks(len(unmatched))} not in the data.")
     return lines
@@ -145,8 +149,8 @@ def track_rows(report: Report) -> Iterable[list[str]]:
     scored = {id(track) for track in report.tracks}
     for track in report.manifest:
         missing = "missing" if not track.present else "not scored"
-        unlabelled = "keyless" if track.keyless else "unlabelled"
-        status = unlabelled if track.key is None else missing
+        unlabelled = "unusable label" if track.unusable else "unlabelled"
+        status = ("keyless" if track.keyless else unlabelled) if track.key is None else missing
         row = [
             track.id, str(track.path or ""), "scored" if id(track) in scored else status,
             str(track.key or ""), str(track.signature or ""),
@@ -206,13 +210,21 @@ def draw(report: Report) -> dict[str, tuple[str, Any]]:
     return drawn
 
 
-def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write report.json, report.md, tracks.csv and figures to a folder; returns their paths."""
+def write_report(report: Report, folder: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
+    """Write report.json, report.md, tracks.csv and figures to a folder; returns their paths.
+
+    Args:
+        report: from `stonekey.evaluation.report.build_report`.
+        folder: to write into.
+        formats: of the figures, beside PNG; `stonekey.evaluation.figures.FORMATS`.
+    """
     drawn = draw(report)
     written = []
     for name, (_, figure) in drawn.items():
-        figures.save(figure, folder / name)
-        written.append(folder / name)
+        for form in dict.fromkeys(("png", *formats)):
+            path = (folder / name).with_suffix(f".{form}")
+            figures.save(figure, path)
+            written.append(path)
     record = {
         "stonekey": __version__,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -278,7 +290,11 @@ def _difference(report: Report, found: PairedComparison | None) -> list[str]:
 def _listed(report: Report) -> list[str]:
     manifest = report.manifest
     lines = [f"- without audio: `{track.id}`" for track in manifest.missing]
-    for kind, tracks in (("unlabelled", manifest.unlabelled), ("keyless", manifest.keyless)):
+    for kind, tracks in (
+        ("unlabelled", manifest.unlabelled),
+        ("label that is no key", manifest.unusable),
+        ("keyless", manifest.keyless),
+    ):
         lines += [
             f"- {kind}: `{track.id}`" + (f" ({track.problem})" if track.problem else "")
             for track in tracks

@@ -22,6 +22,9 @@ from stonekey.text import echo, log, printable
 _SHOWN = ("system", "outputs", "N", "MIREX", "MIREX, ascending fifths only", "KSEA", "accuracy",
           "mode", "tonic", "ECE", "correct", "fifth")  # fmt: skip
 
+# Labels that are quoted on a terminal.
+MOST_NAMED = 10
+
 
 class NothingToScoreError(ValueError):
     """A manifest without a track that can be scored."""
@@ -35,17 +38,21 @@ def check_tracks(manifest: Manifest, needs_audio: bool) -> None:
     """
     counts = manifest.counts()
     if not (manifest.usable if needs_audio else manifest.labelled):
-        found = ", ".join(f"{count} {what}" for what, count in counts.items())
-        raise NothingToScoreError(f"{manifest.name}: no track can be scored ({found})")
+        raise NothingToScoreError(f"{manifest.name}: no track can be scored ({manifest.summary()})")
     skipped = {
         "without audio": counts["missing"] if needs_audio else 0,
         "unlabelled": counts["unlabelled"],
+        "with a label that is no key": counts["unusable_labels"],
         "keyless": counts["keyless"],
         "listed twice": counts["duplicates"],
     }
     if any(skipped.values()):
         found = ", ".join(f"{count} {what}" for what, count in skipped.items() if count)
         log(f"stonekey: not scored: {found} (of {counts['tracks']} distinct tracks)")
+    for track in manifest.unusable[:MOST_NAMED]:
+        log(f"stonekey: {track.id}: {track.problem}")
+    if (more := counts["unusable_labels"] - MOST_NAMED) > 0:
+        log(f"stonekey: and {more} more labels, which report.md lists (--output)")
 
 
 def progress_watch(wanted: bool | None) -> Watch:
@@ -63,8 +70,10 @@ def progress_watch(wanted: bool | None) -> Watch:
 
 
 def log_failures(report: Report) -> None:
-    """Report on standard error the tracks that could not be read."""
+    """Report on standard error what must be known of a system, and tracks it could not read."""
     for system in report.systems:
+        if remark := system.system.remark:
+            log(f"stonekey: warning: {system.name}: {remark}")
         for track, error in system.failures:
             log(f"stonekey: {system.name}: {track}: {error}")
 

@@ -59,7 +59,9 @@ def checkpoint_to_onnx(checkpoint: Checkpoint) -> onnx.ModelProto:
         raise CheckpointError(f"{info.name}: has no network to export")
 
     def head(g: Graph, x: str) -> str:
-        cropped = g.part(x, 0, info.front_end.crop_bins, 1)
+        size = info.front_end.crop_bins
+        parts = [g.part(x, first, first + size, 1) for first in info.front_end.harmonic_bins]
+        cropped = parts[0] if len(parts) == 1 else g.op("Concat", *parts, axis=1)
         return add_chromanet(g, cropped, arch, info.front_end, checkpoint.tensors)
 
     try:

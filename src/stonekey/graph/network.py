@@ -29,10 +29,10 @@ Weights = dict[str, np.ndarray]
 def add_chromanet(
     g: Graph, x: str, arch: Architecture, front_end: FrontEnd, tensors: Weights
 ) -> str:
-    """Cropped log-VQT (batch, bins, frames) -> probabilities (batch, outputs)."""
+    """Cropped log-VQTs (batch, harmonics * bins, frames) -> probabilities (batch, outputs)."""
     bins = front_end.crop_bins
     frames = front_end.network_frames(front_end.segment_samples)
-    inputs = 1
+    inputs = len(front_end.harmonics)
     for stage, channels in enumerate(arch.channels):
         down = _sub(tensors, f"time_downsampling_blocks.{stage}.")
         block = _sub(tensors, f"convnext_blocks.{stage}.")
@@ -48,7 +48,7 @@ def add_chromanet(
         y = _add_pointwise(g, y, block, strips, bins // strips, frames)
         x = g.op("Add", x, y)
         inputs = channels
-    logits = _add_classifier(g, x, arch, tensors, bins)
+    logits = _add_classifier(g, x, arch, tensors, front_end)
     scaled = g.op("Mul", logits, g.const(1 / arch.temperature))
     return g.op("Softmax", scaled, axis=1)
 
@@ -137,10 +137,16 @@ def _add_pointwise(g: Graph, x: str, block: Weights, strips: int, rows: int, fra
     return g.op("Concat", *pieces, axis=2)
 
 
-def _add_classifier(g: Graph, x: str, arch: Architecture, tensors: Weights, bins: int) -> str:
+def _add_classifier(
+    g: Graph, x: str, arch: Architecture, tensors: Weights, front_end: FrontEnd
+) -> str:
     """Octave pooling, mean over time, classifier: -> logits (batch, 12 * rows)."""
-    octaves = g.reshape(x, 0, arch.channels[-1], bins // 12, 12, -1)
+    per_octave, channels = front_end.bins_per_octave, arch.channels[-1]
+    octaves = g.reshape(x, 0, channels, front_end.crop_bins // per_octave, per_octave, -1)
     pooled = g.op("ReduceMean", octaves, g.ints(2, 4), keepdims=0)
+    if front_end.bins_per_semitone > 1:
+        pooled = g.reshape(pooled, 0, channels, 12, -1)
+        pooled = g.op("ReduceMean", pooled, g.ints(3), keepdims=0)
     weight, bias = tensors["classifier.weight"], tensors["classifier.bias"]
     if arch.rows == 2:
         gain = 1 / np.sqrt(tensors["batch_norm.running_var"] + EPS)

@@ -21,6 +21,8 @@ from stonekey.text import one_line, shown
 
 # Bytes of a file with the networks that `stonekey.model.settings` allows.
 MAX_BYTES = 500_000_000
+# In the record of a training: the import path of a network that is not ChromaNet.
+NETWORK = "network"
 
 
 class CheckpointError(Exception):
@@ -48,11 +50,15 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path | str) -> None:
     write_atomically(Path(path), lambda temporary: temporary.write_bytes(data))
 
 
-def load_checkpoint(path: Path | str) -> Checkpoint:
+def load_checkpoint(path: Path | str, own_network: bool = False) -> Checkpoint:
     """Read a model file in stonekey's format (``.safetensors``) or the published one (``.pt``).
 
     A published file is recognised by its checksum and then has its class table; any other
     of that format comes without one, to be calibrated.
+
+    Args:
+        path: model file.
+        own_network: take the weights of a network that is the user's own; for those who build it.
 
     Raises:
         CheckpointError: when the file is missing, broken, refused or of another kind.
@@ -61,7 +67,8 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise CheckpointError(f"{path}: is larger than {MAX_BYTES // 10**6} MB")
-        loaded = _load_ours(path) if path.suffix == ".safetensors" else _load_published(path)
+        ours = path.suffix == ".safetensors"
+        loaded = _load_ours(path, own_network) if ours else _load_published(path)
         check_values(loaded.tensors)
         return loaded
     except CheckpointError:
@@ -77,7 +84,7 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
         raise CheckpointError(f"{path}: cannot be read as a model: {why}") from error
 
 
-def _load_ours(path: Path) -> Checkpoint:
+def _load_ours(path: Path, own_network: bool) -> Checkpoint:
     from safetensors import SafetensorError, safe_open
 
     with path.open("rb") as stream:  # which is read whole before anything can be asked of it
@@ -89,7 +96,13 @@ def _load_ours(path: Path) -> Checkpoint:
             info = ModelInfo.from_metadata(stored.metadata() or {})
             names = list(stored.keys())
             shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in names}
-            check_network(info, shapes)
+            if (network := info.training.get(NETWORK)) is None:
+                check_network(info, shapes)
+            elif not own_network:
+                raise CheckpointError(
+                    f"{path}: its network is {shown(str(network))}, which only its own code can "
+                    "build: Stone.from_checkpoint(load_checkpoint(path, own_network=True), network)"
+                )
             return Checkpoint(info, {name: stored.get_tensor(name) for name in names})
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a whole safetensors file: {error}") from error
@@ -99,7 +112,8 @@ def check_network(info: ModelInfo, shapes: Mapping[str, tuple[int, ...]]) -> Non
     """Refuse tensors that are not of the network described; ValueError says how."""
     if info.architecture is None:
         raise ValueError("it describes no network")
-    check_shapes(shapes, info.architecture, info.front_end.crop_bins)
+    front_end = info.front_end
+    check_shapes(shapes, info.architecture, front_end.crop_bins, len(front_end.harmonics))
 
 
 def _load_published(path: Path) -> Checkpoint:

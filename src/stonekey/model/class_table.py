@@ -8,7 +8,7 @@ against the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,25 @@ TIMBRES = ("piano", "organ", "strings")
 KEYS = tuple(Key.from_index(i) for i in range(24))
 
 Predict = Callable[[np.ndarray], np.ndarray]
+
+
+def parse_class_table(labels: Iterable[str]) -> tuple[ClassLabel, ...]:
+    """Read what each output of a model stands for: 12 signatures or 24 keys, in order.
+
+    Raises:
+        ValueError: a wrong number of labels, one that cannot be read, or one given twice.
+    """
+    texts = list(labels)
+    table: tuple[ClassLabel, ...]
+    if len(texts) == 12:
+        table = tuple(KeySignature.parse(text) for text in texts)
+    elif len(texts) == 24:
+        table = tuple(Key.parse(text) for text in texts)
+    else:
+        raise ValueError(f"a class table has 12 or 24 entries, got {len(texts)}")
+    if len(set(table)) != len(table):
+        raise ValueError("a class table must name each key once")
+    return table
 
 
 class CalibrationError(Exception):

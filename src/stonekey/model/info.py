@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from stonekey.keys import ClassLabel, parse_class_table
+from stonekey.keys import ClassLabel
+from stonekey.model.class_table import parse_class_table
 from stonekey.model.settings import MAX_ACTIVATIONS, Architecture, FrontEnd, real, whole
 from stonekey.text import json_text, printable
 

@@ -51,9 +51,10 @@ class FrontEnd:
 
     Bin ``i`` is centred on ``fmin * 2 ** (i / bins_per_octave)`` Hz; with the defaults bin 0
     is A0 and the ``crop_bins`` lowest of the ``n_bins`` bins are what the network sees at
-    inference. Training crops higher, which lowers the content by a semitone a bin. The network
-    sees the mean of every ``average`` frames, hops of ``hop`` samples apart. The defaults are those
-    of the published models; a model's file has its own.
+    inference. Training crops higher by whole semitones, which lowers the content. The network
+    sees the mean of every ``average`` frames, hops of ``hop`` samples apart, once for each of
+    ``harmonics``: its crop as many octaves higher. The defaults are those of the published models;
+    a model's file has its own.
     """
 
     sample_rate: int = 22050
@@ -64,6 +65,7 @@ class FrontEnd:
     crop_bins: int = 84
     segment_seconds: float = 15.0
     average: int = 1
+    harmonics: tuple[int, ...] = (1,)
 
     def __post_init__(self) -> None:
         whole("sample_rate", self.sample_rate, 1000, 1_000_000)
@@ -79,8 +81,16 @@ class FrontEnd:
                 f"need bins_per_octave <= crop_bins <= n_bins, got {self.bins_per_octave}, "
                 f"{self.crop_bins}, {self.n_bins}"
             )
+        self._check_harmonics()
+        if self.bins_per_octave % 12:
+            raise ValueError(
+                f"bins_per_octave ({self.bins_per_octave}) must be 12, 24, 36, ...: a crop "
+                "transposes only with a whole number of bins in a semitone"
+            )
         if self.crop_bins % self.bins_per_octave:
-            raise ValueError(f"crop_bins ({self.crop_bins}) must be whole octaves")
+            raise ValueError(
+                f"crop_bins ({self.crop_bins}) must be whole octaves of {self.bins_per_octave}"
+            )
         if self.hop % 2 ** (self.octaves - 1):
             raise ValueError(
                 f"hop ({self.hop}) must be divisible by {2 ** (self.octaves - 1)}: each of the "
@@ -116,9 +126,38 @@ class FrontEnd:
         return (round(12 * math.log2(self.fmin / 440.0)) + 9) % 12
 
     @property
+    def bins_per_semitone(self) -> int:
+        """Bins from one crop to the next, which is a semitone lower: 1 by default."""
+        return self.bins_per_octave // 12
+
+    @property
     def transpositions(self) -> int:
         """Number of crops there are: 16 by default, shifts of 0 to 15 semitones."""
-        return self.n_bins - self.crop_bins + 1
+        beyond = self.n_bins - self.crop_bins - self.harmonic_bins[-1]
+        return beyond // self.bins_per_semitone + 1
+
+    @property
+    def harmonic_bins(self) -> tuple[int, ...]:
+        """How many bins higher each of the harmonics is read, ascending: (0,) by default."""
+        return tuple(self.bins_per_octave * (h.bit_length() - 1) for h in self.harmonics)
+
+    def _check_harmonics(self) -> None:
+        for harmonic in self.harmonics:
+            whole("a harmonic", harmonic, 1, 64)
+            if harmonic & (harmonic - 1):
+                raise ValueError(
+                    f"harmonic {harmonic} is no whole number of octaves up (1, 2, 4, ... are): "
+                    "its bin of a note is that of another pitch class, so bins an octave apart "
+                    "could not be taken for one"
+                )
+        if not self.harmonics or list(self.harmonics) != sorted(set(self.harmonics)):
+            raise ValueError(f"harmonics must ascend, got {self.harmonics}")
+        if self.crop_bins + self.harmonic_bins[-1] > self.n_bins:
+            raise ValueError(
+                f"harmonic {self.harmonics[-1]} needs {self.harmonic_bins[-1]} bins above the "
+                f"crop: n_bins of at least {self.crop_bins + self.harmonic_bins[-1]}, got "
+                f"{self.n_bins}"
+            )
 
     def frames(self, samples: int) -> int:
         """Frames that ``samples`` samples give."""
@@ -129,8 +168,11 @@ class FrontEnd:
         return self.frames(samples) // self.average
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for metadata."""
-        return asdict(self)
+        """Plain values, for metadata; without ``harmonics`` where it is the default, as of old."""
+        values = asdict(self)
+        if self.harmonics == (1,):
+            del values["harmonics"]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> FrontEnd:

@@ -12,15 +12,15 @@ from stonekey.model.settings import Architecture
 _COUNTER = "batch_norm.num_batches_tracked"
 
 
-def tensor_shapes(arch: Architecture, bins: int) -> dict[str, tuple[int, ...]]:
+def tensor_shapes(arch: Architecture, bins: int, inputs: int = 1) -> dict[str, tuple[int, ...]]:
     """Name -> shape of `stonekey.network.chromanet.ChromaNet`'s state.
 
     Args:
         arch: of the network.
         bins: of its input, `FrontEnd.crop_bins`.
+        inputs: its channels, one for each of `FrontEnd.harmonics`.
     """
     shapes: dict[str, tuple[int, ...]] = {}
-    inputs = 1
     for stage, (channels, kernel) in enumerate(zip(arch.channels, arch.kernels, strict=True)):
         down, block = f"time_downsampling_blocks.{stage}.", f"convnext_blocks.{stage}."
         if arch.norm == "frame":
@@ -46,13 +46,15 @@ def tensor_shapes(arch: Architecture, bins: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def check_shapes(shapes: Mapping[str, tuple[int, ...]], arch: Architecture, bins: int) -> None:
+def check_shapes(
+    shapes: Mapping[str, tuple[int, ...]], arch: Architecture, bins: int, inputs: int = 1
+) -> None:
     """Refuse tensors that are not those of the network.
 
     Raises:
         ValueError: with what is missing, too many, or of another shape.
     """
-    wanted = tensor_shapes(arch, bins)
+    wanted = tensor_shapes(arch, bins, inputs)
     given = {name: tuple(shape) for name, shape in shapes.items() if name != _COUNTER}
     if missing := sorted(set(wanted) - set(given)):
         raise ValueError(f"the tensor '{missing[0]}' is missing")

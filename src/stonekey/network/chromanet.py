@@ -189,17 +189,27 @@ class ChromaNet(nn.Module):
 
     Args:
         architecture: outputs, norm, and channels and kernels of the stages.
-        bins: bins of the cropped input, a multiple of 12 (84).
+        bins: bins of the cropped input, whole octaves (84).
+        bins_per_octave: 12, or a multiple of it: a semitone's bins share a pitch class.
+        inputs: channels of the input, one for each harmonic.
     """
 
-    def __init__(self, architecture: Architecture | None = None, bins: int = 84) -> None:
+    def __init__(
+        self,
+        architecture: Architecture | None = None,
+        bins: int = 84,
+        bins_per_octave: int = PITCH_CLASSES,
+        inputs: int = 1,
+    ) -> None:
         super().__init__()
         arch = architecture or Architecture()
-        if bins % PITCH_CLASSES:
-            raise ValueError(f"bins must be whole octaves of 12, got {bins}")
+        if bins_per_octave % PITCH_CLASSES or bins % bins_per_octave:
+            raise ValueError(f"bins must be whole octaves of {bins_per_octave}, got {bins}")
+        self.bins_per_octave = bins_per_octave
         self.architecture = arch
         self.bins = bins
-        ins = (1, *arch.channels[:-1])
+        self.inputs = inputs
+        ins = (inputs, *arch.channels[:-1])
         self.time_downsampling_blocks = nn.ModuleList(
             TimeDownsampling(arch.norm, bins, i, o) for i, o in zip(ins, arch.channels, strict=True)
         )
@@ -231,8 +241,9 @@ class ChromaNet(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """All stages: (batch, 1, bins, frames) -> (batch, channels, bins, frames / 2 ** stages)."""
-        if x.ndim != 4 or x.shape[1] != 1 or x.shape[2] != self.bins:
-            raise ValueError(f"expected (batch, 1, {self.bins}, frames), got {tuple(x.shape)}")
+        if x.ndim != 4 or x.shape[1] != self.inputs or x.shape[2] != self.bins:
+            wanted = f"(batch, {self.inputs}, {self.bins}, frames)"
+            raise ValueError(f"expected {wanted}, got {tuple(x.shape)}")
         if x.shape[3] < self.architecture.min_frames:
             raise ValueError(
                 f"needs at least {self.architecture.min_frames} frames, got {x.shape[3]}"
@@ -243,8 +254,11 @@ class ChromaNet(nn.Module):
 
     def pool(self, x: Tensor) -> Tensor:
         """Mean over octaves, then over time: -> (batch, channels, 12, 1)."""
-        octaves = x.reshape(x.shape[0], x.shape[1], -1, PITCH_CLASSES, x.shape[3])
-        return octaves.mean(dim=2).mean(dim=-1, keepdim=True)
+        octaves = x.reshape(x.shape[0], x.shape[1], -1, self.bins_per_octave, x.shape[3])
+        means = octaves.mean(dim=2).mean(dim=-1, keepdim=True)
+        if self.bins_per_octave > PITCH_CLASSES:
+            means = means.unflatten(2, (PITCH_CLASSES, -1)).mean(dim=3)
+        return means
 
     def classify(self, pooled: Tensor) -> Tensor:
         """Pooled features (batch, channels, 12, 1) -> logits (batch, 12 * rows)."""
@@ -253,4 +267,9 @@ class ChromaNet(nn.Module):
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Softmax over all outputs at the architecture's temperature, in float32."""
-        return torch.softmax(logits.float() / self.architecture.temperature, dim=1)
+        return probabilities(logits, self.architecture.temperature)
+
+
+def probabilities(logits: Tensor, temperature: float) -> Tensor:
+    """Softmax of logits (batch, outputs) over all outputs, in float32."""
+    return torch.softmax(logits.float() / temperature, dim=1)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from stonekey.model.checkpoint import Checkpoint
-from stonekey.network.chromanet import ChromaNet
 from stonekey.network.stone import Stone
 from stonekey.training.config import ConfigError
 
 CLASSIFIER = "classifier."
 
 
-def initialise(network: ChromaNet, checkpoint: Checkpoint) -> None:
+def initialise(network: nn.Module, checkpoint: Checkpoint) -> None:
     """Copy a checkpoint's weights into a network.
 
     A 12-signature model can initialise a 24-key one: both rows of outputs start as copies of its

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,18 +14,19 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from stonekey.data.batch import TrainingBatch
-from stonekey.model.checkpoint import Checkpoint, CheckpointError, save_checkpoint
-from stonekey.network.stone import Stone
+from stonekey.data.batch_loader import DataError
+from stonekey.model.checkpoint import NETWORK, Checkpoint, CheckpointError, save_checkpoint
+from stonekey.network.stone import Stone, lowest_crop
 from stonekey.training.config import Config
 from stonekey.training.logs import Logs
 from stonekey.training.objective import Objective, Probabilities, Terms, profile_on_circle
 from stonekey.training.schedule import clip_each, cosine, parameter_groups
-from stonekey.training.state import LAST, load_state, save_state
+from stonekey.training.state import LAST, Plan, load_state, save_state, settings_of
 from stonekey.training.views import fixed_crops, random_crops
 
 # A run whose loss is not finite goes back to its last checkpoint this often before it stops.
 MAX_RESTORES = 3
-TERMS = ("key", "mode", "balance", "total", "flat", "divergence")  # of any objective
+TERMS = ("key", "mode", "balance", "total", "flat", "divergence")  # in the order printed
 # Steps in a row whose gradient is not finite before the same is done.
 MAX_SKIPPED = 20
 
@@ -45,21 +46,6 @@ class Progress:
     skipped: int = 0
     restores: int = 0
     scores: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long to train and what to write."""
-
-    name: str
-    omega: int
-    epochs: int
-    train_steps: int
-    val_steps: int
-    learning_rate: float
-    seed: int
-    folder: Path
-    keep_epochs: int = 10
 
 
 Report = Callable[[Progress, dict[str, float]], None]
@@ -102,8 +88,8 @@ class Trainer:
         self.logs = logs or Logs(None)
         self.progress = Progress()
         torch.manual_seed(plan.seed)
-        self.stone = Stone(config.front_end, config.architecture)
-        module = Probabilities(self.stone.chromanet)
+        self.stone = Stone(config.front_end, config.architecture, network=config.network)
+        module = Probabilities(self.stone)
         settings = config.optimizer
         optimizer = torch.optim.AdamW(
             parameter_groups(module), lr=plan.learning_rate, betas=settings.betas
@@ -114,6 +100,12 @@ class Trainer:
         self._forward = torch.compile(self.network) if compiled else self.network
         self.objective = Objective(
             config.loss, plan.omega, config.front_end, config.architecture.outputs
+        )
+        front_end = config.front_end
+        self._bins = (
+            front_end.n_bins - front_end.harmonic_bins[-1],  # of the lowest harmonic
+            front_end.crop_bins,
+            front_end.bins_per_semitone,
         )
         self._crops = torch.Generator()
         self._consecutive_skips = 0
@@ -155,8 +147,7 @@ class Trainer:
         self._seed_step()
         self.network.train()
         rate, decay = self._schedule()
-        front_end = self.config.front_end
-        crops = random_crops(len(batch), self._crops, front_end.n_bins, front_end.crop_bins)
+        crops = random_crops(len(batch), self._crops, *self._bins)
         self.optimizer.zero_grad(set_to_none=True)
         terms: Terms = self.objective(self._forward, batch, crops)
         values = self._reduced(terms)
@@ -275,29 +266,40 @@ class Trainer:
         # processes may have different numbers of batches.
         network = self.network.module.eval()
         if self.kept is not self.stone:
-            network = Probabilities(self.kept.chromanet)
+            network = Probabilities(self.kept)
         front_end = self.config.front_end
-        sums, counts = dict.fromkeys(TERMS, 0.0), dict.fromkeys(TERMS, 0)
+        sums: dict[str, float] = defaultdict(float)
+        counts: dict[str, float] = defaultdict(float)
         profile: Tensor | None = None
         with torch.no_grad(), self.fabric.autocast():
             for number, batch in enumerate(self.validation()):
                 if number >= self.plan.val_steps:
                     break
                 items = batch.items if batch.items is not None else torch.arange(len(batch))
-                crops = fixed_crops(items.cpu(), front_end.n_bins, front_end.crop_bins)
+                crops = fixed_crops(items.cpu(), *self._bins)
                 terms = self.objective(network, batch, crops, joined=False)
                 for name, value in terms.items():
                     sums[name] += float(value) * len(batch)
                     counts[name] += len(batch)
                 if profile is None:
-                    inputs = batch.a[:, :, : front_end.crop_bins]
-                    profile = profile_on_circle(network(inputs))
+                    profile = profile_on_circle(network(lowest_crop(batch.a, front_end)))
         # Every rank holds a share of the tracks: add up, then divide.
-        own = torch.tensor([list(sums.values()), list(counts.values())], device=self.fabric.device)
+        names = self._names(sums)
+        own = torch.tensor(
+            [[of[name] for name in names] for of in (sums, counts)], device=self.fabric.device
+        )
         total, count = self._over_ranks(own, "sum").cpu()
+        if not count.any():
+            raise DataError("there is no batch to validate on: the loader for it gives none")
         if profile is not None:
             self.logs.profile("profile", profile, self.progress.step)
-        return {name: float(total[i] / count[i]) for i, name in enumerate(TERMS) if count[i] > 0}
+        return {name: float(total[i] / count[i]) for i, name in enumerate(names) if count[i] > 0}
+
+    def _names(self, own: Iterable[str]) -> list[str]:
+        """The names of the terms of any process, in one order on all."""
+        every = [self.fabric.broadcast(list(own), rank) for rank in range(self.fabric.world_size)]
+        found = {name: None for names in every for name in names}
+        return sorted(found, key=lambda name: TERMS.index(name) if name in TERMS else len(TERMS))
 
     def _end_epoch(self) -> None:
         progress, plan = self.progress, self.plan
@@ -341,6 +343,8 @@ class Trainer:
             },
             "config": self.config.text,
         }
+        if (network := self.config.network) is not None:
+            record[NETWORK] = f"{network.__module__}.{network.__qualname__}"
         return self.kept.to_checkpoint(self.plan.name, omega=self.plan.omega, training=record)
 
     def _save(self) -> None:
@@ -355,6 +359,7 @@ class Trainer:
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": scaler.state_dict() if scaler is not None else None,
                 "loader": loader() if loader is not None else None,
+                "settings": settings_of(self.plan, self.config, self.fabric.world_size),
             },
         )
 

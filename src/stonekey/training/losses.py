@@ -255,19 +255,20 @@ def supervised_losses(
     return stone_losses(target.detach(), y_b, y_c, shift, omega, weights=weights, half=half)
 
 
-def chroma(x: Tensor) -> Tensor:
+def chroma(x: Tensor, per_semitone: int = 1) -> Tensor:
     """Mean of the cropped log-VQT over time and octaves: (batch, 1, 84, T) -> (batch, 12).
 
     Entry j is bin j of the crop and its octaves, the numbering the network itself sees: the pitch
-    class c + j semitones above A for a crop at c (bin 0 of the VQT, 27.5 Hz, is A0).
+    class c + j semitones above A for a crop at c (bin 0 of the VQT, 27.5 Hz, is A0). With several
+    bins to a semitone, the mean of them.
 
     Raises:
         ValueError: if the bins are no whole number of octaves.
     """
-    if x.ndim != 4 or x.shape[1] != 1 or x.shape[2] % PITCH_CLASSES:
+    if x.ndim != 4 or x.shape[1] != 1 or x.shape[2] % (PITCH_CLASSES * per_semitone):
         raise ValueError(f"expected (batch, 1, 12 * octaves, frames), got {(*x.shape,)}")
     profile = x.mean((1, 3), dtype=torch.promote_types(x.dtype, torch.float32))
-    return profile.reshape(x.shape[0], -1, PITCH_CLASSES).mean(1)
+    return profile.reshape(x.shape[0], -1, PITCH_CLASSES, per_semitone).mean((1, 3))
 
 
 @torch.no_grad()

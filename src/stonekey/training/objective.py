@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +13,8 @@ from stonekey.data.batch import TrainingBatch
 from stonekey.keys import ClassLabel, Key
 from stonekey.model.class_table import row_table
 from stonekey.model.settings import FrontEnd
-from stonekey.network.chromanet import ChromaNet, mean_across_ranks
+from stonekey.network.chromanet import mean_across_ranks, probabilities
+from stonekey.network.stone import Stone
 from stonekey.training.config import LossConfig
 from stonekey.training.losses import (
     chroma,
@@ -21,6 +24,7 @@ from stonekey.training.losses import (
     stone_losses,
     supervised_losses,
 )
+from stonekey.training.options import ConfigError
 from stonekey.training.views import (
     Crops,
     Views,
@@ -31,6 +35,23 @@ from stonekey.training.views import (
 )
 
 Terms = dict[str, Tensor]
+
+
+class OwnObjective(Protocol):
+    """A loss of a user's own: a function, an object to call, or a class of such objects."""
+
+    def __call__(
+        self, y_a: Tensor, y_b: Tensor, y_c: Tensor, shift: Tensor, omega: int, /
+    ) -> Mapping[str, Tensor]:
+        """Scalar terms; ``total`` is what is minimised, the others are logged.
+
+        Args:
+            y_a, y_b, y_c: probabilities (batch, outputs) of the three views; in a labelled batch
+                y_a is the label.
+            shift: int64 (batch,), semitones that C sounds lower than A and B.
+            omega: 7 (circle of fifths) or 1 (circle of semitones).
+        """
+        ...
 
 
 def natural_table(front_end: FrontEnd, outputs: int) -> tuple[ClassLabel, ...]:
@@ -66,15 +87,20 @@ class Objective:
         self.omega = omega
         self.front_end = front_end
         self.outputs = outputs
+        self._size = front_end.crop_bins, front_end.bins_per_semitone, front_end.harmonic_bins
+        self._own: OwnObjective | None = None
+        if callable(loss.objective):
+            own: Any = loss.objective() if inspect.isclass(loss.objective) else loss.objective
+            self._own = own
         self._outputs_of_keys = outputs_of_keys(natural_table(front_end, outputs))
 
     def views(self, batch: TrainingBatch, crops: Crops) -> Views:
         """The three views of a batch at the crops given."""
-        bins = self.front_end.crop_bins
+        size = self._size
         if batch.labels is None:
             assert batch.b is not None
-            return make_views(batch.a, batch.b, crops, bins)
-        return supervised_views(batch.a, self.labels(batch), crops, bins)
+            return make_views(batch.a, batch.b, crops, *size)
+        return supervised_views(batch.a, self.labels(batch), crops, *size)
 
     def labels(self, batch: TrainingBatch) -> Tensor:
         """The labels of a batch as probabilities of the outputs, (batch, outputs)."""
@@ -106,19 +132,29 @@ class Objective:
             known = batch.labels.amax(dim=1) > batch.labels.amin(dim=1)
             return self._supervised(known, views, y_b, y_c)
         y_a, y_b, y_c = network(torch.cat([views.a, views.b, views.c])).chunk(3)
+        if self._own is not None:
+            return self._own_terms(y_a, y_b, y_c, views.shift)
         if self.loss.objective == "skey":
-            energy = (chroma(views.a) + chroma(views.b)) / 2
+            step = self.front_end.bins_per_semitone
+            energy = (chroma(views.a[:, :1], step) + chroma(views.b[:, :1], step)) / 2
             return skey_losses(
                 y_a, y_b, y_c, views.shift, energy, self.omega,
                 weights=weights, half=half, across_ranks=mean_across_ranks if joined else None,
             )  # fmt: skip
         return stone_losses(y_a, y_b, y_c, views.shift, self.omega, weights=weights, half=half)
 
+    def _own_terms(self, y_a: Tensor, y_b: Tensor, y_c: Tensor, shift: Tensor) -> Terms:
+        assert self._own is not None
+        terms = dict(self._own(y_a, y_b, y_c, shift, self.omega))
+        if "total" not in terms or any(getattr(t, "ndim", None) != 0 for t in terms.values()):
+            raise ConfigError("loss.objective must give a dict of scalar tensors with 'total'")
+        return terms
+
     def _cross_entropy(
         self, network: Callable[[Tensor], Tensor], batch: TrainingBatch, crops: Crops
     ) -> Terms:
         """One view of each segment, cropped at ``crops.second``, against its label."""
-        views = crop(batch.a, crops.second, self.front_end.crop_bins)
+        views = crop(batch.a, crops.second, *self._size)
         target = lowered(self.labels(batch), crops.second)
         target = target + self.loss.smoothing * (1 / self.outputs - target)
         total = divergence(target, network(views))
@@ -131,27 +167,34 @@ class Objective:
             flat = flat_loss(torch.cat([y_b[~known], y_c[~known]]))
         # Without any known one the terms below are multiplied by 0, but must be there.
         used = known if known.any() else ~known
-        terms = supervised_losses(
-            views.a[used], y_b[used], y_c[used], views.shift[used], self.omega,
-            weights=self.loss.weights, half=self.loss.half,
-        )  # fmt: skip
+        parts = (views.a[used], y_b[used], y_c[used], views.shift[used])
         share = known.float().mean()  # terms are means over the whole batch
-        terms = {name: share * value for name, value in terms.items()}
+        flat = (1 - share) * flat
+        if self._own is not None:
+            parts = (parts[0].detach(), *parts[1:])
+            terms = {name: share * value for name, value in self._own_terms(*parts).items()}
+            total = terms["total"] + self.loss.weights.flat * flat
+            return {**terms, "flat": flat, "total": total}
+        found = supervised_losses(
+            *parts, self.omega, weights=self.loss.weights, half=self.loss.half
+        )
+        terms = {name: share * value for name, value in found.items()}
         del terms["total"]
-        terms["flat"] = (1 - share) * flat
+        terms["flat"] = flat
         return self.loss.weights.total(terms)
 
 
 class Probabilities(nn.Module):
-    """ChromaNet and its softmax, as one module for a data-parallel wrapper."""
+    """A model's network and its softmax, as one module for a data-parallel wrapper."""
 
-    def __init__(self, chromanet: ChromaNet) -> None:
+    def __init__(self, stone: Stone) -> None:
         super().__init__()
-        self.chromanet = chromanet
+        self.chromanet = stone.chromanet
+        self._temperature = stone.architecture.temperature
 
     def forward(self, x: Tensor) -> Tensor:
         """Cropped log-VQT (batch, 1, bins, frames) -> (batch, outputs), float32."""
-        return self.chromanet.probabilities(self.chromanet(x))
+        return probabilities(self.chromanet(x), self._temperature)
 
 
 def profile_on_circle(probabilities: Tensor) -> Tensor:

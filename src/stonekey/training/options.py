@@ -76,9 +76,16 @@ class Options:
     resume: bool = option(
         True, "Resume from the run's last checkpoint, or start again.", "--resume/--fresh"
     )
+    resume_with: str | None = option(
+        None,
+        "Where settings differ from those of the run to resume: new takes the ones given now, "
+        "saved the run's; by default it stops and lists them.",
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bindings", tuple(self.bindings))
+        if self.resume_with not in (None, "new", "saved"):
+            raise ConfigError(f"--resume-with must be new or saved, got {self.resume_with!r}")
         if self.train_type not in ("ks", "ks_mode"):
             raise ConfigError(f"train type must be ks or ks_mode, got {self.train_type!r}")
         if self.circle_type not in (1, 7):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
+from torch.nn.parallel import DistributedDataParallel
 
 from stonekey.model.checkpoint import load_checkpoint
 from stonekey.model.class_table import CalibrationError
@@ -14,9 +16,10 @@ from stonekey.model.registry import find_model
 from stonekey.training.config import ConfigError, load_config
 from stonekey.training.initial import initialise
 from stonekey.training.logs import Logs
-from stonekey.training.loop import Plan, Report, Trainer
+from stonekey.training.loop import Report, Trainer
 from stonekey.training.options import DATA_HELP, Options
 from stonekey.training.scores import Scorer, finish
+from stonekey.training.state import Plan, agreed
 from stonekey.training.tracks import Converted, prepare_data, train_loader, validation_batches
 
 
@@ -36,6 +39,7 @@ def train(options: Options, report: Report | None = None) -> Path | None:
     config = load_config(options.gin_file, options.train_type, options.bindings)
     if options.data is None and config.data.train_loader is None:
         raise ConfigError(DATA_HELP)
+    options, config = agreed(options, config)
     fabric = _fabric(options)
     fabric.launch()
     first = fabric.is_global_zero
@@ -54,13 +58,15 @@ def train(options: Options, report: Report | None = None) -> Path | None:
         keep_epochs=max(1, options.n_epochs // 10),
     )
     supervised = config.data.dataset_type_train != "selfsupervised"
+    # The estimator that scores knows ChromaNet alone.
+    scored = data.labelled_valid if data and config.network is None else []
     trainer = Trainer(
         fabric,
         config,
         plan,
         batches,
-        lambda: validation_batches(config, data, fabric),
-        Scorer(data.labelled_valid, supervised) if data and data.labelled_valid else None,
+        lambda: validation_batches(config, data, fabric, options.seed),
+        Scorer(scored, supervised) if scored else None,
         compiled=options.compile,
     )
     if options.init is not None:
@@ -70,7 +76,7 @@ def train(options: Options, report: Report | None = None) -> Path | None:
         initialise(trainer.stone.chromanet, load_checkpoint(path))
         trainer.kept.chromanet.load_state_dict(trainer.stone.chromanet.state_dict())
     if options.resume:
-        if trainer.resume():
+        if _resumed(trainer, options):
             fabric.print(f"resumed at epoch {trainer.progress.epoch}, step {trainer.progress.step}")
     elif (plan.folder / "last.pt").exists() and first:
         (plan.folder / "last.pt").unlink()
@@ -90,12 +96,25 @@ def train(options: Options, report: Report | None = None) -> Path | None:
     if not first:
         return None
     try:
-        path = finish(plan.folder, supervised)
+        path = finish(plan.folder, supervised, config.network)
     except CalibrationError as error:
         fabric.print(f"not calibrated: {error}. {plan.folder / 'best.safetensors'} has no names")
         return None
-    fabric.print(f"done: stonekey FILE --model {plan.folder / 'best'}")
+    how = "stonekey FILE --model " if config.network is None else ""
+    fabric.print(f"done: {how}{path if config.network else plan.folder / 'best'}")
     return path
+
+
+def _resumed(trainer: Trainer, options: Options) -> bool:
+    try:
+        return trainer.resume()
+    except ValueError as error:  # of the loader, whose place comes last
+        if options.resume_with != "new":
+            raise ConfigError(
+                f"{error}. --resume-with new goes on from the data's start, --fresh starts again"
+            ) from error
+        trainer.fabric.print(f"the data start over: {error}")
+        return True
 
 
 def _fabric(options: Options) -> Fabric:
@@ -112,9 +131,7 @@ def _fabric(options: Options) -> Fabric:
     devices: Any = options.devices
     if ":" in options.device:
         devices = [int(options.device.split(":")[1])]
-    # Buffers are equal on all processes already (`RowBatchNorm`), and validation may give them
-    # unequal numbers of batches.
-    strategy: Any = DDPStrategy(broadcast_buffers=False) if many else "auto"
+    strategy: Any = _data_parallel() if many else "auto"
     try:
         return Fabric(
             accelerator=accelerator,
@@ -125,3 +142,16 @@ def _fabric(options: Options) -> Fabric:
         )
     except (RuntimeError, TypeError, ValueError) as error:
         raise ConfigError(f"--device {options.device}, --precision {precision}: {error}") from error
+
+
+def _data_parallel() -> DDPStrategy:
+    """Without sending buffers around.
+
+    They are equal on all processes already (`RowBatchNorm`), and validation may give these unequal
+    numbers of batches.
+    """
+    names = inspect.signature(DistributedDataParallel).parameters
+    # The newer name; the older one gives a warning on every process where both exist.
+    name = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
+    options: dict[str, Any] = {name: False}
+    return DDPStrategy(**options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,18 @@ from stonekey.model.class_table import Calibration, CalibrationError, calibrate,
 from stonekey.network.stone import Stone
 from stonekey.training.objective import natural_table
 
+Network = Callable[..., torch.nn.Module]
 
-def calibrated(checkpoint: Checkpoint, supervised: bool) -> Checkpoint:
+
+def calibrated(
+    checkpoint: Checkpoint, supervised: bool, network: Network | None = None
+) -> Checkpoint:
     """The model with its outputs labelled, from cadences synthesised in all 24 keys.
 
     Args:
         checkpoint: as trained.
         supervised: whether labels fixed the outputs in training; then they need no calibration.
+        network: class of the network, if not ChromaNet.
 
     Raises:
         CalibrationError: when the model's answers fit no class table.
@@ -31,16 +36,16 @@ def calibrated(checkpoint: Checkpoint, supervised: bool) -> Checkpoint:
     if supervised:
         table = natural_table(info.front_end, info.architecture.outputs)
         return checkpoint.with_class_table(table)
-    return checkpoint.with_class_table(calibration_of(checkpoint).class_table)
+    return checkpoint.with_class_table(calibration_of(checkpoint, network).class_table)
 
 
-def calibration_of(checkpoint: Checkpoint) -> Calibration:
+def calibration_of(checkpoint: Checkpoint, network: Network | None = None) -> Calibration:
     """What the model answers to cadences synthesised in all 24 keys.
 
     Raises:
         CalibrationError: when the answers fit no class table.
     """
-    front_end, stone = checkpoint.info.front_end, Stone.from_checkpoint(checkpoint)
+    front_end, stone = checkpoint.info.front_end, Stone.from_checkpoint(checkpoint, network)
 
     def predict(audio: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
@@ -99,14 +104,14 @@ class Scorer:
         return scores
 
 
-def finish(folder: Path, supervised: bool) -> Path:
+def finish(folder: Path, supervised: bool, network: Network | None = None) -> Path:
     """Calibrate the best model of a run and export it, so that it can be used at once.
 
     Where the best by validation loss answers no table of keys, the best of the epochs kept that
     does takes its place: calibration hears synthesised cadences and needs no label.
 
     Returns:
-        ``best.onnx``.
+        ``best.onnx``; for a network that is not ChromaNet, ``best.safetensors``.
 
     Raises:
         CalibrationError: when none can be calibrated; ``best.safetensors`` stays as it is.
@@ -115,20 +120,21 @@ def finish(folder: Path, supervised: bool) -> Path:
 
     path = folder / "best.safetensors"
     refused: CalibrationError | None = None
-    for checkpoint in _candidates(folder, path):
+    own = network is not None
+    for checkpoint in _candidates(folder, path, own):
         try:
-            save_checkpoint(calibrated(checkpoint, supervised), path)
+            save_checkpoint(calibrated(checkpoint, supervised, network), path)
         except CalibrationError as error:
             refused = refused or error
             continue
-        return export_onnx(path, folder / "best.onnx", force=True)
+        return path if own else export_onnx(path, folder / "best.onnx", force=True)
     assert refused is not None
     raise refused
 
 
-def _candidates(folder: Path, best: Path) -> Iterator[Checkpoint]:
+def _candidates(folder: Path, best: Path, own: bool) -> Iterator[Checkpoint]:
     """The best model and, read only if it will not do, the epochs kept, the best first."""
-    yield load_checkpoint(best)
-    kept = [load_checkpoint(epoch) for epoch in folder.glob("epoch_*.safetensors")]
+    yield load_checkpoint(best, own)
+    kept = [load_checkpoint(epoch, own) for epoch in folder.glob("epoch_*.safetensors")]
     kept.sort(key=lambda checkpoint: checkpoint.info.training["validation"].get("total", np.inf))
     yield from kept

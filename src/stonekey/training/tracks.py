@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 
 from stonekey.data.audio_loader import AudioLoader
 from stonekey.data.batch import TrainingBatch, training_batch
-from stonekey.data.batch_loader import DataError
+from stonekey.data.batch_loader import BatchLoader, DataError
 from stonekey.data.cache import CachedTrack, CacheReport, build_cache
 from stonekey.data.loaders import CachedLoader, fixed_batches
 from stonekey.data.manifest import ManifestError, Track, read_manifest
@@ -22,6 +22,7 @@ from stonekey.data.shards import ShardTrack, open_audio_shards
 from stonekey.network.vqt import VQT
 from stonekey.training.config import Config, ConfigError
 from stonekey.training.options import DATA_HELP, Options
+from stonekey.training.own_loader import OwnLoader, validation_loader
 
 
 @dataclass(frozen=True)
@@ -136,38 +137,27 @@ def prepare_data(options: Options, config: Config, fabric: Fabric) -> Data:
 class Converted:
     """A loader's batches in the form that training takes, on the device; keeps its state."""
 
-    def __init__(self, loader: Any, fabric: Fabric, config: Config) -> None:
+    def __init__(self, loader: BatchLoader | OwnLoader, fabric: Fabric, config: Config) -> None:
         self.loader = loader
         self.device = fabric.device
         self.vqt = VQT(config.front_end).to(self.device)
-        self._batches = iter(loader)
-        for name in ("state_dict", "load_state_dict"):
-            if hasattr(loader, name):
-                setattr(self, name, getattr(loader, name))
+        self.state_dict = loader.state_dict
+        self.load_state_dict = loader.load_state_dict
 
     def __iter__(self) -> Iterator[TrainingBatch]:
         return self
 
     def __next__(self) -> TrainingBatch:
-        try:
-            batch = next(self._batches)
-        except StopIteration:  # a user's finite loader starts again
-            self._batches = iter(self.loader)
-            try:
-                batch = next(self._batches)
-            except StopIteration:
-                raise DataError(
-                    "the training loader gives no more batches: it must be endless, or an "
-                    "iterable that can be started again"
-                ) from None
-        return training_batch(batch, self.vqt, self.device)
+        return training_batch(next(self.loader), self.vqt, self.device)
 
 
-def train_loader(config: Config, options: Options, data: Data | None, fabric: Fabric) -> Any:
+def train_loader(
+    config: Config, options: Options, data: Data | None, fabric: Fabric
+) -> BatchLoader | OwnLoader:
     """The user's own loader where the configuration names one, else ours for the data."""
     settings = config.data
     if settings.train_loader is not None:
-        return settings.train_loader()
+        return OwnLoader(settings.train_loader, fabric, options.seed)
     assert data is not None
     if not data.train:
         raise DataError("no track is long enough: no recording could be transformed")
@@ -182,8 +172,12 @@ def train_loader(config: Config, options: Options, data: Data | None, fabric: Fa
         "window_seconds": settings.window_seconds,
     }
     if isinstance(data.train[0], ShardTrack):
+        if settings.sampler is not None:
+            raise ConfigError("data.sampler needs transforms, not shards of audio")
         return AudioLoader(data.train, **shared)
-    loader = CachedLoader(data.train, device=fabric.device, shares=settings.shares, **shared)
+    loader = CachedLoader(
+        data.train, device=fabric.device, shares=settings.shares, sampler=settings.sampler, **shared
+    )
     if loader.skipped_short:
         seconds = config.front_end.segment_seconds
         fabric.print(f"{loader.skipped_short} recordings shorter than {seconds:g} s are left out")
@@ -191,13 +185,13 @@ def train_loader(config: Config, options: Options, data: Data | None, fabric: Fa
 
 
 def validation_batches(
-    config: Config, data: Data | None, fabric: Fabric
+    config: Config, data: Data | None, fabric: Fabric, seed: int
 ) -> Iterator[TrainingBatch]:
     """The validation batches of a run, the same at each call."""
     vqt = VQT(config.front_end).to(fabric.device)
     batches: Any
     if config.data.test_loader is not None:
-        batches = config.data.test_loader()
+        batches = validation_loader(config.data.test_loader, fabric, seed)
     elif data is not None:
         batches = fixed_batches(
             data.valid,

@@ -1,7 +1,7 @@
 """Beatport EDM key: 1 486 two-minute excerpts of electronic dance music.
 
-Excerpts with several keys count as unlabelled, those with none as keyless; both keep their label as
-a problem.
+Excerpts with several keys have an unusable label, those with none are keyless; both keep their
+label as a problem.
 """
 
 from __future__ import annotations

@@ -39,7 +39,10 @@ def find_label_file(root: Path, source: SourceFile, verify: bool) -> Path:
     if verify and source.md5 is not None:
         md5 = hashlib.md5(found[0].read_bytes(), usedforsecurity=False).hexdigest()
         if md5 != source.md5:
-            raise DatasetError(f"{found[0]}: md5 is {md5}, but {source.md5} is the published file")
+            raise DatasetError(
+                f"{found[0]}: md5 is {md5}, but {source.md5} is the published file; "
+                "--allow-other-labels reads it all the same"
+            )
     return found[0]
 
 
@@ -78,7 +81,7 @@ def labelled_track(
     """Return the track with the key in ``label``.
 
     Users cannot fix published labels. So a label that is not a single major or minor key raises no
-    error but makes the track unlabelled, or keyless, with a ``problem`` that names ``where``.
+    error but leaves the track without a key, or keyless, with a ``problem`` that names ``where``.
     """
     key, problem = None, None
     try:
@@ -95,6 +98,7 @@ def labelled_track(
         line=line,
         problem=problem,
         keyless=non_key(label) == NO_KEY,
+        unusable=key is None and non_key(label) is None,
     )
 
 
