@@ -115,7 +115,9 @@ class BatchLoader:
             kind: TrackStream(sizes[kind], seed, int(kind), groups[kind] if groups else None)
             for kind in kinds
         }
-        digest = hashlib.sha256("\0".join(fingerprint).encode("utf-8", "surrogateescape"))
+        digest = hashlib.sha256()
+        for number, text in enumerate(fingerprint):
+            digest.update((("\0" if number else "") + text).encode("utf-8", "surrogateescape"))
         self._identity = {
             "mode": mode,
             "batch_size": batch_size,

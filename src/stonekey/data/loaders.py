@@ -7,7 +7,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import overload
 
 import numpy as np
 import torch
@@ -23,7 +25,8 @@ from stonekey.data.batch_loader import (
     DataError,
     Mode,
 )
-from stonekey.data.cache import CachedTrack, read_frames
+from stonekey.data.cache import read_frames
+from stonekey.data.cached import KEYLESS, UNLABELLED, CachedTrack, CachedTracks
 from stonekey.data.segments import (
     BalancedStream,
     check_share,
@@ -49,27 +52,57 @@ __all__ = [
 ]
 
 
+class _Recordings(Sequence[list[CachedTrack]]):
+    """Recordings, each the list of its variants: some of a `_Variants`."""
+
+    def __init__(self, of: _Variants, chosen: np.ndarray) -> None:
+        self._of, self._chosen = of, chosen
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    @overload
+    def __getitem__(self, number: int) -> list[CachedTrack]: ...
+    @overload
+    def __getitem__(self, number: slice) -> _Recordings: ...
+    def __getitem__(self, number: int | slice) -> list[CachedTrack] | _Recordings:
+        if isinstance(number, slice):
+            return _Recordings(self._of, self._chosen[number])
+        return [self._of.tracks[int(i)] for i in self._of.variants(int(self._chosen[number]))]
+
+
 class _Variants:
-    """The cached tracks that are long enough, variants of one recording together."""
+    """The cached tracks that are long enough, variants of one recording together.
+
+    Kept as numbers: lists of a million lists would take more than the tracks themselves.
+    """
 
     def __init__(self, tracks: Sequence[CachedTrack], front_end: FrontEnd) -> None:
-        grouped: dict[str, list[CachedTrack]] = {}
-        names = set()
-        for track in tracks:
-            names.add(track.path)
-            if n_starts(track.samples, front_end):
-                grouped.setdefault(track.path, []).append(track)
-        every = list(grouped.values())
+        self.tracks = CachedTracks.of(tracks)
+        names = self.tracks.names()
+        long = np.flatnonzero(self.tracks.samples >= front_end.segment_samples)
+        # Recordings in the order of their first variants, which `unique` gives the places of.
+        _, first, recording = np.unique(names[long], return_index=True, return_inverse=True)
+        rank = np.empty(len(first), np.int64)
+        rank[np.argsort(first)] = np.arange(len(first))
+        place = rank[recording]
+        order = np.argsort(place, kind="stable")
+        self.order = long[order]
+        self.starts = np.searchsorted(place[order], np.arange(len(first) + 1))
+        label = self.tracks.label[self.order[self.starts[:-1]]]
         # What has no key teaches nothing of transposition.
-        self.recordings = [variants for variants in every if not variants[0].keyless]
-        self.labelled = [v for v in every if v[0].target is not None]
-        self.skipped_short = len(names) - len(every)
+        self.recordings = _Recordings(self, np.flatnonzero(label != KEYLESS))
+        self.labelled = _Recordings(self, np.flatnonzero(label != UNLABELLED))
+        self.skipped_short = len(np.unique(names)) - len(first)
 
-    def of(self, supervised: bool) -> list[list[CachedTrack]]:
+    def variants(self, recording: int) -> np.ndarray:
+        return self.order[self.starts[recording] : self.starts[recording + 1]]
+
+    def of(self, supervised: bool) -> _Recordings:
         return self.labelled if supervised else self.recordings
 
 
-def _strata(tracks: Sequence[CachedTrack]) -> dict[str, list[list[int]]]:
+def _strata(tracks: Iterable[CachedTrack]) -> dict[str, list[list[int]]]:
     """Numbers of the tracks by group, and within it by mode; those without a key apart."""
     groups: dict[str, dict[str, list[int]]] = {}
     for number, track in enumerate(tracks):
@@ -132,7 +165,8 @@ class CachedLoader(BatchLoader):
         self._variants = _Variants(tracks, self.front_end)
         self.skipped_short = self._variants.skipped_short
         names = check_names(augment)
-        if "detune" in names and all(track.cents == 0 for track in tracks):
+        tracks = self._variants.tracks
+        if "detune" in names and not tracks.cents.any():
             raise ValueError("detune needs a cache built with detuned variants")
         self._augment = [LOG_VQT[name] for name in names if name in LOG_VQT]
         self.device = torch.device(device)
@@ -153,15 +187,17 @@ class CachedLoader(BatchLoader):
             rank,
             world,
             groups,
-            [f"{t.path}\n{t.samples}\n{t.cents}\n{t.target}" for t in tracks]
-            + list(names)
-            + ([f"window {self._window}"] if self._window else [])
-            + ([f"shares {sorted(shares.items())}"] if shares else []),
+            chain(
+                (f"{t.path}\n{t.samples}\n{t.cents}\n{t.target}" for t in tracks),
+                names,
+                [f"window {self._window}"] if self._window else [],
+                [f"shares {sorted(shares.items())}"] if shares else [],
+            ),
             ahead,
         )
         if shares and True in self.streams:
             self.streams[True] = BalancedStream(
-                _strata([v[0] for v in self._variants.labelled]), shares, seed, purpose=1
+                _strata(v[0] for v in self._variants.labelled), shares, seed, purpose=1
             )
 
     def make(self, step: int) -> Batch:
