@@ -59,6 +59,14 @@ def _words(given: list[str] | None) -> list[str]:
 
 
 Notation = Annotated[str, notation_option()]
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        help="What runs the workers: local, or ray (a Ray cluster; RAY_ADDRESS names it).",
+        callback=lambda value: one_of("--engine", value, ("local", "ray")),
+    ),
+]
 # A file that may not be read is reported like any other that gives no sound, not as bad usage.
 Recording = Annotated[
     Path,

@@ -52,6 +52,9 @@ __all__ = [
 ]
 
 
+Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
 class _Recordings(Sequence[list[CachedTrack]]):
     """Recordings, each the list of its variants: some of a `_Variants`."""
 
@@ -237,13 +240,18 @@ class CachedLoader(BatchLoader):
 
     def finish(self, batch: Batch) -> Batch:
         """Move a batch to the device and scale it there."""
-        if self.device.type == "cpu":
-            return batch
-        moved = {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
-        for name in ("a", "b"):
-            if name in moved and moved[name].dtype == torch.float16:
-                moved[name] = scale(moved[name], self.front_end.average)
-        return moved
+        return to_device(batch, self.device, self.front_end.average)
+
+
+def to_device(batch: Batch, device: torch.device, average: int) -> Batch:
+    """A batch on a device, where what is half precision is scaled."""
+    if device.type == "cpu":
+        return batch
+    moved = {k: v.to(device, non_blocking=True) for k, v in batch.items()}
+    for name in ("a", "b"):
+        if name in moved and moved[name].dtype == torch.float16:
+            moved[name] = scale(moved[name], average)
+    return moved
 
 
 def scale(x: Tensor, average: int = 1) -> Tensor:
@@ -261,19 +269,34 @@ def scale(x: Tensor, average: int = 1) -> Tensor:
 def _read_scaled(
     cuts: Sequence[tuple[CachedTrack, int, np.random.Generator]],
     front_end: FrontEnd,
-    augment: Sequence[Callable[[np.ndarray, np.random.Generator], np.ndarray]] = (),
+    augment: Sequence[Augmentation] = (),
 ) -> Tensor:
-    """Cut segments and `scale` them, in NumPy and one after the other.
+    """Cut segments and `scale_each`."""
+    half = np.empty((segment_frames(front_end), front_end.n_bins), np.float16)
+
+    def read() -> Iterator[tuple[np.ndarray, np.random.Generator]]:
+        for track, start, generator in cuts:
+            read_frames(track, start, half)
+            yield half, generator
+
+    return scale_each(read(), len(cuts), front_end, augment)
+
+
+def scale_each(
+    cuts: Iterable[tuple[np.ndarray, np.random.Generator]],
+    count: int,
+    front_end: FrontEnd,
+    augment: Sequence[Augmentation] = (),
+) -> Tensor:
+    """`scale` for segments (frames, bins) float16, in NumPy and one after the other.
 
     So each stays in the processor's cache, and torch's threads are left to the training step.
     """
     frames, bins = segment_frames(front_end), front_end.n_bins
     average = front_end.average
-    out = torch.empty((len(cuts), 1, bins, frames // average))
-    half = np.empty((frames, bins), np.float16)
+    out = torch.empty((count, 1, bins, frames // average))
     x = np.empty((frames, bins), np.float32)
-    for target, (track, start, generator) in zip(out.numpy(), cuts, strict=True):
-        read_frames(track, start, half)
+    for target, (half, generator) in zip(out.numpy(), cuts, strict=True):
         np.copyto(x, half)
         y = x
         for function in augment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,14 @@ from stonekey.training.logs import Logs
 from stonekey.training.loop import Plan, Report, Trainer
 from stonekey.training.options import DATA_HELP, Options
 from stonekey.training.scores import Scorer, finish
-from stonekey.training.tracks import Converted, prepare_data, train_loader, validation_batches
+from stonekey.training.tracks import (
+    PREPARED,
+    Converted,
+    prepare_data,
+    to_score,
+    train_loader,
+    validation_batches,
+)
 
 
 def train(options: Options, report: Report | None = None) -> Path | None:
@@ -37,10 +45,16 @@ def train(options: Options, report: Report | None = None) -> Path | None:
     if options.data is None and config.data.train_loader is None:
         raise ConfigError(DATA_HELP)
     fabric = _fabric(options)
-    fabric.launch()
+    # Before the processes form a group, which would give up on one that takes hours.
+    data = None if options.data is None else prepare_data(options, config)
+    os.environ[PREPARED] = "1"
+    try:
+        fabric.launch()
+    finally:
+        del os.environ[PREPARED]
     first = fabric.is_global_zero
+    labelled, examples = ([], []) if data is None or not first else to_score(options, config, data)
     fabric.print(config.text)
-    data = None if options.data is None else prepare_data(options, config, fabric)
     batches = Converted(train_loader(config, options, data, fabric), fabric, config)
     plan = Plan(
         options.exp_name,
@@ -60,7 +74,7 @@ def train(options: Options, report: Report | None = None) -> Path | None:
         plan,
         batches,
         lambda: validation_batches(config, data, fabric),
-        Scorer(data.labelled_valid, supervised) if data and data.labelled_valid else None,
+        Scorer(labelled, supervised) if labelled else None,
         compiled=options.compile,
     )
     if options.init is not None:
@@ -78,8 +92,7 @@ def train(options: Options, report: Report | None = None) -> Path | None:
     folder = options.save_dir / "tensorboard" / options.place
     logs = trainer.logs = Logs(folder if first else None, trainer.progress.step + 1)
     logs.text("config", config.text)
-    if data is not None:
-        logs.audio(data.examples, config.front_end.sample_rate)
+    logs.audio(examples, config.front_end.sample_rate)
     try:
         trainer.fit(report if first else None)
     finally:
