@@ -54,6 +54,7 @@ def shard(
     with needs_extra("train") if transforms else nullcontext():
         from stonekey.data.manifest import read_manifest
         from stonekey.data.shards import ShardError, write_shards
+        from stonekey.library.cluster import ClusterError
 
         if transforms:
             from stonekey.training.config import load_config
@@ -75,7 +76,7 @@ def shard(
                 workers=workers,
                 engine=engine,
             )
-        except ShardError as error:
+        except (ShardError, ClusterError) as error:
             fail(str(error))
         for path, reason in report.failed:
             log(f"{path}: {reason}")

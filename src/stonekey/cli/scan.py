@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stonekey.cli.common import (
+    Engine,
     Extension,
     Interrupt,
     Model,
@@ -59,6 +60,7 @@ def scan(
             "--workers", "-j", min=1, metavar="N", help="Worker processes; by default one per core."
         ),
     ] = None,
+    engine: Engine = "local",
     max_memory: Annotated[
         float, typer.Option(help="Memory limit of a worker (Linux only).", metavar="GB")
     ] = 2.0,
@@ -131,6 +133,7 @@ def scan(
                 output,
                 model=model,
                 workers=workers,
+                engine=engine,
                 max_memory=max_memory,
                 skip_tagged=skip_tagged,
                 min_confidence=min_confidence,
