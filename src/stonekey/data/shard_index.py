@@ -193,7 +193,7 @@ class ShardIndex:
     def targets(self, rows: np.ndarray) -> np.ndarray:
         """Probabilities of the keys, float32 (rows, 24), of labelled rows."""
         label = self.label[rows]
-        out = (label[:, None] == np.arange(24)).astype(np.float32)
+        out: np.ndarray = (label[:, None] == np.arange(24)).astype(np.float32)
         out[label == KEYLESS] = 1 / 24
         place = np.cumsum(self.label == UNSURE) - 1
         out[label == UNSURE] = self.probabilities[place[rows[label == UNSURE]]]
@@ -257,6 +257,7 @@ class ShardIndex:
         """
         place = folder / INDEX
         shown = address(place)
+        found, given = None, front_end
         try:
             if is_address(place):
                 system, inside = file_system(place)
@@ -266,20 +267,21 @@ class ShardIndex:
             with np.load(io.BytesIO(data), allow_pickle=False) as stored:
                 about = json.loads(stored["about"].tobytes())
                 given = FrontEnd.from_dict(about["front_end"])
-                found = cls(folder, tuple(about["shards"]), *(stored[n] for n in _COLUMNS))
+                columns = {name: stored[name] for name in _COLUMNS}
+                found = cls(folder, tuple(about["shards"]), **columns)
         except FileNotFoundError:
             if is_address(place):
                 raise ShardError(f"{shown}: no index of shards there") from None
-            found, given = cls(folder, (), *[np.empty(0)] * len(_COLUMNS)), front_end
         except OSError as error:
             raise ShardError(f"{shown}: {error.strerror or error}") from error
         except Exception as error:  # whatever NumPy makes of another kind of file
             raise ShardError(f"{shown}: not an index of shards: {error}") from error
         if not is_address(place):
             paths = shard_paths(folder)
-            if [path.name for path in paths] != list(found.shards):
+            if found is None or [path.name for path in paths] != list(found.shards):
                 lists = ((path.name, members(path)) for path in paths)
                 return cls.of_lists(folder, lists, front_end)
+        assert found is not None
         check_transform(shown, given, front_end)
         return found
 

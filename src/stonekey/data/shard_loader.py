@@ -282,7 +282,7 @@ class ShardLoader(BatchLoader):
 
     def _whole(self, row: int, array: np.ndarray) -> bool:
         check = int(self.index.check[row])
-        return check < 0 or zlib.crc32(array) == check
+        return check < 0 or zlib.crc32(array.data) == check
 
     def _name(self, row: int) -> str:
         shard = address(self.index.folder / self.index.shards[int(self.index.shard[row])])

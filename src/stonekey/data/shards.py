@@ -35,7 +35,6 @@ from stonekey.data.manifest import Track
 from stonekey.data.pool import mapped
 from stonekey.data.shard_index import (
     Member,
-    ShardError,
     ShardIndex,
     all_members,
     check_member,
@@ -47,6 +46,7 @@ from stonekey.data.shard_index import (
     read_list,
     stored_members,
 )
+from stonekey.data.shard_index import ShardError as ShardError
 from stonekey.files import file_system, put_file
 from stonekey.keys import Key
 from stonekey.model.settings import FrontEnd
@@ -251,8 +251,8 @@ def _write(job: _Job) -> tuple[Path, dict[str, Any]]:
                     name = track.path if isinstance(track, CachedTrack) else track.id
                     failed.append((name, str(error)))
                     continue
-                text = json_text(about, ascii=True, sort_keys=True).encode()
-                for kind, content in ((extension, data), ("json", text)):
+                record = json_text(about, ascii=True, sort_keys=True).encode()
+                for kind, content in ((extension, data), ("json", record)):
                     info = tarfile.TarInfo(f"{number:09d}.{kind}")
                     info.size = len(content)
                     tar.addfile(info, io.BytesIO(content))
@@ -280,6 +280,7 @@ def _content(track: Track | CachedTrack, job: _Job) -> tuple[str, bytes, dict[st
     if isinstance(track, CachedTrack) or job.transforms:
         more = {"keyless": track.keyless, "probabilities": track.probabilities}
         about |= {n: v for n, v in {**more, "group": track.group}.items() if v}
+    array: np.ndarray | None
     if isinstance(track, CachedTrack):
         array = read_track(track, job.front_end.n_bins)
         about |= {"path": track.path, "samples": track.samples, "cents": track.cents}

@@ -154,7 +154,8 @@ class ClusterPool:
             ),
         )
         for table in data.iter_batches(batch_size=None, batch_format="pyarrow"):
-            yield table.to_pydict()
+            columns: dict[str, list[Any]] = table.to_pydict()  # type: ignore[union-attr]
+            yield columns
 
 
 class _Actor:
