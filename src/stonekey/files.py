@@ -62,6 +62,23 @@ def file_system(path: str | os.PathLike[str]) -> tuple[Any, str]:
     return system, inside
 
 
+@contextmanager
+def local_copy(path: Path) -> Iterator[Path]:
+    """A copy of what is at an address, until the end; a path is given as it is.
+
+    Raises:
+        OSError: it cannot be read, or whatever its file system raises.
+    """
+    if not is_address(path):
+        yield path
+        return
+    system, inside = file_system(path)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, f"copy{path.suffix}")
+        system.get_file(inside, str(copy))
+        yield copy
+
+
 def put_file(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file; then it is the file at ``path``, on a disk or address.
 

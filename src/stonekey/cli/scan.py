@@ -39,8 +39,9 @@ def scan(
     sources: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FOLDER|FILE|PLAYLIST",
-            help="Recordings, playlists and folders, searched to any depth.",
+            metavar="FOLDER|FILE|LIST|ADDRESS",
+            help="Recordings, playlists and folders, searched to any depth; lists of files (.txt, "
+            ".csv, .parquet); addresses such as s3://bucket/music.",
             readable=False,
         ),
     ],
@@ -49,8 +50,8 @@ def scan(
         typer.Option(
             "--output",
             "-o",
-            help="File for the results: .csv, .jsonl, .sqlite or .parquet. If it exists, the "
-            "scan resumes from it.",
+            help="File for the results: .csv, .jsonl, .sqlite or .parquet; without a suffix, a "
+            "folder of Parquet files. If it exists, the scan resumes from it.",
         ),
     ],
     model: Model = DEFAULT_MODEL,

@@ -232,7 +232,8 @@ class ShardIndex:
         kinds = (np.int32, np.int64, np.int32, np.int64, np.int64, np.int8)
         columns = [column.astype(kind) for column, kind in zip(table, kinds, strict=True)]
         chances = np.array(unsure, np.float32).reshape(-1, 24)
-        return cls(folder, tuple(names), *columns, chances)
+        named = dict(zip(_COLUMNS, (*columns, chances), strict=True))
+        return cls(folder, tuple(names), **named)
 
     def save(self, front_end: FrontEnd) -> None:
         """Write ``index.npz`` into the folder."""

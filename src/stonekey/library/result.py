@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stonekey.keys import KEY_FIELDS, UNCLEAR, ClassLabel, key_fields, parse_label
+from stonekey.text import address
 
 # Columns of the output, in order.
 FIELDS = (
@@ -28,9 +29,9 @@ def path_text(path: str | os.PathLike[str]) -> str:
     r"""A path as one line of valid UTF-8; `text_path` turns it back.
 
     Control characters and bytes that are not UTF-8 become ``\xNN``, and so does a backslash that
-    would otherwise look like the start of one.
+    would otherwise look like the start of one. An address has its two slashes.
     """
-    text = os.fsencode(path).decode("utf-8", "surrogateescape")
+    text = address(path)
     return _ESCAPED.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", text)
 
 

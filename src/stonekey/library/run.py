@@ -7,7 +7,8 @@ import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from stonekey.library.store import open_store
 from stonekey.library.worker import WorkerSettings
 from stonekey.model.registry import DEFAULT_MODEL, find_model
 from stonekey.options import one_of
-from stonekey.text import one_line
+from stonekey.text import is_address, one_line
 
 ENGINES = ("local", "ray")
 ESTIMATOR = "stonekey.estimate.estimator:KeyEstimator"
@@ -96,8 +97,9 @@ def scan(
     differs from the output. Rows of files outside ``sources`` stay.
 
     Args:
-        sources: folders and files.
-        output: ``.csv``, ``.jsonl``, ``.sqlite`` or ``.parquet`` (needs pyarrow).
+        sources: folders and files, lists of files, addresses (`stonekey.library.sources.find`).
+        output: ``.csv``, ``.jsonl``, ``.sqlite`` or ``.parquet`` (needs pyarrow); without a
+            suffix a folder of Parquet files, on a disk or at an address for fsspec.
         model: name or path of a model.
         workers: number of processes; None for one per core, or for one if the device is not a CPU.
         max_memory: limit on a worker's memory in gigabytes (10^9 bytes; enforced on Linux).
@@ -137,7 +139,9 @@ def scan(
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
     # Follow a link to the real output, so that it stays a link.
-    path = Path(os.path.realpath(Path(output).expanduser()))
+    path = Path(output)
+    if not is_address(path):
+        path = Path(os.path.realpath(path.expanduser()))
     store = open_store(path)
     weights = find_model(model)  # here, so that workers need not fetch it
     work = WorkerSettings(
@@ -145,8 +149,7 @@ def scan(
     )
     run = _Run(store, Summary(path), _fingerprint(weights, settings), notation, min_confidence)
     try:
-        with locked(path.with_name(f".{path.name}.lock")):
-            _sweep(path)
+        with _alone(path):
             found = find(sources, extensions)
             try:
                 todo = run.plan(found, retry_failed, prune)
@@ -175,6 +178,17 @@ def _pool(engine: str, workers: int | None, work: WorkerSettings, memory: float)
         return ClusterPool(workers, work, memory)
     default = core_count() if work.options["device"] == "cpu" else 1
     return Pool(workers or default, work, memory)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the output's lock. There is none at an address."""
+    if is_address(path):
+        yield
+        return
+    with locked(path.with_name(f".{path.name}.lock")):
+        _sweep(path)
+        yield
 
 
 def _sweep(path: Path) -> None:
