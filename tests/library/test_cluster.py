@@ -16,7 +16,7 @@ import pytest
 from cli_tools import call, music
 
 from stonekey.library import ScanError, read_results, scan
-from stonekey.library.cluster import tasks
+from stonekey.library.cluster import ClusterError, places, tasks
 
 ray = pytest.importorskip("ray", reason="needs Ray")
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="needs Ray")
@@ -140,6 +140,14 @@ def test_the_command(cluster: Any, album: Path, tmp_path: Path) -> None:
     assert call("scan", album / "a.wav", "-o", tmp_path / "keys.csv", "--engine", "ray") == 0
     assert [result.key for result in read_results(tmp_path / "keys.csv")] == ["D major"]
     assert call("scan", album, "-o", tmp_path / "keys.csv", "--engine", "mail") == 2
+
+
+def test_actors_share_a_gpu_and_have_a_core_each() -> None:
+    assert places({"CPU": 2.0}) == 2
+    assert places({"CPU": 64.0, "GPU": 2.0}, gpu=True) == 16
+    assert places({"CPU": 4.0, "GPU": 2.0}, gpu=True) == 4
+    with pytest.raises(ClusterError, match="no GPU"):
+        places({"CPU": 4.0}, gpu=True)
 
 
 def square(number: int) -> int:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -44,6 +44,11 @@ def notation_option(remark: str = "") -> Any:
         "--notation", "-n", help=f"How keys are written: {', '.join(NOTATIONS)}{remark}.",
         callback=lambda value: value and one_of("--notation", value, NOTATIONS),
     )  # fmt: skip
+
+
+def output_kept(engine: str) -> AbstractContextManager[object]:
+    """While Ray works, what it prints goes to standard error: the output is the command's."""
+    return redirect_stdout(sys.stderr) if engine == "ray" else nullcontext()
 
 
 def one_of(option: str, given: str, choices: Iterable[str]) -> str:

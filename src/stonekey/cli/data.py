@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import Engine, exit_on_error, fail, needs_extra
+from stonekey.cli.common import Engine, exit_on_error, fail, needs_extra, output_kept
 from stonekey.files import core_count
 from stonekey.text import address, echo, log
 
@@ -65,17 +65,18 @@ def shard(
         if not manifest.present:
             fail(f"{source}: no audio file found")
         try:
-            report = write_shards(
-                manifest.present,
-                output,
-                front_end=load_config(gin_file, "ks").front_end if transforms else None,
-                transforms=transforms,
-                size=size * 1_000_000,
-                name=name,
-                seed=seed,
-                workers=workers,
-                engine=engine,
-            )
+            with output_kept(engine):
+                report = write_shards(
+                    manifest.present,
+                    output,
+                    front_end=load_config(gin_file, "ks").front_end if transforms else None,
+                    transforms=transforms,
+                    size=size * 1_000_000,
+                    name=name,
+                    seed=seed,
+                    workers=workers,
+                    engine=engine,
+                )
         except (ShardError, ClusterError) as error:
             fail(str(error))
         for path, reason in report.failed:

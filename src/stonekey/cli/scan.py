@@ -20,6 +20,7 @@ from stonekey.cli.common import (
     WriteConfidence,
     exit_on_error,
     fail,
+    output_kept,
 )
 from stonekey.cli.options import with_settings
 from stonekey.estimate.settings import EstimatorSettings
@@ -128,6 +129,7 @@ def scan(
             for tick in ticks:
                 next(tick, None)
 
+        stack.enter_context(output_kept(engine))
         try:
             summary = run(
                 sources,

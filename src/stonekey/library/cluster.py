@@ -13,7 +13,7 @@ import os
 import queue
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,6 +27,8 @@ from stonekey.text import json_text, to_install
 # Files that an actor gets at once: few, so that little is done again; many in long lists, each of
 # whose parts costs the driver a few milliseconds.
 FEW, MANY, PARTS = 4, 64, 50_000
+# Actors on one GPU: each decodes on its own core, and decoding takes most of the time.
+GPU_SHARES = 8
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -43,7 +45,9 @@ def cluster() -> Iterator[Any]:
     Raises:
         ClusterError: there is no Ray, or no such cluster.
     """
+    # Nothing is sent to Ray's makers, and no log comes between a command's messages.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
     except ImportError:
@@ -61,16 +65,26 @@ def cluster() -> Iterator[Any]:
             ray.shutdown()
 
 
-def cores(ray: Any, kind: str = "CPU") -> int:
-    """Cores, or GPUs, of the cluster."""
-    return int(ray.cluster_resources().get(kind, 0))
+def places(resources: Mapping[str, float], gpu: bool = False) -> int:
+    """How many actors a cluster has room for.
+
+    Raises:
+        ClusterError: it has none.
+    """
+    room = int(resources.get("CPU", 0))
+    if gpu:
+        room = min(room, int(resources.get("GPU", 0) * GPU_SHARES))
+    if not room:
+        raise ClusterError(f"the cluster has no {'GPU' if gpu else 'core'} to work on")
+    return room
 
 
 class ClusterPool:
     """As `stonekey.library.pool.Pool`, on a cluster.
 
     Args:
-        count: the most actors; None for one on each core, or each GPU if ``settings`` name one.
+        count: the most actors; None for one on each core, if ``settings`` name a GPU at most
+            `GPU_SHARES` on each.
         settings: of the workers. Nodes that do not have the model's file get it.
         max_memory: limit on the resident memory of each worker in bytes.
     """
@@ -118,7 +132,7 @@ class ClusterPool:
                     raise WorkerStartError(failed)
                 done.put(part)
             done.put(None)
-        except WorkerStartError as error:
+        except (WorkerStartError, ClusterError) as error:
             done.put(error)
         except Exception as error:  # Ray's errors have no narrower base class
             done.put(ClusterError(f"the cluster: {error}"))
@@ -132,7 +146,7 @@ class ClusterPool:
             logging.getLogger(name).setLevel(logging.ERROR)
         ray.data.DataContext.get_current().enable_progress_bars = False
         gpu = self._settings.options.get("device", "cpu") != "cpu"
-        most = self._count or max(1, cores(ray, "GPU" if gpu else "CPU"))
+        most = self._count or places(ray.cluster_resources(), gpu)
         size = min(MANY, max(FEW, len(files) // PARTS))
         parts = [
             pyarrow.table({"path": [os.fsencode(path) for path in files[first : first + size]]})
@@ -146,7 +160,7 @@ class ClusterPool:
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(min_size=1, initial_size=most, max_size=most),
             num_cpus=1,
-            num_gpus=1 if gpu else 0,
+            num_gpus=1 / GPU_SHARES if gpu else 0,
             fn_constructor_args=(
                 asdict(self._settings),
                 self._max_memory,
@@ -213,7 +227,7 @@ def tasks(
             # Two for each core, so that none waits for the next.
             for item in waiting:
                 running.append(remote.remote(item))
-                if len(running) >= (workers or 2 * max(1, cores(ray))):
+                if len(running) >= (workers or 2 * places(ray.cluster_resources())):
                     break
             if not running:
                 return
