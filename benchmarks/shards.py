@@ -12,7 +12,6 @@ import argparse
 import functools
 import http.server
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stonekey.data.cached import CachedTrack, CachedTracksBuilder
+from stonekey.data.cached import CachedTrack, CachedTracks, CachedTracksBuilder
 from stonekey.data.loaders import CachedLoader
 from stonekey.data.shard_index import ShardIndex
 from stonekey.data.shard_loader import ShardLoader
@@ -89,10 +88,10 @@ def resident() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def memory(number: int) -> None:
-    """What the index of so many shards and so many cached tracks take, in this process."""
-    shard = np.arange(number, dtype=np.int32) // 500
+def of_shards(number: int) -> None:
+    """Memory of the index of shards of so many tracks, and of an epoch's order."""
     before = resident()
+    shard = np.arange(number, dtype=np.int32) // 500
     index = ShardIndex(
         Path("shards"),
         tuple(f"shard-{i:06d}.tar" for i in range(int(shard[-1]) + 1)),
@@ -104,34 +103,39 @@ def memory(number: int) -> None:
         np.full(number, -3, np.int8),
         np.empty((0, 24), np.float32),
     )
-    sharded = ShardLoader(index, batch_size=2)
-    sharded._orders[False].epoch(0)
-    print(f"shards: {(resident() - before) * 1e6 / number:.0f} MB a million tracks")
+    loader = ShardLoader(index, batch_size=2)
+    loader._orders[False].epoch(0)
+    report("shards", before, number)
+
+
+def of_cache(stored: Path) -> None:
+    """Memory of cached tracks read from a file, and of a loader."""
+    before = resident()
+    tracks = CachedTracks.load(stored)
+    loader = CachedLoader(tracks, batch_size=2)
+    loader.batch_plan(0)
+    report("cache", before, len(tracks))
+
+
+def report(name: str, before: float, number: int) -> None:
+    # Not ru_maxrss, which a process has from the one that started it.
+    status = Path("/proc/self/status").read_text()
+    peak = int(status.partition("VmHWM:")[2].split()[0]) / 1e3
+    held, most = ((now - before) * 1e6 / number for now in (resident(), peak))
+    print(f"{name}: {held:.0f} MB a million tracks, {most:.0f} at the peak", flush=True)
+
+
+def memory(number: int, folder: Path) -> None:
+    """Both, each in a process of its own."""
     builder = CachedTracksBuilder()
     for i in range(number):
         path = f"/mnt/music/artist{i // 100:06d}/album/track{i:07d}.mp3"
         file = f"/mnt/cache/0123456789abcdef/{i % 256:02x}/{i:032x}.npy"
         builder.append(CachedTrack(path, file, 128, FRAMES, FRAMES * 512))
-    with tempfile.TemporaryDirectory() as name:
-        stored = Path(name, "tracks.npz")
-        builder.build().save(stored)
-        child = subprocess.run(
-            [sys.executable, __file__, "--stored", str(stored)], check=True, capture_output=True
-        )
-    print(child.stdout.decode().strip())
-
-
-def stored_memory(path: Path) -> None:
-    from stonekey.data.cached import CachedTracks
-
-    before = resident()
-    tracks = CachedTracks.load(path)
-    loader = CachedLoader(tracks, batch_size=2)
-    loader.batch_plan(0)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    scale = 1e6 / len(tracks)
-    held, most = (resident() - before) * scale, (peak - before) * scale
-    print(f"cache: {held:.0f} MB a million tracks, {most:.0f} at the peak")
+    stored = folder / "tracks.npz"
+    builder.build().save(stored)
+    for what in ("--of-shards", str(number)), ("--of-cache", str(stored)):
+        subprocess.run([sys.executable, __file__, *what], check=True)
 
 
 def main() -> None:
@@ -142,12 +146,15 @@ def main() -> None:
     parser.add_argument("--http", action="store_true", help="also read them over HTTP")
     parser.add_argument("--memory", type=int, default=500_000, help="how many to index (500000)")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
-    parser.add_argument("--stored", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--of-shards", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--of-cache", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
         return serve(arguments.serve)
-    if arguments.stored:
-        return stored_memory(arguments.stored)
+    if arguments.of_shards:
+        return of_shards(arguments.of_shards)
+    if arguments.of_cache:
+        return of_cache(arguments.of_cache)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         write(Path(name), arguments.tracks)
@@ -159,7 +166,7 @@ def main() -> None:
                 assert server.stdout is not None
                 read(Path(f"http://127.0.0.1:{server.stdout.readline().strip()}"), "HTTP")
                 server.terminate()
-    memory(arguments.memory)
+        memory(arguments.memory, Path(name))
     return None
 
 

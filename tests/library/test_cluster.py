@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from cli_tools import call, music
 
+from stonekey.data.manifest import Track
+from stonekey.data.shards import write_shards
 from stonekey.library import ScanError, read_results, scan
 from stonekey.library.cluster import ClusterError, places, tasks
 
@@ -140,6 +142,21 @@ def test_the_command(cluster: Any, album: Path, tmp_path: Path) -> None:
     assert call("scan", album / "a.wav", "-o", tmp_path / "keys.csv", "--engine", "ray") == 0
     assert [result.key for result in read_results(tmp_path / "keys.csv")] == ["D major"]
     assert call("scan", album, "-o", tmp_path / "keys.csv", "--engine", "mail") == 2
+
+
+def test_shards_are_written_by_tasks(cluster: Any, album: Path, tmp_path: Path) -> None:
+    tracks = [Track(path.name, path) for path in sorted(album.glob("slow*"))]
+    for engine in ("ray", "local"):
+        report = write_shards(
+            tracks, tmp_path / engine, size=100_000, engine=engine, progress=False
+        )
+        assert (report.tracks, report.failed) == (len(tracks), [])
+        assert len(report.shards) > 2
+    one, other = (
+        [path.read_bytes() for path in sorted((tmp_path / engine).glob("*.tar"))]
+        for engine in ("ray", "local")
+    )
+    assert one == other
 
 
 def test_actors_share_a_gpu_and_have_a_core_each() -> None:
