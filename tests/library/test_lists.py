@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cli_tools import call, music
 
+from stonekey.keys import Key
 from stonekey.library import StoreError, parts, read_results, scan
 from stonekey.library.lists import ListError
 from stonekey.library.result import Result, path_text, text_path
@@ -191,3 +192,14 @@ def test_a_scan_from_an_object_store_into_one(album: Path, bucket: str, tmp_path
             assert found.mtime > 1e9
     again = scan([f"{bucket}/music"], output, workers=1)
     assert (again.analysed, again.kept) == (0, 3)
+
+
+def test_rows_share_equal_names() -> None:
+    """A command keeps the rows of millions of files."""
+    label = Key.parse("Eb minor")
+    one = Result(Path("/a"), model="".join(("m", "1"))).with_label(label, "musical")
+    values = {**one.as_dict(), "model": "".join(("m", "1")), "key": "".join(("Eb", " minor"))}
+    other = Result.from_dict(values)
+    assert other == one
+    assert other.key is one.key
+    assert other.model is Result.from_dict({**values, "model": "".join(("m", "1"))}).model

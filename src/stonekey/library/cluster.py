@@ -146,7 +146,7 @@ class ClusterPool:
             logging.getLogger(name).setLevel(logging.ERROR)
         ray.data.DataContext.get_current().enable_progress_bars = False
         gpu = self._settings.options.get("device", "cpu") != "cpu"
-        most = self._count or places(ray.cluster_resources(), gpu)
+        most = self._count or places(self._ray.cluster_resources(), gpu)
         size = min(MANY, max(FEW, len(files) // PARTS))
         parts = [
             pyarrow.table({"path": [os.fsencode(path) for path in files[first : first + size]]})
