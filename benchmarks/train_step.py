@@ -112,7 +112,7 @@ def plain_step() -> Callable[[TrainingBatch, Crops], None]:
 def our_step() -> Callable[[TrainingBatch, Crops], None]:
     network = Probabilities(ChromaNet(Architecture(outputs=24, norm="joint")))
     optimizer = torch.optim.AdamW(parameter_groups(network), 1e-3)
-    objective = Objective(LossConfig("stone", 1.0, 1.5, 15.0, True), 7, FrontEnd(), 24)
+    objective = Objective(LossConfig("stone", 1.0, 1.5, 15.0), 7, FrontEnd(), 24)
 
     def step(batch: TrainingBatch, crops: Crops) -> None:
         optimizer.zero_grad(set_to_none=True)

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import io
 import lzma
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gin
 import numpy as np
@@ -36,6 +36,14 @@ STRATA = ("major", "minor", "none")
 MASKED = 1 / 3
 # How far below the music a sound without a key is mixed in, at most.
 DISTURBED_DB = 25.0
+
+_Made = TypeVar("_Made", bound=Callable[..., Any])
+
+
+def _configurable(function: _Made) -> _Made:
+    with gin.unlock_config():  # where an earlier run in this process has read its settings
+        made: _Made = gin.configurable(function)
+    return made
 
 
 def pack(
@@ -278,7 +286,7 @@ def answers(stone: Stone, x: Tensor) -> Tensor:
     return network.probabilities(network(x[:, :, : stone.front_end.crop_bins]))[:, order]
 
 
-@gin.configurable
+@_configurable
 def loader(
     paths: Sequence[str],
     batch_size: int,
@@ -298,7 +306,7 @@ def loader(
     return Loader(data, batch_size, shares, seed, mask, noise, stones, trust)
 
 
-@gin.configurable
+@_configurable
 def validation(
     paths: Sequence[str], batch_size: int, segment: int, device: str
 ) -> Iterator[dict[str, Tensor]]:

@@ -10,6 +10,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from stonekey.text import address, is_address, one_line
 
 
 @contextmanager
@@ -38,6 +41,58 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill the temporary file of `replacing`."""
     with replacing(path) as temporary:
         write(temporary)
+
+
+def file_system(path: str | os.PathLike[str]) -> tuple[Any, str]:
+    """The file system of fsspec that an address such as ``s3://bucket/file`` is in, and its place.
+
+    Raises:
+        OSError: there is none, or its package is not installed; the message says which.
+    """
+    shown = address(path)
+    try:
+        from fsspec.core import url_to_fs
+
+        system, inside = url_to_fs(shown)
+    except ImportError as error:
+        missing = "pip install fsspec" if error.name == "fsspec" else one_line(str(error))
+        raise OSError(f"{shown}: an address needs a package for it: {missing}") from error
+    except ValueError as error:
+        raise OSError(f"{shown}: {one_line(str(error))}") from error
+    return system, inside
+
+
+@contextmanager
+def local_copy(path: Path) -> Iterator[Path]:
+    """A copy of what is at an address, until the end; a path is given as it is.
+
+    Raises:
+        OSError: it cannot be read, or whatever its file system raises.
+    """
+    if not is_address(path):
+        yield path
+        return
+    system, inside = file_system(path)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, f"copy{path.suffix}")
+        system.get_file(inside, str(copy))
+        yield copy
+
+
+def put_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file; then it is the file at ``path``, on a disk or address.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if not is_address(path):
+        write_atomically(path, write)
+        return
+    system, inside = file_system(path)
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder, path.name)
+        write(temporary)
+        system.put_file(str(temporary), inside)
 
 
 def sha256(path: Path) -> str:

@@ -29,6 +29,11 @@ def is_address(path: str | os.PathLike[str]) -> bool:
     return _ADDRESS.match(os.fspath(path)) is not None
 
 
+def address(path: str | os.PathLike[str]) -> str:
+    """A path as text, in which an address has its two slashes again."""
+    return _decoded(path, "surrogateescape")
+
+
 def display_name(path: str | os.PathLike[str]) -> str:
     """A path as text that can always be encoded: bytes that are not UTF-8 become U+FFFD."""
     return _decoded(path, "replace")

@@ -59,14 +59,22 @@ def test_subsets_of_labels_are_written_once(
     assert "is there already" in capsys.readouterr().err
 
 
-def test_training_on_shards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("flags", [(), ("--transforms", "--workers", "1")])
+def test_training_on_shards(
+    flags: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     manifest = write_music(tmp_path)
     shards = tmp_path / "shards"
-    assert call("data", "shard", manifest, shards) == 0
+    assert call("data", "shard", manifest, shards, *flags) == 0
+    assert "6 tracks in 1 shards" in capsys.readouterr().out
+    assert call("data", "shard", manifest, shards, *flags) == 0
+    assert "1 of them already there" in capsys.readouterr().out
     options = ["train", "-n", "sharded", "--data", shards, "-s", tmp_path, "-e", "1", "-ts", "2",
                "-vs", "1", "--device", "cpu", *SMALL]  # fmt: skip
     assert call(*options) == 2
     assert "give --valid" in capsys.readouterr().err
     assert call(*options, "--valid", tmp_path / "music", "--cache", tmp_path / "cache") == 0
+    kind = "transforms in 1 shards" if flags else "recordings in shards"
+    assert f"training data: 6 {kind}" in capsys.readouterr().out
     best = tmp_path / "models" / "ks" / "7" / "sharded" / "best.safetensors"
     assert load_checkpoint(best).info.training["steps"] == 2

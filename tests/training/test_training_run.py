@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,17 @@ from cli_tools import call  # noqa: E402
 from toy_music import SMALL, one_thread, start_main, tiny_config, write_music  # noqa: E402, F401
 
 from stonekey.estimate.estimator import KeyEstimator  # noqa: E402
+from stonekey.files import locked  # noqa: E402
 from stonekey.model.checkpoint import load_checkpoint  # noqa: E402
 from stonekey.training.config import ConfigError  # noqa: E402
 from stonekey.training.options import Options  # noqa: E402
-from stonekey.training.tracks import held_out, prepare_data, split_tracks  # noqa: E402
+from stonekey.training.tracks import (  # noqa: E402
+    PREPARED,
+    held_out,
+    prepare_data,
+    split_tracks,
+    to_score,
+)
 
 
 @pytest.fixture(scope="module")
@@ -494,18 +503,38 @@ def test_a_resumed_run_with_other_data_says_so(
 
 
 def test_a_skipped_file_never_comes_back(
-    music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    music: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is neither shown as an example nor scored, and no process tries it again."""
-    from lightning_fabric import Fabric
-
     folder = tmp_path / "valid"
     folder.mkdir()
     (folder / "a.wav").write_bytes(b"RIFF no audio")
     (folder / "b.wav").symlink_to((music.parent / "music" / "000.wav").resolve())
     (folder / "keys.csv").write_text("path,key\na.wav,C major\nb.wav,D major\n")
     settings = options(music, valid=folder / "keys.csv", cache=music.parent / "cache")
-    data = prepare_data(settings, tiny_config(), Fabric(accelerator="cpu", devices=1))
-    assert [path.name for path in data.examples] == ["b.wav"]
-    assert [track.id for track in data.labelled_valid] == ["b.wav"]
+    data = prepare_data(settings, tiny_config())
+    labelled, examples = to_score(settings, tiny_config(), data)
+    assert [path.name for path in examples] == ["b.wav"]
+    assert [track.id for track in labelled] == ["b.wav"]
+    monkeypatch.setenv(PREPARED, "1")
+    assert prepare_data(settings, tiny_config()) == data
     assert capsys.readouterr().err.count("a.wav") == 1
+
+
+def test_processes_wait_for_the_one_that_builds_the_cache(
+    music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before they form a group, so that its time limit does not end a run that builds for hours."""
+    settings = options(music, cache=music.parent / "cache")
+    data = prepare_data(settings, tiny_config())
+    monkeypatch.setattr("stonekey.training.tracks.LOCK_SECONDS", 0.02)
+    monkeypatch.setattr("stonekey.training.tracks.build_cache", None)  # not called again
+    with ThreadPoolExecutor(1) as pool:
+        with locked(music.parent / "cache" / ".build.lock"):
+            waiting = pool.submit(prepare_data, settings, tiny_config())
+            time.sleep(0.5)
+            assert not waiting.done()
+        assert waiting.result() == data

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -46,6 +46,11 @@ def notation_option(remark: str = "") -> Any:
     )  # fmt: skip
 
 
+def output_kept(engine: str) -> AbstractContextManager[object]:
+    """While Ray works, what it prints goes to standard error: the output is the command's."""
+    return redirect_stdout(sys.stderr) if engine == "ray" else nullcontext()
+
+
 def one_of(option: str, given: str, choices: Iterable[str]) -> str:
     """The choice given; exits with bad usage when it is not one of ``choices``."""
     if given not in choices:
@@ -59,6 +64,14 @@ def _words(given: list[str] | None) -> list[str]:
 
 
 Notation = Annotated[str, notation_option()]
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        help="What runs the workers: local, or ray (a Ray cluster; RAY_ADDRESS names it).",
+        callback=lambda value: one_of("--engine", value, ("local", "ray")),
+    ),
+]
 # A file that may not be read is reported like any other that gives no sound, not as bad usage.
 Recording = Annotated[
     Path,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stonekey.cli.common import (
+    Engine,
     Extension,
     Interrupt,
     Model,
@@ -19,6 +20,7 @@ from stonekey.cli.common import (
     WriteConfidence,
     exit_on_error,
     fail,
+    output_kept,
 )
 from stonekey.cli.options import with_settings
 from stonekey.estimate.settings import EstimatorSettings
@@ -38,8 +40,9 @@ def scan(
     sources: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FOLDER|FILE|PLAYLIST",
-            help="Recordings, playlists and folders, searched to any depth.",
+            metavar="FOLDER|FILE|LIST|ADDRESS",
+            help="Recordings, playlists and folders, searched to any depth; lists of files (.txt, "
+            ".csv, .parquet); addresses such as s3://bucket/music.",
             readable=False,
         ),
     ],
@@ -48,8 +51,8 @@ def scan(
         typer.Option(
             "--output",
             "-o",
-            help="File for the results: .csv, .jsonl, .sqlite or .parquet. If it exists, the "
-            "scan resumes from it.",
+            help="File for the results: .csv, .jsonl, .sqlite or .parquet; without a suffix, a "
+            "folder of Parquet files. If it exists, the scan resumes from it.",
         ),
     ],
     model: Model = DEFAULT_MODEL,
@@ -59,6 +62,7 @@ def scan(
             "--workers", "-j", min=1, metavar="N", help="Worker processes; by default one per core."
         ),
     ] = None,
+    engine: Engine = "local",
     max_memory: Annotated[
         float, typer.Option(help="Memory limit of a worker (Linux only).", metavar="GB")
     ] = 2.0,
@@ -125,12 +129,14 @@ def scan(
             for tick in ticks:
                 next(tick, None)
 
+        stack.enter_context(output_kept(engine))
         try:
             summary = run(
                 sources,
                 output,
                 model=model,
                 workers=workers,
+                engine=engine,
                 max_memory=max_memory,
                 skip_tagged=skip_tagged,
                 min_confidence=min_confidence,

@@ -189,3 +189,16 @@ def check_names(names: Iterable[str | LogVqt]) -> tuple[str | LogVqt, ...]:
         raise ValueError(f"unknown augmentation {', '.join(unknown)} (there are {known})")
     order = ("detune", "repeat", "equaliser", "noise", "gain")
     return (*(name for name in order if name in wanted), *own)
+
+
+def of_log_vqt(names: Iterable[str | LogVqt]) -> list[LogVqt]:
+    """The functions for a cached log-VQT; ``detune`` has none."""
+    return [f for name in names if (f := name if callable(name) else LOG_VQT.get(name))]
+
+
+def path_of(augmentation: str | Callable[..., object]) -> str:
+    """A name as it is; of a function, or of an object's class, its name and module."""
+    if isinstance(augmentation, str):
+        return augmentation
+    named = augmentation if hasattr(augmentation, "__qualname__") else type(augmentation)
+    return f"{named.__module__}.{named.__qualname__}"

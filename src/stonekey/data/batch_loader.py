@@ -115,8 +115,10 @@ class BatchLoader:
             kind: TrackStream(sizes[kind], seed, int(kind), groups[kind] if groups else None)
             for kind in kinds
         }
-        digest = hashlib.sha256("\0".join(fingerprint).encode("utf-8", "surrogateescape"))
-        self._identity = {
+        digest = hashlib.sha256()
+        for number, text in enumerate(fingerprint):
+            digest.update((("\0" if number else "") + text).encode("utf-8", "surrogateescape"))
+        self.identity = {
             "mode": mode,
             "batch_size": batch_size,
             "seed": seed,
@@ -166,7 +168,7 @@ class BatchLoader:
 
     def state_dict(self) -> dict[str, Any]:
         """The place in the stream, and what it is the place in: plain values."""
-        return {"step": self._step, **self._identity}
+        return {"step": self._step, **self.identity}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a state: the next batch is the one that would have come.
@@ -175,7 +177,7 @@ class BatchLoader:
             ValueError: when the state is of other data, or of another seed, mode, batch size or
                 number of processes.
         """
-        for name, value in self._identity.items():
+        for name, value in self.identity.items():
             if state.get(name) != value:
                 raise ValueError(
                     f"the loader's state is of another run: {name} was {state.get(name)}, "

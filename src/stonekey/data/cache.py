@@ -29,9 +29,10 @@ from typing import Any
 
 import numpy as np
 
+from stonekey.data.cached import CachedTrack as CachedTrack
+from stonekey.data.cached import CachedTracks, CachedTracksBuilder
 from stonekey.data.manifest import Track
 from stonekey.files import write_atomically
-from stonekey.keys import Key
 from stonekey.model.settings import FrontEnd
 from stonekey.text import json_text
 
@@ -39,36 +40,6 @@ VERSION = 1
 INDEX = "index.jsonl"
 # Settings of a front end that say what is done with the transform.
 NOT_OF_THE_TRANSFORM = frozenset({"crop_bins", "segment_seconds", "average", "harmonics"})
-
-
-@dataclass(frozen=True)
-class CachedTrack:
-    """Where the transform of a track lies.
-
-    ``file`` holds float16 (frames, bins) from byte ``offset`` on; ``samples`` is the length of the
-    (detuned) recording at the front end's rate, ``cents`` by how much it was raised; what is known
-    of the key is as in `stonekey.data.manifest.Track`.
-    """
-
-    path: str
-    file: str
-    offset: int
-    frames: int
-    samples: int
-    cents: float = 0.0
-    key: Key | None = None
-    keyless: bool = False
-    probabilities: tuple[float, ...] | None = None
-    group: str = ""
-
-    @property
-    def target(self) -> tuple[float, ...] | None:
-        """Probabilities of the 24 keys by `Key.index`, as labelled; None without any label."""
-        if self.probabilities is not None:
-            return self.probabilities
-        if self.keyless:
-            return (1 / 24,) * 24
-        return None if self.key is None else tuple(float(i == self.key.index) for i in range(24))
 
 
 @dataclass
@@ -80,7 +51,7 @@ class CacheReport:
     """
 
     folder: Path
-    tracks: list[CachedTrack] = field(default_factory=list)
+    tracks: CachedTracks = field(default_factory=lambda: CachedTracks.of(()))
     failed: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[tuple[str, str]] = field(default_factory=list)
     built: int = 0
@@ -223,11 +194,14 @@ def build_cache(
             "a worker process died, perhaps for lack of memory: build again with fewer workers; "
             "what is done is kept"
         ) from error
+    cached = CachedTracksBuilder()
     for track, ids in wanted:
         if (path := str(track.path)) in failed:
             report.failed.append((path, failed[path]))
-        else:
-            report.tracks += [_cached(target, index[i], track) for i in ids]
+            continue
+        for name in ids:
+            cached.append(_cached(target, index[name], track))
+    report.tracks = cached.build()
     report.reused = len(wanted) - len(jobs)
     text = "".join(f"{path}\t{reason}\n" for path, reason in report.failed)
     data = text.encode("utf-8", errors="surrogateescape")

@@ -7,13 +7,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stonekey.data.augment import LOG_VQT, LogVqt, check_names
+from stonekey.data.augment import LogVqt, check_names, of_log_vqt, path_of
 from stonekey.data.batch import TrainingBatch, training_batch
 from stonekey.data.batch_loader import (
     AHEAD,
@@ -23,7 +25,8 @@ from stonekey.data.batch_loader import (
     DataError,
     Mode,
 )
-from stonekey.data.cache import CachedTrack, read_frames
+from stonekey.data.cache import read_frames
+from stonekey.data.cached import KEYLESS, UNLABELLED, CachedTrack, CachedTracks
 from stonekey.data.segments import (
     BalancedStream,
     check_share,
@@ -53,27 +56,57 @@ __all__ = [
 Sampler = Callable[[int, int, np.random.Generator], tuple[int, int]]
 
 
+class _Recordings(Sequence[list[CachedTrack]]):
+    """Recordings, each the list of its variants: some of a `_Variants`."""
+
+    def __init__(self, of: _Variants, chosen: np.ndarray) -> None:
+        self._of, self._chosen = of, chosen
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    @overload
+    def __getitem__(self, number: int) -> list[CachedTrack]: ...
+    @overload
+    def __getitem__(self, number: slice) -> _Recordings: ...
+    def __getitem__(self, number: int | slice) -> list[CachedTrack] | _Recordings:
+        if isinstance(number, slice):
+            return _Recordings(self._of, self._chosen[number])
+        return [self._of.tracks[int(i)] for i in self._of.variants(int(self._chosen[number]))]
+
+
 class _Variants:
-    """The cached tracks that are long enough, variants of one recording together."""
+    """The cached tracks that are long enough, variants of one recording together.
+
+    Kept as numbers: lists of a million lists would take more than the tracks themselves.
+    """
 
     def __init__(self, tracks: Sequence[CachedTrack], front_end: FrontEnd) -> None:
-        grouped: dict[str, list[CachedTrack]] = {}
-        names = set()
-        for track in tracks:
-            names.add(track.path)
-            if n_starts(track.samples, front_end):
-                grouped.setdefault(track.path, []).append(track)
-        every = list(grouped.values())
+        self.tracks = CachedTracks.of(tracks)
+        names = self.tracks.names()
+        long = np.flatnonzero(self.tracks.samples >= front_end.segment_samples)
+        # Recordings in the order of their first variants, which `unique` gives the places of.
+        _, first, recording = np.unique(names[long], return_index=True, return_inverse=True)
+        rank = np.empty(len(first), np.int64)
+        rank[np.argsort(first)] = np.arange(len(first))
+        place = rank[recording]
+        order = np.argsort(place, kind="stable")
+        self.order = long[order]
+        self.starts = np.searchsorted(place[order], np.arange(len(first) + 1))
+        label = self.tracks.label[self.order[self.starts[:-1]]]
         # What has no key teaches nothing of transposition.
-        self.recordings = [variants for variants in every if not variants[0].keyless]
-        self.labelled = [v for v in every if v[0].target is not None]
-        self.skipped_short = len(names) - len(every)
+        self.recordings = _Recordings(self, np.flatnonzero(label != KEYLESS))
+        self.labelled = _Recordings(self, np.flatnonzero(label != UNLABELLED))
+        self.skipped_short = len(np.unique(names)) - len(first)
 
-    def of(self, supervised: bool) -> list[list[CachedTrack]]:
+    def variants(self, recording: int) -> np.ndarray:
+        return self.order[self.starts[recording] : self.starts[recording + 1]]
+
+    def of(self, supervised: bool) -> _Recordings:
         return self.labelled if supervised else self.recordings
 
 
-def _strata(tracks: Sequence[CachedTrack]) -> dict[str, list[list[int]]]:
+def _strata(tracks: Iterable[CachedTrack]) -> dict[str, list[list[int]]]:
     """Numbers of the tracks by group, and within it by mode; those without a key apart."""
     groups: dict[str, dict[str, list[int]]] = {}
     for number, track in enumerate(tracks):
@@ -140,13 +173,10 @@ class CachedLoader(BatchLoader):
         self._variants = _Variants(tracks, self.front_end)
         self.skipped_short = self._variants.skipped_short
         names = check_names(augment)
-        if "detune" in names and all(track.cents == 0 for track in tracks):
+        tracks = self._variants.tracks
+        if "detune" in names and not tracks.cents.any():
             raise ValueError("detune needs a cache built with detuned variants")
-        self._augment = [
-            name if callable(name) else LOG_VQT[name]
-            for name in names
-            if callable(name) or name in LOG_VQT
-        ]
+        self._augment = of_log_vqt(names)
         self._sampler = sampler
         self.device = torch.device(device)
         self._frames = segment_frames(self.front_end)
@@ -166,16 +196,18 @@ class CachedLoader(BatchLoader):
             rank,
             world,
             groups,
-            [f"{t.path}\n{t.samples}\n{t.cents}\n{t.target}" for t in tracks]
-            + [name if isinstance(name, str) else _path(name) for name in names]
-            + ([f"window {self._window}"] if self._window else [])
-            + ([f"shares {sorted(shares.items())}"] if shares else [])
-            + ([f"sampler {_path(sampler)}"] if sampler else []),
+            chain(
+                (f"{t.path}\n{t.samples}\n{t.cents}\n{t.target}" for t in tracks),
+                map(path_of, names),
+                [f"window {self._window}"] if self._window else [],
+                [f"shares {sorted(shares.items())}"] if shares else [],
+                [f"sampler {path_of(sampler)}"] if sampler else [],
+            ),
             ahead,
         )
         if shares and True in self.streams:
             self.streams[True] = BalancedStream(
-                _strata([v[0] for v in self._variants.labelled]), shares, seed, purpose=1
+                _strata(v[0] for v in self._variants.labelled), shares, seed, purpose=1
             )
 
     def make(self, step: int) -> Batch:
@@ -224,19 +256,18 @@ class CachedLoader(BatchLoader):
 
     def finish(self, batch: Batch) -> Batch:
         """Move a batch to the device and scale it there."""
-        if self.device.type == "cpu":
-            return batch
-        moved = {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
-        for name in ("a", "b"):
-            if name in moved and moved[name].dtype == torch.float16:
-                moved[name] = scale(moved[name], self.front_end.average)
-        return moved
+        return to_device(batch, self.device, self.front_end.average)
 
 
-def _path(function: Callable[..., object]) -> str:
-    """The name of a function, or of an object's class, with its module."""
-    named = function if hasattr(function, "__qualname__") else type(function)
-    return f"{named.__module__}.{named.__qualname__}"
+def to_device(batch: Batch, device: torch.device, average: int) -> Batch:
+    """A batch on a device, where what is half precision is scaled."""
+    if device.type == "cpu":
+        return batch
+    moved = {k: v.to(device, non_blocking=True) for k, v in batch.items()}
+    for name in ("a", "b"):
+        if name in moved and moved[name].dtype == torch.float16:
+            moved[name] = scale(moved[name], average)
+    return moved
 
 
 def scale(x: Tensor, average: int = 1) -> Tensor:
@@ -254,19 +285,34 @@ def scale(x: Tensor, average: int = 1) -> Tensor:
 def _read_scaled(
     cuts: Sequence[tuple[CachedTrack, int, np.random.Generator]],
     front_end: FrontEnd,
-    augment: Sequence[Callable[[np.ndarray, np.random.Generator], np.ndarray]] = (),
+    augment: Sequence[LogVqt] = (),
 ) -> Tensor:
-    """Cut segments and `scale` them, in NumPy and one after the other.
+    """Cut segments and `scale_each`."""
+    half = np.empty((segment_frames(front_end), front_end.n_bins), np.float16)
+
+    def read() -> Iterator[tuple[np.ndarray, np.random.Generator]]:
+        for track, start, generator in cuts:
+            read_frames(track, start, half)
+            yield half, generator
+
+    return scale_each(read(), len(cuts), front_end, augment)
+
+
+def scale_each(
+    cuts: Iterable[tuple[np.ndarray, np.random.Generator]],
+    count: int,
+    front_end: FrontEnd,
+    augment: Sequence[LogVqt] = (),
+) -> Tensor:
+    """`scale` for segments (frames, bins) float16, in NumPy and one after the other.
 
     So each stays in the processor's cache, and torch's threads are left to the training step.
     """
     frames, bins = segment_frames(front_end), front_end.n_bins
     average = front_end.average
-    out = torch.empty((len(cuts), 1, bins, frames // average))
-    half = np.empty((frames, bins), np.float16)
+    out = torch.empty((count, 1, bins, frames // average))
     x = np.empty((frames, bins), np.float32)
-    for target, (track, start, generator) in zip(out.numpy(), cuts, strict=True):
-        read_frames(track, start, half)
+    for target, (half, generator) in zip(out.numpy(), cuts, strict=True):
         np.copyto(x, half)
         y = x
         for function in augment:

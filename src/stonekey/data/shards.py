@@ -1,43 +1,63 @@
 """Shards: tar files of many tracks each, in the layout of WebDataset.
 
 Member names are ``<number>.<extension>``; members of one track share the number and follow each
-other: the recording as it is on disk (``000000012.opus``), or its cached transform
-(``000000012.npy``, float16 (frames, bins) in the cache's unit), then ``000000012.json`` with
-path, key and split. Tools that read WebDataset read these.
+other: the recording as it is on disk (``000000012.opus``), or its transform (``000000012.npy``,
+float16 (frames, bins) in the cache's unit), then ``000000012.json`` with path, key, split, and for
+a transform the CRC-32 of its array. Tools that read WebDataset read these.
 
 Written and read with ``tarfile`` rather than the webdataset library: that one reads strictly in
-sequence through a shuffle buffer, and cannot continue at a given place of a shuffled stream. The
-members of these tars are uncompressed, so a list of their places, made once by passing over the
-headers and kept beside the shard, allows reads by position: the same loaders as for single files,
-with the same exact resumption. ``shuffle_by_file`` keeps reading to a few shards at a time. Shards
-are files on a disk or a mounted volume; nothing here streams over a network.
+sequence and cannot continue at a given place of a shuffled stream. Here places are known
+(`stonekey.data.shard_index`): recordings are read by position from a disk, transforms in long
+stretches from a disk or over a network (`stonekey.data.shard_loader`).
+
+A shard is a function of its tracks. Processes or a cluster write many at once, and a run that was
+stopped goes on with those that are not there yet.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
-import json
-import os
 import tarfile
+import zlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from stonekey.data.cache import NOT_OF_THE_TRANSFORM, CachedTrack, read_track
+from stonekey.data.cache import read_track
+from stonekey.data.cached import CachedTrack
 from stonekey.data.manifest import Track
-from stonekey.files import write_atomically
+from stonekey.data.pool import mapped
+from stonekey.data.shard_index import (
+    Member,
+    ShardIndex,
+    all_members,
+    check_member,
+    key_of,
+    list_path,
+    list_text,
+    members,
+    probabilities_of,
+    read_list,
+    stored_members,
+)
+from stonekey.data.shard_index import ShardError as ShardError
+from stonekey.files import file_system, put_file
 from stonekey.keys import Key
 from stonekey.model.settings import FrontEnd
-from stonekey.text import json_text
+from stonekey.text import address, is_address, json_text
+
+if TYPE_CHECKING:
+    from stonekey.network.vqt import VQT
 
 SHARD_BYTES = 1 << 30
-
-
-class ShardError(ValueError):
-    """A shard that cannot be used; the message names it."""
+# A transform's size before it is made: 4 minutes.
+TRANSFORM_BYTES = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -63,18 +83,36 @@ class ShardTrack:
 
 @dataclass
 class ShardReport:
-    """What was written: the shards, the number of tracks, and those left out with the reason."""
+    """What is there: the shards, the number of tracks, and those left out with the reason.
+
+    ``kept``: how many shards were there from an earlier run.
+    """
 
     shards: list[Path] = field(default_factory=list)
     tracks: int = 0
+    kept: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class _Sample:
-    """Members of one track: content by extension."""
+class _Job:
+    """A shard to write; ``first`` is the number of its first track."""
 
-    members: dict[str, bytes]
+    shard: Path
+    first: int
+    tracks: tuple[Track | CachedTrack, ...]
+    front_end: FrontEnd
+    transforms: bool
+
+    @property
+    def identity(self) -> str:
+        """A hash of what the shard is to hold."""
+        digest = hashlib.sha256(repr((self.first, self.front_end, self.transforms)).encode())
+        for track in self.tracks:
+            name = track.file if isinstance(track, CachedTrack) else track.id
+            about = (name, track.path, track.key, track.probabilities, track.keyless, track.group)
+            digest.update(repr(about).encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()[:16]
 
 
 def write_shards(
@@ -82,103 +120,198 @@ def write_shards(
     folder: Path | str,
     *,
     front_end: FrontEnd | None = None,
+    transforms: bool = False,
     size: int = SHARD_BYTES,
     name: str = "shard",
     seed: int | None = 0,
+    workers: int | None = 1,
+    engine: str = "local",
     progress: bool = True,
 ) -> ShardReport:
     """Write tracks to ``<folder>/<name>-000000.tar``, ``-000001.tar``, ...
 
-    Recordings of a manifest are stored as they are, encoded; cached tracks as transforms. Each
-    shard appears under its name only when it is whole. Equal input gives equal bytes.
+    Recordings of a manifest are stored as they are, encoded, or transformed first; cached tracks as
+    transforms, which get an ``index.npz``. Each shard appears under its name only when it is whole.
+    Equal input gives equal bytes. The same call continues a run that was stopped: shards of the
+    same tracks are kept.
 
     Args:
         tracks: of one of the two kinds.
-        folder: for the shards; must hold none of this name.
-        front_end: of the cached transforms.
-        size: bytes after which a shard is closed.
+        folder: for the shards, on a disk or an address for fsspec.
+        front_end: of the transforms.
+        transforms: transform recordings.
+        size: bytes after which a shard is closed; about, for what is transformed here.
         name: of the shards.
         seed: the tracks are shuffled once, so that each shard is a sample of the whole; None keeps
             their order.
+        workers, engine: see `stonekey.data.pool.mapped`.
         progress: show a bar.
 
     Raises:
-        ShardError: when there are shards already, or no tracks.
+        ShardError: when there are shards of other tracks, or no tracks.
         OSError: when a shard cannot be written. A recording that cannot be read is reported.
     """
     folder, front_end = Path(folder), front_end or FrontEnd()
     tracks = list(tracks)
     if not tracks:
         raise ShardError("no tracks to write")
-    if found := sorted(folder.glob(f"{name}-*.tar")):
-        raise ShardError(
-            f"{found[0]}: there are shards already; remove them or choose another name"
-        )
     if seed is not None:
         tracks = [tracks[i] for i in np.random.default_rng(seed).permutation(len(tracks))]
-    report = ShardReport()
-    samples = _samples(tracks, front_end, report, progress)
-    pending = next(samples, None)
-    number = 0
-    while pending is not None:
-        path = folder / f"{name}-{len(report.shards):06d}.tar"
-
-        def write(temporary: Path) -> None:
-            nonlocal pending, number
-            written = 0
-            with tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
-                while pending is not None and (written == 0 or written < size):
-                    for extension, data in pending.members.items():
-                        info = tarfile.TarInfo(f"{number:09d}.{extension}")
-                        info.size = len(data)
-                        tar.addfile(info, io.BytesIO(data))
-                        written += len(data)
-                    number += 1
-                    pending = next(samples, None)
-
-        write_atomically(path, write)
-        report.shards.append(path)
-    report.tracks = number
+    jobs = [
+        _Job(folder / f"{name}-{number:06d}.tar", first, tuple(part), front_end, transforms)
+        for number, (first, part) in enumerate(_parts(tracks, front_end, transforms, size))
+    ]
+    there = _names(folder, f"{name}-")
+    known = _lists([job.shard for job in jobs if job.shard.name in there])
+    done = {job.shard for job in jobs if known.get(job.shard, {}).get("job") == job.identity}
+    if foreign := sorted(there - {shard.name for shard in done}):
+        raise ShardError(
+            f"{address(folder / foreign[0])}: there are shards already, of other tracks; "
+            "remove them or choose another name"
+        )
+    report = ShardReport(kept=len(done))
+    todo = [job for job in jobs if job.shard not in done]
+    title = "Writing shards" if progress else ""
+    for shard, stored in mapped(_write, todo, workers, engine, title):
+        known[shard] = stored
+    for job in jobs:
+        report.failed += [(path, reason) for path, reason in known[job.shard]["failed"]]
+        report.tracks += len(known[job.shard]["members"])
+    report.shards = [job.shard for job in jobs]
+    if report.tracks and (transforms or isinstance(tracks[0], CachedTrack)):
+        index_shards(folder, front_end)
     return report
 
 
-def _samples(
-    tracks: list[Track | CachedTrack], front_end: FrontEnd, report: ShardReport, progress: bool
-) -> Iterator[_Sample]:
-    shown: Iterable[Track | CachedTrack] = tracks
-    if progress:
-        from rich.console import Console
-        from rich.progress import track as bar
+def index_shards(folder: Path, front_end: FrontEnd) -> ShardIndex:
+    """Write the index of all shards of transforms in a folder, on a disk or at an address."""
+    shards = [folder / name for name in sorted(_names(folder))]
+    if is_address(folder):
+        lists = _lists(shards)
+        if missing := [shard for shard, found in lists.items() if not found]:
+            raise ShardError(f"{address(missing[0])}: its list is not beside it")
+        rows = {shard.name: stored_members(found) for shard, found in lists.items()}
+    else:
+        rows = {shard.name: members(shard) for shard in shards}
+    index = ShardIndex.of_lists(folder, rows.items(), front_end)
+    index.save(front_end)
+    return index
 
-        shown = bar(tracks, "Writing shards", console=Console(stderr=True))
-    for track in shown:
-        about: dict[str, Any] = {"key": None if track.key is None else str(track.key)}
+
+def _lists(shards: list[Path]) -> dict[Path, dict[str, Any]]:
+    """The lists kept beside shards, {} where there is none."""
+    with ThreadPoolExecutor(16) as pool:  # at an address, each is a request
+        return dict(zip(shards, pool.map(read_list, shards), strict=True))
+
+
+def _names(folder: Path, name: str = "") -> set[str]:
+    """Names of the shards in a folder, of those that begin so."""
+    if not is_address(folder):
+        return {path.name for path in folder.glob(f"{name}*.tar")}
+    system, inside = file_system(folder)
+    try:
+        listed = system.ls(inside, detail=False, refresh=True)
+    except FileNotFoundError:
+        return set()
+    found = {place.rstrip("/").rpartition("/")[2] for place in listed}
+    return {one for one in found if one.startswith(name) and one.endswith(".tar")}
+
+
+def _parts(
+    tracks: list[Track | CachedTrack], front_end: FrontEnd, transforms: bool, size: int
+) -> Iterator[tuple[int, list[Track | CachedTrack]]]:
+    """The tracks of each shard, and the number of its first."""
+    first, part, total = 0, [], 0
+    for number, track in enumerate(tracks):
+        part.append(track)
         if isinstance(track, CachedTrack):
-            stream = io.BytesIO()
-            np.save(stream, read_track(track, front_end.n_bins))
-            extension, data = "npy", stream.getvalue()
-            about |= {"path": track.path, "samples": track.samples, "frames": track.frames}
-            about |= {"cents": track.cents, "front_end": front_end.as_dict()}
-        else:
-            try:
-                if track.path is None:
-                    raise FileNotFoundError(2, "no file")
-                data = track.path.read_bytes()
-            except OSError as error:
-                report.failed.append((track.id, error.strerror or "cannot be read"))
-                continue
-            extension = track.path.suffix.lower().lstrip(".") or "audio"
-            about |= {"path": track.id, "split": track.split}
-        text = json_text(about, ascii=True, sort_keys=True).encode()
-        yield _Sample({extension: data, "json": text})
+            total += track.frames * front_end.n_bins * 2
+        elif transforms:
+            total += TRANSFORM_BYTES
+        elif track.path is not None and track.path.is_file():
+            total += track.path.stat().st_size
+        if total >= size:
+            yield first, part
+            first, part, total = number + 1, [], 0
+    if part:
+        yield first, part
 
 
-@dataclass(frozen=True)
-class _Member:
-    extension: str
-    offset: int
-    size: int
-    about: dict[str, Any]
+def _write(job: _Job) -> tuple[Path, dict[str, Any]]:
+    """Write a shard and its list, of which it returns what is needed."""
+    failed: list[tuple[str, str]] = []
+    written: list[Member] = []
+
+    def write(temporary: Path) -> None:
+        with tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
+            for number, track in enumerate(job.tracks, job.first):
+                try:
+                    extension, data, about = _content(track, job)
+                except _Unusable as error:
+                    name = track.path if isinstance(track, CachedTrack) else track.id
+                    failed.append((name, str(error)))
+                    continue
+                record = json_text(about, ascii=True, sort_keys=True).encode()
+                for kind, content in ((extension, data), ("json", record)):
+                    info = tarfile.TarInfo(f"{number:09d}.{kind}")
+                    info.size = len(content)
+                    tar.addfile(info, io.BytesIO(content))
+                    if content is data:
+                        blocks = -(-len(data) // tarfile.BLOCKSIZE)
+                        place = tar.offset - blocks * tarfile.BLOCKSIZE
+                        written.append(Member(extension, place, len(data), about))
+        # Before the shard has its name: a shard without its list would not be known as ours.
+        status = temporary.stat()
+        version = [status.st_size, status.st_mtime_ns]
+        text = list_text(version, written, job=job.identity, failed=failed)
+        put_file(list_path(job.shard), lambda listed: listed.write_text(text))
+
+    put_file(job.shard, write)
+    return job.shard, {"members": [None] * len(written), "failed": failed}
+
+
+class _Unusable(Exception):
+    """A track that cannot be stored; the message says why."""
+
+
+def _content(track: Track | CachedTrack, job: _Job) -> tuple[str, bytes, dict[str, Any]]:
+    """Extension and bytes of what is stored of a track, and its record."""
+    about: dict[str, Any] = {"key": None if track.key is None else str(track.key)}
+    if isinstance(track, CachedTrack) or job.transforms:
+        more = {"keyless": track.keyless, "probabilities": track.probabilities}
+        about |= {n: v for n, v in {**more, "group": track.group}.items() if v}
+    array: np.ndarray | None
+    if isinstance(track, CachedTrack):
+        array = read_track(track, job.front_end.n_bins)
+        about |= {"path": track.path, "samples": track.samples, "cents": track.cents}
+    elif job.transforms:
+        from stonekey.data.transform import transformed
+
+        array, samples, reason = transformed(str(track.path), 0.0, _vqt(job.front_end))
+        if array is None:
+            raise _Unusable(reason)
+        about |= {"path": track.id, "samples": samples, "cents": 0.0}
+    else:
+        try:
+            if track.path is None:
+                raise FileNotFoundError(2, "no file")
+            data = track.path.read_bytes()
+        except OSError as error:
+            raise _Unusable(error.strerror or "cannot be read") from error
+        extension = track.path.suffix.lower().lstrip(".") or "audio"
+        return extension, data, about | {"path": track.id, "split": track.split}
+    stream = io.BytesIO()
+    np.save(stream, array)
+    about |= {"frames": len(array), "front_end": job.front_end.as_dict()}
+    about["crc32"] = zlib.crc32(np.ascontiguousarray(array).data.cast("B"))
+    return "npy", stream.getvalue(), about
+
+
+@lru_cache(1)
+def _vqt(front_end: FrontEnd) -> VQT:
+    from stonekey.network.vqt import VQT
+
+    return VQT(front_end)
 
 
 def open_audio_shards(shards: Iterable[Path | str] | Path | str) -> list[ShardTrack]:
@@ -191,11 +324,11 @@ def open_audio_shards(shards: Iterable[Path | str] | Path | str) -> list[ShardTr
         ShardError: no shards, a broken one, or one of transforms.
     """
     tracks = []
-    for shard, member in _members(shards):
+    for shard, member in all_members(shards):
         if member.extension == "npy":
             raise ShardError(f"{shard}: holds transforms, not audio")
         about = member.about
-        key = _key(shard, about)
+        key = key_of(shard, about)
         name = str(about.get("path") or f"{shard}@{member.offset}")
         tracks.append(
             ShardTrack(name, str(shard), member.offset, member.size, key, about.get("split"))
@@ -206,22 +339,17 @@ def open_audio_shards(shards: Iterable[Path | str] | Path | str) -> list[ShardTr
 def open_vqt_shards(
     shards: Iterable[Path | str] | Path | str, front_end: FrontEnd | None = None
 ) -> list[CachedTrack]:
-    """The transforms in shards, for `stonekey.data.loaders.CachedLoader`.
+    """The transforms in shards on a fast disk, for `stonekey.data.loaders.CachedLoader`.
 
     Raises:
         ShardError: no shards, a broken one, one of audio, or transforms by another front end.
     """
-    wanted = _transform(front_end or FrontEnd())
+    wanted = front_end or FrontEnd()
     tracks = []
-    for shard, member in _members(shards):
+    for shard, member in all_members(shards):
         about = member.about
-        if member.extension != "npy" or "frames" not in about:
-            raise ShardError(f"{shard}: holds .{member.extension}, not transforms")
-        settings = _transform(FrontEnd.from_dict(about["front_end"]))
-        if settings != wanted:
-            changed = ", ".join(k for k in wanted if settings[k] != wanted[k])
-            raise ShardError(f"{shard}: made by a front end with other {changed}")
-        size = about["frames"] * wanted["n_bins"] * 2
+        check_member(shard, member, wanted)
+        size = about["frames"] * wanted.n_bins * 2
         tracks.append(
             CachedTrack(
                 path=about["path"],
@@ -230,76 +358,10 @@ def open_vqt_shards(
                 frames=about["frames"],
                 samples=about["samples"],
                 cents=about["cents"],
-                key=_key(shard, about),
+                key=key_of(shard, about),
+                keyless=bool(about.get("keyless")),
+                probabilities=probabilities_of(about),
+                group=about.get("group", ""),
             )
         )
     return tracks
-
-
-def _transform(front_end: FrontEnd) -> dict[str, Any]:
-    settings = front_end.as_dict()
-    return {name: value for name, value in settings.items() if name not in NOT_OF_THE_TRANSFORM}
-
-
-def _key(shard: Path, about: dict[str, Any]) -> Key | None:
-    label = about.get("key")
-    try:
-        return Key.parse(label) if label else None
-    except ValueError as error:
-        raise ShardError(f"{shard}: {about.get('path')}: {error}") from error
-
-
-def _members(shards: Iterable[Path | str] | Path | str) -> Iterator[tuple[Path, _Member]]:
-    if isinstance(shards, (str, Path)) and Path(shards).is_dir():
-        paths = sorted(Path(shards).glob("*.tar"))
-    else:
-        paths = [Path(p) for p in ([shards] if isinstance(shards, (str, Path)) else shards)]
-    if not paths:
-        raise ShardError(f"{shards}: no shards (.tar)")
-    for path in paths:
-        for member in _index(path):
-            yield path, member
-
-
-def _index(path: Path) -> list[_Member]:
-    """Places of a shard's members, from the list beside it or by passing over the headers."""
-    kept = path.with_name(f".{path.name}.index.json")
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise ShardError(f"{path}: {error.strerror}") from error
-    version = [status.st_size, status.st_mtime_ns]
-    try:
-        stored = json.loads(kept.read_text())
-        if stored["version"] == version:
-            return [_Member(*row) for row in stored["members"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    members = _scan(path)
-    rows = [[m.extension, m.offset, m.size, m.about] for m in members]
-    text = json_text({"version": version, "members": rows}, ascii=True)
-    if os.access(path.parent, os.W_OK):
-        write_atomically(kept, lambda temporary: temporary.write_text(text))
-    return members
-
-
-def _scan(path: Path) -> list[_Member]:
-    members: dict[str, tuple[str, int, int]] = {}
-    about: dict[str, dict[str, Any]] = {}
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for info in tar:
-                if not info.isfile():
-                    continue
-                number, _, extension = info.name.rpartition("/")[2].partition(".")
-                if extension == "json":
-                    stream = tar.extractfile(info)
-                    assert stream is not None
-                    about[number] = json.loads(stream.read())
-                elif extension not in ("cls", "txt") and number not in members:
-                    members[number] = (extension, info.offset_data, info.size)
-        if any(offset + size > path.stat().st_size for _, offset, size in members.values()):
-            raise tarfile.ReadError("cut short")
-    except (tarfile.TarError, ValueError, OSError) as error:
-        raise ShardError(f"{path}: not a whole tar file: {error}") from error
-    return [_Member(*place, about.get(number, {})) for number, place in members.items()]

@@ -76,30 +76,53 @@ def log_transform(samples: np.ndarray, vqt: VQT) -> np.ndarray:
     return out
 
 
+def read_recording(path: str, rate: int) -> tuple[np.ndarray | None, tuple[str, ...], str]:
+    """A recording scaled to a peak of 1, warnings, and the reason when there is none."""
+    try:
+        audio = load_audio(path, rate)
+        peak = float(np.max(np.abs(audio.samples)))
+    except AudioError as error:
+        return None, (), error.reason
+    except (OSError, ValueError, RuntimeError, MemoryError) as error:
+        # Whatever a decoder does with a broken file, the others go on.
+        return None, (), f"{type(error).__name__}: {error}"
+    if peak == 0:
+        return None, (), "is silent"
+    return audio.samples / np.float32(peak), audio.warnings, ""
+
+
+def shifted_transform(
+    samples: np.ndarray, cents: float, vqt: VQT
+) -> tuple[np.ndarray | None, int, str]:
+    """The transform of a recording raised by ``cents``, its samples; or why it has none."""
+    rate = vqt.front_end.sample_rate
+    samples = shift_cents(samples, rate, cents)
+    if len(samples) < vqt.min_samples:
+        seconds = f"{len(samples) / rate:.1f} s long, {vqt.min_samples / rate:.1f} s needed"
+        return None, len(samples), f"too short: {seconds}"
+    return log_transform(samples, vqt), len(samples), ""
+
+
+def transformed(path: str, cents: float, vqt: VQT) -> tuple[np.ndarray | None, int, str]:
+    """As `shifted_transform`, of a file."""
+    samples, _, reason = read_recording(path, vqt.front_end.sample_rate)
+    return (None, 0, reason) if samples is None else shifted_transform(samples, cents, vqt)
+
+
 def transform_file(job: Job, vqt: VQT) -> Result:
     """Decode, transform and store one file.
 
     Raises:
         OSError: when the array cannot be written. A file that cannot be read is a result.
     """
-    rate = vqt.front_end.sample_rate
-    try:
-        audio = load_audio(job.path, rate)
-        peak = float(np.max(np.abs(audio.samples)))
-    except AudioError as error:
-        return Result(job.path, reason=error.reason)
-    except (OSError, ValueError, RuntimeError, MemoryError) as error:
-        # Whatever a decoder does with a broken file, the others go on.
-        return Result(job.path, reason=f"{type(error).__name__}: {error}")
-    if peak == 0:
-        return Result(job.path, reason="is silent")
-    result = Result(job.path, warnings=audio.warnings)
+    recording, warnings, reason = read_recording(job.path, vqt.front_end.sample_rate)
+    if recording is None:
+        return Result(job.path, reason=reason)
+    result = Result(job.path, warnings=warnings)
     for name, cents in job.variants:
-        samples = shift_cents(audio.samples / np.float32(peak), rate, cents)
-        if len(samples) < vqt.min_samples:
-            seconds = f"{len(samples) / rate:.1f} s long, {vqt.min_samples / rate:.1f} s needed"
-            return Result(job.path, reason=f"too short: {seconds}")
-        array = log_transform(samples, vqt)
+        array, samples, reason = shifted_transform(recording, cents, vqt)
+        if array is None:
+            return Result(job.path, reason=reason)
         file = f"{name[:2]}/{name}.npy"
         target = Path(job.folder, file)
         write_atomically(target, partial(_save, array))
@@ -110,7 +133,7 @@ def transform_file(job: Job, vqt: VQT) -> Result:
                 "offset": target.stat().st_size - array.nbytes,
                 "bytes": array.nbytes,
                 "frames": len(array),
-                "samples": len(samples),
+                "samples": samples,
                 "cents": cents,
                 "path": job.path,
             }

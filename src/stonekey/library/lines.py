@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,8 +14,10 @@ from pathlib import Path
 from stonekey.files import write_atomically
 from stonekey.library.base import Store, StoreError
 from stonekey.library.result import FIELDS, SEPARATOR, Result
-from stonekey.text import json_text
+from stonekey.text import is_address, json_text
 
+# The start of an address.
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,15}(:/{0,2})?")
 # A power cut can lose this much work; a kill loses nothing.
 SYNC_SECONDS = 5.0
 
@@ -73,9 +76,10 @@ class LineStore(Store):
         if not self._csv:
             begin = b'{"path": "'
             return begin.startswith(line[: len(begin)])
-        # The header is always written whole, and other lines start with an absolute path.
+        # The header is always written whole; other lines start with an absolute path or address.
         path = os.fsdecode(line.lstrip(b'"'))
-        return not path or (not first and os.path.isabs(path))
+        begun = os.path.isabs(path) or is_address(path) or _SCHEME.fullmatch(path)
+        return not path or bool(not first and begun)
 
     def rewrite(self, results: Iterable[Result]) -> None:
         """See `Store.rewrite`."""

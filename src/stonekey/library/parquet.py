@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from stonekey.files import write_atomically
+from stonekey.files import local_copy, write_atomically
 from stonekey.library.base import Store, StoreError
 from stonekey.library.lines import LineStore
 from stonekey.library.result import FIELDS, REALS, Result
-from stonekey.text import to_install
+from stonekey.text import address, to_install
 
 
 def journal_path(path: Path) -> Path:
@@ -38,8 +38,7 @@ class ParquetStore(Store):
                 return self._journal.read(strict)
             if not self.path.exists():
                 return []
-            rows = parquet.read_table(self.path).to_pylist()
-            return [Result.from_dict(row) for row in rows]
+            return read_table(self.path)
         except StoreError:
             raise
         except Exception as error:  # pyarrow's errors have no narrower base class
@@ -55,20 +54,10 @@ class ParquetStore(Store):
 
     def finish(self) -> None:
         """Write the Parquet file, then delete the journal."""
-        rows = [result.as_dict() for result in self._journal.read()]
+        results = self._journal.read()
         self._journal.close()
-        parquet = _pyarrow()
-        import pyarrow
-
-        types: dict[str, Any] = {
-            "size": pyarrow.int64(),
-            **dict.fromkeys(REALS, pyarrow.float64()),
-            "warnings": pyarrow.list_(pyarrow.string()),
-        }
-        schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in FIELDS])
-        table = pyarrow.Table.from_pylist(rows, schema=schema)
         try:
-            write_atomically(self.path, lambda temporary: parquet.write_table(table, temporary))
+            write_atomically(self.path, lambda temporary: write_table(results, temporary))
             self._journal.path.unlink()
         except OSError as error:
             raise self._failed(error) from error
@@ -76,6 +65,43 @@ class ParquetStore(Store):
     def close(self) -> None:
         """See `Store.close`."""
         self._journal.close()
+
+
+def read_table(path: Path, strict: bool = False) -> list[Result]:
+    """The results in a Parquet file, on a disk or at an address.
+
+    Args:
+        path: of the file.
+        strict: see `Store.read`.
+
+    Raises:
+        StoreError: it is no output of a scan.
+    """
+    parquet = _pyarrow()
+    try:
+        with local_copy(path) as copy:
+            table = parquet.read_table(copy)
+        if strict and table.column_names != list(FIELDS):
+            raise ValueError("different columns")
+        return [Result.from_dict(row) for row in table.to_pylist()]
+    except Exception as error:  # pyarrow's errors have no narrower base class
+        shown = address(path)
+        raise StoreError(f"{shown}: not an output of stonekey scan: {error}") from error
+
+
+def write_table(results: Iterable[Result], path: Path) -> None:
+    """Write results to a Parquet file."""
+    parquet = _pyarrow()
+    import pyarrow
+
+    types: dict[str, Any] = {
+        "size": pyarrow.int64(),
+        **dict.fromkeys(REALS, pyarrow.float64()),
+        "warnings": pyarrow.list_(pyarrow.string()),
+    }
+    schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in FIELDS])
+    rows = [result.as_dict() for result in results]
+    parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), path)
 
 
 def _pyarrow() -> Any:

@@ -159,6 +159,52 @@ class Worker:
                 stream.close()
 
 
+class Seat:
+    """One worker at a time, replaced when it has died or holds much memory."""
+
+    def __init__(self, settings: WorkerSettings, max_memory: float) -> None:
+        self._settings = settings
+        self._max_memory = max_memory
+        self._worker: Worker | None = None
+        self.model = ""
+
+    def start(self) -> None:
+        """Have a worker that is ready for a file.
+
+        Raises:
+            WorkerStartError: it cannot start; the message says why.
+        """
+        if self._worker is not None and not self._worker.usable():
+            self._worker.close()
+            self._worker = None
+        if self._worker is None:
+            self._worker = Worker(self._settings, self._max_memory)
+            self._worker.start()
+            self.model = self._worker.model
+
+    def ask(self, path: Path) -> Answer:
+        """See `Worker.ask`; also raises as `start`."""
+        self.start()
+        assert self._worker is not None
+        return self._worker.ask(path)
+
+    def watch(self) -> None:
+        """See `Worker.watch`."""
+        if (worker := self._worker) is not None:
+            worker.watch()
+
+    def kill(self) -> None:
+        """See `Worker.kill`."""
+        if (worker := self._worker) is not None:
+            worker.kill()
+
+    def close(self) -> None:
+        """End the worker."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.close()
+
+
 class Pool:
     """Workers for a list of files; a context manager that leaves no process behind.
 
@@ -174,7 +220,7 @@ class Pool:
         self._max_memory = max_memory
         self._todo: queue.SimpleQueue[Path] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[tuple[Path, Answer] | Exception | None] = queue.SimpleQueue()
-        self._workers: set[Worker] = set()
+        self._seats: set[Seat] = set()
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
 
@@ -187,11 +233,11 @@ class Pool:
         self._stopping.set()
         for thread in self._threads:
             while thread.is_alive():  # it may just be starting another worker
-                for worker in list(self._workers):
-                    worker.kill()
+                for seat in list(self._seats):
+                    seat.kill()
                 thread.join(POLL_SECONDS)
-        for worker in list(self._workers):
-            self._end(worker)
+        for seat in list(self._seats):
+            self._end(seat)
 
     def run(
         self, files: Iterable[Path], stop: Callable[[], bool] = lambda: False
@@ -205,10 +251,11 @@ class Pool:
         """
         for path in files:
             self._todo.put(path)
-        first = self._start()  # before the others, to report a model that cannot load just once
+        first = self._seat()
+        first.start()  # before the others, to report a model that cannot load just once
         serving = max(1, min(self._count, self._todo.qsize()))
         for number in range(serving):
-            given = first if number == 0 else None
+            given = first if number == 0 else self._seat()
             thread = threading.Thread(target=self._serve, args=(given,), daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -225,37 +272,31 @@ class Pool:
                 path, answer = item
                 yield path, first.model, answer
 
-    def _start(self) -> Worker:
-        worker = Worker(self._settings, self._max_memory)
-        self._workers.add(worker)
-        worker.start()
-        return worker
+    def _seat(self) -> Seat:
+        seat = Seat(self._settings, self._max_memory)
+        self._seats.add(seat)
+        return seat
 
-    def _serve(self, worker: Worker | None) -> None:
-        """Give files to one worker at a time, replacing it when it dies or holds much memory."""
+    def _serve(self, seat: Seat) -> None:
+        """Give files to a seat until there are none."""
         try:
             while not self._stopping.is_set():
                 try:
                     path = self._todo.get_nowait()
                 except queue.Empty:
                     break
-                if worker is not None and not worker.usable():
-                    self._end(worker)
-                    worker = None
-                worker = worker or self._start()
-                self._done.put((path, worker.ask(path)))
+                self._done.put((path, seat.ask(path)))
         except Exception as error:
             self._done.put(error)
         finally:
-            if worker is not None:
-                self._end(worker)
+            self._end(seat)
             self._done.put(None)
 
-    def _end(self, worker: Worker) -> None:
-        self._workers.discard(worker)
-        worker.close()
+    def _end(self, seat: Seat) -> None:
+        self._seats.discard(seat)
+        seat.close()
 
     def _watch(self) -> None:
         while not self._stopping.wait(POLL_SECONDS):
-            for worker in list(self._workers):
-                worker.watch()
+            for seat in list(self._seats):
+                seat.watch()

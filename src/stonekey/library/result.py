@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from stonekey.keys import KEY_FIELDS, UNCLEAR, ClassLabel, key_fields, parse_label
+from stonekey.text import address
 
 # Columns of the output, in order.
 FIELDS = (
@@ -28,9 +30,9 @@ def path_text(path: str | os.PathLike[str]) -> str:
     r"""A path as one line of valid UTF-8; `text_path` turns it back.
 
     Control characters and bytes that are not UTF-8 become ``\xNN``, and so does a backslash that
-    would otherwise look like the start of one.
+    would otherwise look like the start of one. An address has its two slashes.
     """
-    text = os.fsencode(path).decode("utf-8", "surrogateescape")
+    text = address(path)
     return _ESCAPED.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", text)
 
 
@@ -40,7 +42,7 @@ def text_path(text: str) -> Path:
     return Path(os.fsdecode(raw))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Result:
     """The result for one file of a library.
 
@@ -97,7 +99,7 @@ class Result:
         """A copy with this key, or with none if its confidence is below ``min_confidence``."""
         sure = (self.confidence or 0.0) >= min_confidence
         fields: dict[str, Any] = key_fields(label if sure else None, notation)
-        return replace(self, **fields)
+        return replace(self, **_shared(fields))
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values by column (`FIELDS`)."""
@@ -130,9 +132,16 @@ class Result:
         texts = [given[name] for name in FIELDS if name not in (*REALS, "path", "size", "warnings")]
         if not all(text is None or isinstance(text, str) for text in (*texts, *given["warnings"])):
             raise ValueError("expected text, got a list or number")
-        result = cls(**given)
+        result = cls(**_shared(given))
         _ = result.label  # raises here rather than in the middle of a run
         return result
+
+
+def _shared(values: dict[str, Any]) -> dict[str, Any]:
+    """The same with one object for equal names: of millions of rows, most have the same few."""
+    names = (*KEY_FIELDS, "model", "fingerprint")
+    texts = {n: sys.intern(v) for n in names if isinstance(v := values.get(n), str)}
+    return {**values, **texts}
 
 
 def _number(value: Any) -> float:

@@ -7,7 +7,8 @@ import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from stonekey.estimate.settings import EstimatorSettings
 from stonekey.files import LockedError, core_count, locked, sha256
 from stonekey.keys import NOTATIONS, parse_label
 from stonekey.library.base import Store
+from stonekey.library.cluster import ClusterError, ClusterPool
 from stonekey.library.pool import GIGABYTE, Answer, Pool, WorkerStartError
 from stonekey.library.result import Result
 from stonekey.library.sources import Found, find
@@ -23,8 +25,9 @@ from stonekey.library.store import open_store
 from stonekey.library.worker import WorkerSettings
 from stonekey.model.registry import DEFAULT_MODEL, find_model
 from stonekey.options import one_of
-from stonekey.text import one_line
+from stonekey.text import is_address, one_line
 
+ENGINES = ("local", "ray")
 ESTIMATOR = "stonekey.estimate.estimator:KeyEstimator"
 
 
@@ -80,6 +83,7 @@ def scan(
     settings: EstimatorSettings | None = None,
     retry_failed: bool = False,
     prune: bool = False,
+    engine: str = "local",
     estimator: str = ESTIMATOR,
     on_start: Callable[[int, int], object] = lambda todo, kept: None,
     on_result: Callable[[Path, str | None], object] = lambda path, error: None,
@@ -93,8 +97,9 @@ def scan(
     differs from the output. Rows of files outside ``sources`` stay.
 
     Args:
-        sources: folders and files.
-        output: ``.csv``, ``.jsonl``, ``.sqlite`` or ``.parquet`` (needs pyarrow).
+        sources: folders and files, lists of files, addresses (`stonekey.library.sources.find`).
+        output: ``.csv``, ``.jsonl``, ``.sqlite`` or ``.parquet`` (needs pyarrow); without a
+            suffix a folder of Parquet files, on a disk or at an address for fsspec.
         model: name or path of a model.
         workers: number of processes; None for one per core, or for one if the device is not a CPU.
         max_memory: limit on a worker's memory in gigabytes (10^9 bytes; enforced on Linux).
@@ -106,6 +111,8 @@ def scan(
             worker is killed when a file takes longer than ``timeout``.
         retry_failed: analyse files that failed again, even if they have not changed.
         prune: drop rows of files outside ``sources``.
+        engine: "local", or "ray" for a Ray cluster (`stonekey.library.cluster`), where ``workers``
+            is the most of them, by default one for each core of the cluster.
         estimator: "module:name" of a replacement for `stonekey.KeyEstimator`, which each
             worker imports and calls in the same way.
         on_start: called once with the number of files to analyse and of those already known.
@@ -128,10 +135,13 @@ def scan(
     settings = replace(settings or EstimatorSettings(), **{**options, **ours})
     if max_memory <= 0:
         raise ValueError("max_memory must be above 0")
+    one_of("engine", engine, ENGINES)
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
     # Follow a link to the real output, so that it stays a link.
-    path = Path(os.path.realpath(Path(output).expanduser()))
+    path = Path(output)
+    if not is_address(path):
+        path = Path(os.path.realpath(path.expanduser()))
     store = open_store(path)
     weights = find_model(model)  # here, so that workers need not fetch it
     work = WorkerSettings(
@@ -139,15 +149,13 @@ def scan(
     )
     run = _Run(store, Summary(path), _fingerprint(weights, settings), notation, min_confidence)
     try:
-        with locked(path.with_name(f".{path.name}.lock")):
-            _sweep(path)
+        with _alone(path):
             found = find(sources, extensions)
             try:
                 todo = run.plan(found, retry_failed, prune)
                 on_start(len(todo), run.summary.kept)
                 if todo:
-                    count = workers or (core_count() if settings.device == "cpu" else 1)
-                    with Pool(count, work, max_memory * GIGABYTE) as pool:
+                    with _pool(engine, workers, work, max_memory * GIGABYTE) as pool:
                         for file, name, answer in pool.run(todo, stop):
                             on_result(file, run.take(file, name, found.files[file], answer))
                 run.summary.interrupted = stop() and run.left > 0
@@ -159,8 +167,28 @@ def scan(
         raise ScanError(f"{path}: another run is writing it") from error
     except WorkerStartError as error:
         raise ScanError(f"the workers cannot start: {error}") from error
+    except ClusterError as error:
+        raise ScanError(str(error)) from error
     run.summary.seconds = time.monotonic() - began
     return run.summary
+
+
+def _pool(engine: str, workers: int | None, work: WorkerSettings, memory: float) -> Any:
+    if engine == "ray":
+        return ClusterPool(workers, work, memory)
+    default = core_count() if work.options["device"] == "cpu" else 1
+    return Pool(workers or default, work, memory)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the output's lock. There is none at an address."""
+    if is_address(path):
+        yield
+        return
+    with locked(path.with_name(f".{path.name}.lock")):
+        _sweep(path)
+        yield
 
 
 def _sweep(path: Path) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stonekey.audio.files import find_audio_files, listing_problem
+from stonekey.library.lists import Status, at_address, is_list, listed
+from stonekey.text import is_address
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,31 @@ def find(sources: Iterable[str | os.PathLike[str]], extensions: Iterable[str] | 
     that is one of them. Hard links count as separate files.
 
     Args:
-        sources: files, playlists, and folders to search to any depth; hidden files are left out.
+        sources: files, playlists, lists and addresses (`stonekey.library.lists`), and folders to
+            search to any depth; hidden files are left out.
         extensions: file extensions to look for in folders; None for all known ones.
 
     Raises:
         FileNotFoundError: a source does not exist.
+        ListError, OSError: a list or an address cannot be read.
     """
+    extensions = None if extensions is None else list(extensions)
+    wanted = None if extensions is None else frozenset(e.lower().lstrip(".") for e in extensions)
+    local: list[Path] = []
+    remote: dict[Path, Status] = {}
+    for source in map(Path, sources):
+        entries: Iterable[tuple[Path, Status]]
+        if is_list(source):
+            entries = listed(source)
+        elif is_address(source):
+            entries = at_address(source, wanted)
+        else:
+            entries = [(_absolute(source), (0, 0.0))]
+        for path, size_and_time in entries:
+            if is_address(path):
+                remote[path] = size_and_time
+            else:
+                local.append(path)
     problems: list[tuple[Path, str]] = []
 
     def unlisted(folder: Path, error: OSError) -> None:
@@ -47,7 +68,7 @@ def find(sources: Iterable[str | os.PathLike[str]], extensions: Iterable[str] | 
 
     repeats: list[Path] = []
     by_inode: dict[tuple[int, int], list[tuple[Path, os.stat_result]]] = {}
-    for path in find_audio_files(_absolute(sources), extensions, unlisted, repeats.append):
+    for path in find_audio_files(local, extensions, unlisted, repeats.append):
         try:
             status = path.stat()
         except OSError as error:
@@ -66,15 +87,12 @@ def find(sources: Iterable[str | os.PathLike[str]], extensions: Iterable[str] | 
         found += real.values()
     found.sort(key=lambda item: os.fsencode(item[0]))
     files = {path: (status.st_size, status.st_mtime) for path, status in found}
-    return Found(files, problems, repeated)
+    return Found(files | remote, problems, repeated)
 
 
-def _absolute(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    paths = []
-    for source in sources:
-        # Not resolved, so that a library keeps the names that its links give it.
-        path = Path(os.path.abspath(Path(source).expanduser()))
-        if not os.path.lexists(path):
-            raise FileNotFoundError(f"{os.fspath(source)}: no such file or folder")
-        paths.append(path)
-    return paths
+def _absolute(source: Path) -> Path:
+    # Not resolved, so that a library keeps the names that its links give it.
+    path = Path(os.path.abspath(source.expanduser()))
+    if not os.path.lexists(path):
+        raise FileNotFoundError(f"{os.fspath(source)}: no such file or folder")
+    return path

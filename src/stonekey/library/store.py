@@ -14,6 +14,7 @@ from pathlib import Path
 from stonekey.library.base import Store, StoreError
 from stonekey.library.lines import LineStore
 from stonekey.library.result import Result
+from stonekey.text import is_address
 
 SUFFIXES = (".csv", ".jsonl", ".parquet", ".sqlite")
 
@@ -35,7 +36,14 @@ def open_store(path: Path) -> Store:
         from stonekey.library.parquet import ParquetStore
 
         return ParquetStore(path)
-    raise StoreError(f"{path}: the output must end in one of {', '.join(SUFFIXES)}")
+    if not suffix:
+        from stonekey.library.parts import PartsStore
+
+        return PartsStore(path)
+    raise StoreError(
+        f"{path}: the output must end in one of {', '.join(SUFFIXES)}, or in none for a folder of "
+        "Parquet files"
+    )
 
 
 def read_results(path: str | os.PathLike[str]) -> list[Result]:
@@ -50,6 +58,6 @@ def read_results(path: str | os.PathLike[str]) -> list[Result]:
         found = store.read()
     finally:
         store.close()
-    if not found and not path.is_file():
+    if not found and not is_address(path) and not path.exists():
         raise StoreError(f"{path}: no such file")
     return found

@@ -22,6 +22,7 @@ from typing import Any
 
 from stonekey.audio.deadline import time_limit
 from stonekey.estimate.result import KeyEstimate
+from stonekey.files import local_copy
 from stonekey.keys import NO_KEY, Key, non_key
 from stonekey.tags import read_key
 from stonekey.text import json_text, reason
@@ -108,11 +109,22 @@ def _end_with(parent: int) -> None:
 def _answer(
     path: Path, estimator: Callable[[Path], KeyEstimate], skip_tagged: bool
 ) -> dict[str, Any]:
+    try:
+        with local_copy(path) as copy:
+            return _answer_here(copy, estimator, skip_tagged, copy is path)
+    except Exception as error:  # only the copying raises
+        return {"error": reason(error), "transient": True}
+
+
+def _answer_here(
+    path: Path, estimator: Callable[[Path], KeyEstimate], skip_tagged: bool, original: bool
+) -> dict[str, Any]:
     answer: dict[str, Any] = {}
     try:
         # Look before reading: if the file changes meanwhile, the next run notices.
         status = path.stat()
-        answer.update(size=status.st_size, mtime=status.st_mtime)
+        if original:
+            answer.update(size=status.st_size, mtime=status.st_mtime)
         tagged = _tagged(path) if skip_tagged else None
         if isinstance(tagged, Key):
             return {**answer, "tagged": str(tagged)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,14 @@ from stonekey.training.loop import Report, Trainer
 from stonekey.training.options import DATA_HELP, Options
 from stonekey.training.scores import Scorer, finish
 from stonekey.training.state import Plan, agreed
-from stonekey.training.tracks import Converted, prepare_data, train_loader, validation_batches
+from stonekey.training.tracks import (
+    PREPARED,
+    Converted,
+    prepare_data,
+    to_score,
+    train_loader,
+    validation_batches,
+)
 
 
 def train(options: Options, report: Report | None = None) -> Path | None:
@@ -41,10 +49,16 @@ def train(options: Options, report: Report | None = None) -> Path | None:
         raise ConfigError(DATA_HELP)
     options, config = agreed(options, config)
     fabric = _fabric(options)
-    fabric.launch()
+    # Before the processes form a group, which would give up on one that takes hours.
+    data = None if options.data is None else prepare_data(options, config)
+    os.environ[PREPARED] = "1"
+    try:
+        fabric.launch()
+    finally:
+        del os.environ[PREPARED]
     first = fabric.is_global_zero
+    labelled, examples = ([], []) if data is None or not first else to_score(options, config, data)
     fabric.print(config.text)
-    data = None if options.data is None else prepare_data(options, config, fabric)
     batches = Converted(train_loader(config, options, data, fabric), fabric, config)
     plan = Plan(
         options.exp_name,
@@ -59,14 +73,13 @@ def train(options: Options, report: Report | None = None) -> Path | None:
     )
     supervised = config.data.dataset_type_train != "selfsupervised"
     # The estimator that scores knows ChromaNet alone.
-    scored = data.labelled_valid if data and config.network is None else []
     trainer = Trainer(
         fabric,
         config,
         plan,
         batches,
         lambda: validation_batches(config, data, fabric, options.seed),
-        Scorer(scored, supervised) if scored else None,
+        Scorer(labelled, supervised) if labelled and config.network is None else None,
         compiled=options.compile,
     )
     if options.init is not None:
@@ -84,8 +97,7 @@ def train(options: Options, report: Report | None = None) -> Path | None:
     folder = options.save_dir / "tensorboard" / options.place
     logs = trainer.logs = Logs(folder if first else None, trainer.progress.step + 1)
     logs.text("config", config.text)
-    if data is not None:
-        logs.audio(data.examples, config.front_end.sample_rate)
+    logs.audio(examples, config.front_end.sample_rate)
     try:
         trainer.fit(report if first else None)
     finally:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
+import time
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,26 +16,35 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from stonekey.data.audio_loader import AudioLoader
+from stonekey.data.augment import variant_cents
 from stonekey.data.batch import TrainingBatch, training_batch
 from stonekey.data.batch_loader import BatchLoader, DataError
-from stonekey.data.cache import CachedTrack, CacheReport, build_cache
+from stonekey.data.cache import build_cache, front_end_folder
+from stonekey.data.cached import CachedTracks
 from stonekey.data.loaders import CachedLoader, fixed_batches
 from stonekey.data.manifest import ManifestError, Track, read_manifest
+from stonekey.data.shard_index import INDEX, ShardIndex, members, shard_paths
+from stonekey.data.shard_loader import ShardLoader
 from stonekey.data.shards import ShardTrack, open_audio_shards
+from stonekey.files import LockedError, locked
+from stonekey.model.settings import FrontEnd
 from stonekey.network.vqt import VQT
+from stonekey.text import address, is_address
 from stonekey.training.config import Config, ConfigError
 from stonekey.training.options import DATA_HELP, Options
 from stonekey.training.own_loader import OwnLoader, validation_loader
 
+# Set while processes are started by one that has prepared the data.
+PREPARED = "STONEKEY_DATA_PREPARED"
+LOCK_SECONDS = 0.5
+
 
 @dataclass(frozen=True)
 class Data:
-    """Tracks of a run: in the cache, or recordings in shards, which are decoded as they come."""
+    """Tracks of a run: in the cache, or in shards of transforms or of recordings."""
 
-    train: list[CachedTrack] | list[ShardTrack]
-    valid: list[CachedTrack]
-    labelled_valid: list[Track]
-    examples: list[Path]
+    train: CachedTracks | ShardIndex | list[ShardTrack]
+    valid: CachedTracks
 
 
 def held_out(track: Track, percent: float) -> bool:
@@ -69,10 +81,15 @@ def _valid(options: Options) -> list[Track]:
     return list(read_manifest(options.valid).present)
 
 
-def _shards(folder: Path) -> list[ShardTrack]:
-    if not folder.is_dir() or not any(folder.glob("*.tar")):
-        return []
-    return open_audio_shards(folder)
+def open_shards(place: Path, front_end: FrontEnd) -> ShardIndex | list[ShardTrack] | None:
+    """The shards in a folder or at an address; None when the folder holds none."""
+    if is_address(place):
+        return ShardIndex.load(place, front_end)
+    if not place.is_dir() or not any(place.glob("*.tar")):
+        return None
+    if (place / INDEX).exists() or members(shard_paths(place)[0])[0].extension == "npy":
+        return ShardIndex.load(place, front_end)
+    return open_audio_shards(place)
 
 
 def _real_path(track: Track) -> str:
@@ -91,47 +108,86 @@ def _merged(tracks: Iterable[Track]) -> list[Track]:
     return list(known.values())
 
 
-def prepare_data(options: Options, config: Config, fabric: Fabric) -> Data:
-    """Read the manifests or shards and build the cache, on one process first.
+def prepare_data(options: Options, config: Config) -> Data:
+    """Read the manifests or shards and build the cache; call it before processes form a group.
 
-    A folder of shards (``stonekey data shard``) is not cached, being too large for that; the
-    recordings to validate on then come from ``--valid``.
+    Of several processes on a cache the first one builds, and the others wait for its lock, which
+    no time limit of the group ends. A folder of shards (``stonekey data shard``) is not cached;
+    the recordings to validate on then come from ``--valid``.
     """
     assert options.data is not None
-    shards = _shards(options.data)
-    if shards and options.valid is None:
-        raise ConfigError(f"{options.data} holds shards: give --valid, a folder or manifest")
-    train, valid = (
-        ([], _valid(options)) if shards else split_tracks(options, config.data.holdout_percent)
-    )
-    if not train and not shards:
-        raise DataError(f"{options.data}: no audio file found\n\n{DATA_HELP}")
-    from stonekey.data.augment import variant_cents
-
+    shards = open_shards(options.data, config.front_end)
+    if shards is not None and options.valid is None:
+        shown = address(options.data)
+        raise ConfigError(f"{shown} holds shards: give --valid, a folder or manifest")
     folder = options.cache or options.save_dir / "cache"
     count = config.data.detune_variants
     cents = (0.0, *(c for c in variant_cents(count) if c != 0.0)) if count > 1 else (0.0,)
+    sources = (options.data, options.labels, options.valid)
+    of = repr([*map(str, map(_absolute, sources)), config.data.holdout_percent, cents])
+    name = hashlib.sha256(of.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    target = front_end_folder(folder, config.front_end)
+    lists = [target / f"list-{name}-{kind}.npz" for kind in ("train", "valid")]
+    with _alone(folder) as waited:
+        if (waited or os.environ.get(PREPARED)) and all(path.exists() for path in lists):
+            train, valid = map(CachedTracks.load, lists)
+        else:
+            train, valid = _build(options, config, folder, cents, shards)
+            train.save(lists[0])
+            valid.save(lists[1])
+    return Data(train if shards is None else shards, valid)
 
-    built: tuple[CacheReport, ...] = ()
-    if fabric.is_global_zero:
-        built = (
-            build_cache(train, folder, config.front_end, cents=cents),
-            build_cache(valid, folder, config.front_end),
-        )
-        if shards:
-            fabric.print(f"training data: {len(shards)} recordings in shards")
-        for report, name in zip(built, ("training", "validation"), strict=True):
-            if shards and name == "training":
-                continue
-            fabric.print(f"{name} data: {len(report.tracks)} tracks, {report.summary()}")
-            for path, reason in report.failed:
-                print(f"skipped {path}: {reason}", file=sys.stderr)
-    built = fabric.broadcast(built)  # not built again, which would try what was skipped
-    skipped = {path for path, _ in built[1].failed}
-    valid = [track for track in valid if str(track.path) not in skipped]
+
+def _build(
+    options: Options, config: Config, folder: Path, cents: tuple[float, ...], shards: object
+) -> tuple[CachedTracks, CachedTracks]:
+    """Transform what is not in the cache yet; the tracks to train on there, and to validate on."""
+    train, valid = (
+        ([], _valid(options))
+        if shards is not None
+        else split_tracks(options, config.data.holdout_percent)
+    )
+    if not train and shards is None:
+        raise DataError(f"{options.data}: no audio file found\n\n{DATA_HELP}")
+    made = []
+    for tracks, name, variants in ((train, "training", cents), (valid, "validation", (0.0,))):
+        report = build_cache(tracks, folder, config.front_end, cents=variants)
+        if tracks:
+            print(f"{name} data: {len(report.tracks)} tracks, {report.summary()}")
+        for path, reason in report.failed:
+            print(f"skipped {path}: {reason}", file=sys.stderr)
+        made.append(report.tracks)
+    return made[0], made[1]
+
+
+def _absolute(path: Path | None) -> str:
+    return "" if path is None else address(path) if is_address(path) else os.path.abspath(path)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Hold the lock of a cache; tells whether another process had it first."""
+    waited = False
+    while True:
+        try:
+            with locked(folder / ".build.lock"):
+                yield waited
+            return
+        except LockedError:
+            waited = True
+            time.sleep(LOCK_SECONDS)
+
+
+def to_score(options: Options, config: Config, data: Data) -> tuple[list[Track], list[Path]]:
+    """Labelled recordings to score models on, and a few to listen to: those to validate on."""
+    known = {track.path for track in data.valid}
+    if options.valid is not None:
+        valid = _valid(options)
+    else:
+        valid = split_tracks(options, config.data.holdout_percent)[1]
+    valid = [track for track in valid if str(track.path) in known]
     examples = [t.path for t in valid[:3] if t.path is not None]
-    labelled = [t for t in valid if t.key is not None]
-    return Data(shards or built[0].tracks, built[1].tracks, labelled, examples)
+    return [t for t in valid if t.key is not None], examples
 
 
 class Converted:
@@ -159,7 +215,8 @@ def train_loader(
     if settings.train_loader is not None:
         return OwnLoader(settings.train_loader, fabric, options.seed)
     assert data is not None
-    if not data.train:
+    tracks = data.train
+    if not len(tracks):
         raise DataError("no track is long enough: no recording could be transformed")
     shared: dict[str, Any] = {
         "mode": settings.dataset_type_train,
@@ -171,16 +228,26 @@ def train_loader(
         "augment": settings.augment,
         "window_seconds": settings.window_seconds,
     }
-    if isinstance(data.train[0], ShardTrack):
-        if settings.sampler is not None:
-            raise ConfigError("data.sampler needs transforms, not shards of audio")
-        return AudioLoader(data.train, **shared)
-    loader = CachedLoader(
-        data.train, device=fabric.device, shares=settings.shares, sampler=settings.sampler, **shared
-    )
+    if settings.sampler is not None and isinstance(tracks, (list, ShardIndex)):
+        raise ConfigError("data.sampler needs a cache, not shards")
+    if isinstance(tracks, list):
+        fabric.print(f"training data: {len(tracks)} recordings in shards")
+        return AudioLoader(tracks, **shared)
+    loader: CachedLoader | ShardLoader
+    if isinstance(tracks, ShardIndex):
+        if settings.shares or "detune" in settings.augment:
+            raise ConfigError("data.shares and detune need a cache, not shards")
+        fabric.print(f"training data: {len(tracks)} transforms in {len(tracks.shards)} shards")
+        loader = ShardLoader(tracks, device=fabric.device, **shared)
+    else:
+        loader = CachedLoader(
+            tracks, device=fabric.device, shares=settings.shares, sampler=settings.sampler, **shared
+        )
     if loader.skipped_short:
         seconds = config.front_end.segment_seconds
         fabric.print(f"{loader.skipped_short} recordings shorter than {seconds:g} s are left out")
+    if fabric.broadcast(loader.identity) != loader.identity:
+        raise DataError("this process has other training data than the first one")
     return loader
 
 

@@ -1,0 +1,160 @@
+"""Sources of a scan that are no folders: lists of files, and addresses."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from stonekey.audio.files import AUDIO_EXTENSIONS, VIDEO_EXTENSIONS
+from stonekey.files import file_system
+from stonekey.library.result import text_path
+from stonekey.text import address, is_address, one_line, to_install
+
+SUFFIXES = (".txt", ".csv", ".parquet")
+COLUMNS = ("path", "file", "filename", "url")
+
+# Size in bytes and time of change in seconds since 1970; 0 where nobody says.
+Status = tuple[int, float]
+
+
+class ListError(ValueError):
+    """A list of files cannot be read; the message names it."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(one_line(f"{address(path)}: {why}"))
+
+
+def is_list(path: Path) -> bool:
+    """Whether a source is named like a list of files."""
+    return path.suffix.lower() in SUFFIXES and not os.path.isdir(path)
+
+
+def listed(path: Path) -> Iterator[tuple[Path, Status]]:
+    """The files of a list, on a disk or at an address: text, CSV or Parquet.
+
+    Text has a path or address on each line; the others have it in a column of `COLUMNS`, and may
+    have the columns ``size`` and ``mtime``, which are used for addresses. Relative paths start at
+    the list. Paths are written as in the output of a scan, which is such a list.
+
+    Raises:
+        ListError: it cannot be read.
+    """
+    try:
+        for row in _rows(path):
+            if text := str(row.get("path") or "").strip():
+                entry = text_path(text)
+                if not is_address(entry):
+                    entry = path.parent / entry.expanduser()
+                if not is_address(entry):
+                    entry = Path(os.path.abspath(entry))
+                yield entry, (int(row.get("size") or 0), float(row.get("mtime") or 0))
+    except ListError:
+        raise
+    except OSError as error:
+        raise ListError(path, error.strerror or str(error)) from error
+    except (ValueError, TypeError, csv.Error) as error:
+        raise ListError(path, f"not a list of files: {error}") from error
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    if path.suffix.lower() == ".parquet":
+        yield from _parquet_rows(path)
+        return
+    with _opened(path) as stream:
+        lines = (line.decode("utf-8-sig" if number == 0 else "utf-8", "surrogateescape")
+                 for number, line in enumerate(stream))  # fmt: skip
+        if path.suffix.lower() == ".txt":
+            for line in lines:
+                yield {"path": line.rstrip("\r\n")}
+            return
+        reader = csv.DictReader(lines)
+        column = _column(path, reader.fieldnames or ())
+        for row in reader:
+            yield {**row, "path": row[column]}
+
+
+def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise ListError(path, f"Parquet needs pyarrow: {to_install('library')}") from None
+    with _opened(path) as stream:
+        try:
+            table = pyarrow.parquet.ParquetFile(stream)
+            names = table.schema_arrow.names
+            column = _column(path, names)
+            wanted = [column, *(n for n in ("size", "mtime") if n in names)]
+            for batch in table.iter_batches(columns=wanted):
+                for row in batch.to_pylist():
+                    yield {**row, "path": row[column]}
+        except pyarrow.ArrowException as error:
+            raise ListError(path, f"not Parquet: {error}") from error
+
+
+def _opened(path: Path) -> Any:
+    if not is_address(path):
+        return path.open("rb")
+    system, inside = file_system(path)
+    return system.open(inside, "rb")
+
+
+def _column(path: Path, names: Any) -> str:
+    for name in COLUMNS:
+        if name in names:
+            return name
+    raise ListError(path, f"no column {' or '.join(COLUMNS)}")
+
+
+def at_address(place: Path, extensions: frozenset[str] | None) -> Iterator[tuple[Path, Status]]:
+    """The audio files below an address, or the one that it names.
+
+    Args:
+        place: such as ``s3://bucket/music``.
+        extensions: in lower case, without the dot; None for all known ones.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    scheme = address(place).partition("://")[0]
+    if scheme in ("file", "local"):
+        raise OSError(f"{address(place)}: give the path itself")
+    wanted = AUDIO_EXTENSIONS | VIDEO_EXTENSIONS if extensions is None else extensions
+    system, inside = file_system(place)
+    try:
+        found = system.find(inside, detail=True)
+    except OSError:
+        raise
+    except Exception as error:  # each file system of fsspec has its own
+        why = one_line(str(error)) or type(error).__name__
+        raise OSError(f"{address(place)}: {why}") from error
+    for name, about in sorted(found.items()):
+        full = name if "://" in name else f"{scheme}://{name.lstrip('/')}"
+        path = Path(full)
+        hidden = any(part.startswith(".") for part in Path(name.removeprefix(inside)).parts)
+        if path.suffix.lower()[1:] in wanted and not hidden:
+            if address(path) != full:
+                raise OSError(f"{one_line(full)}: a name with empty parts cannot be told apart")
+            yield path, (int(about.get("size") or 0), _time(about))
+    if not found:
+        raise FileNotFoundError(f"{address(place)}: nothing there")
+
+
+def _time(about: dict[str, Any]) -> float:
+    """Time of change, which each file system calls otherwise."""
+    for name in ("LastModified", "last_modified", "updated", "mtime", "Last-Modified"):
+        value = about.get(name)
+        if isinstance(value, datetime):
+            return value.timestamp()
+        if isinstance(value, (int, float)):
+            return float(value)
+        if isinstance(value, str):
+            try:
+                return datetime.fromisoformat(value.replace("Z", "+00:00")).timestamp()
+            except ValueError:
+                continue
+    return 0.0
