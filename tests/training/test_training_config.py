@@ -208,3 +208,12 @@ def test_a_loader_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "own_loader.size = 3" in load_config(None, "ks", config.text.splitlines()).text
     assert "own_loader" in config.text
     assert "own_loader_for_config" in sys.modules
+
+
+def test_a_file_includes_the_one_beside_it_whatever_was_read_before(tmp_path: Path) -> None:
+    for name, size in (("first", 3), ("second", 5)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "part.gin").write_text(f"data.batch_size = {size}\n")
+        main = tmp_path / name / "main.gin"
+        main.write_text("include 'part.gin'\n")
+        assert load_config(str(main), "ks").data.batch_size == size

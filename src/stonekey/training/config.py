@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import gin
 
@@ -197,6 +197,21 @@ _SECTIONS = {
 }
 
 
+_folder = ""  # of the gin file that is read: files that it includes may lie beside it
+
+
+def _open_beside(path: str) -> TextIO:
+    return open(os.path.join(_folder, path), encoding="utf-8")
+
+
+def _is_beside(path: str) -> bool:
+    return os.path.isfile(os.path.join(_folder, path))
+
+
+# gin's own search path keeps the folders of all files read before.
+gin.config.register_file_reader(_open_beside, _is_beside)
+
+
 def load_config(
     gin_file: str | None, train_type: TrainType, bindings: Sequence[str] = ()
 ) -> Config:
@@ -211,8 +226,8 @@ def load_config(
     Raises:
         ConfigError: when a name, a parameter or a value is not possible.
     """
-    if gin_file:  # so that a file may include one beside it
-        gin.add_config_file_search_path(os.path.dirname(os.path.abspath(gin_file)))
+    global _folder
+    _folder = os.path.dirname(os.path.abspath(gin_file)) if gin_file else ""
     try:
         with _quiet():
             _parse([gin_file] if gin_file else [], list(bindings))
