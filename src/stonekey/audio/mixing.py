@@ -83,7 +83,8 @@ class Mixer:
                 mono = _mean(floats, scale)
             for start in range(0, len(mono), BLOCK):
                 part = slice(start, start + BLOCK)
-                spikes = find_spikes(floats[part], mono[part], scale)
+                energy = float(np.dot(mono[part], mono[part]))
+                spikes = find_spikes(floats[part], mono[part], energy, scale)
                 if spikes is not None:
                     self.spikes += int(spikes.sum())
                     if np.may_share_memory(floats, samples):
@@ -91,8 +92,9 @@ class Mixer:
                         mono = mono.copy()
                     floats[part][spikes] = 0.0
                     mono[part] = _mean(floats[part], scale)
+                    energy = float(np.dot(mono[part], mono[part]))
                 if floats.ndim == 2 and floats.shape[1] > 1:
-                    mixed = self._phases.mix(floats[part], mono[part], scale, rate)
+                    mixed = self._phases.mix(floats[part], mono[part], energy, scale, rate)
                     if mixed is not None:
                         mono[part] = mixed
         return mono

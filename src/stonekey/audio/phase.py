@@ -41,31 +41,34 @@ class PhaseWatch:
         self._weights: Samples | None = None  # of the channels in the mix; None at first
         self._wait = 0.0
 
-    def mix(self, channels: Samples, mono: Samples, scale: float, rate: float) -> Samples | None:
+    def mix(
+        self, channels: Samples, mono: Samples, energy: float, scale: float, rate: float
+    ) -> Samples | None:
         """The mix of a block, None for the mean unless that would lose the music.
 
         Args:
             channels: (n, channels); ``scale`` stands for 1.
             mono: the mean of the channels, (n,).
+            energy: the sum of its squares.
             rate: in Hz.
         """
         values = channels.ravel(order="K")
         power = float(np.dot(values, values))
         if not 0 < power < math.inf:
             return None
+        self._wait -= len(mono) / rate
+        # Cheap, and true of what can't be heard, too: an offset, a rumble.
+        cancels = (channels.shape[1] * scale) ** 2 * energy < LOST * power
+        if not (cancels or self._wait <= 0 or self.seconds):
+            return None
         mean = _mean(channels.shape[1])
         begun = self._weights is not None and len(self._weights) == len(mean)
         old = new = self._weights if self._weights is not None and begun else mean
-        self._wait -= len(mono) / rate
-        # Cheap, and true of what can't be heard, too: an offset, a rumble.
-        cancels = (len(mean) * scale) ** 2 * float(np.dot(mono, mono)) < LOST * power
-        if cancels or self._wait <= 0 or self.seconds:
-            seen = _heard(channels[:_FRAME], rate, cancels)
-            self._wait = _EVERY_SECONDS if seen.any() else 0.0
-            if _left(new, seen) < LOST:  # then so does the whole block
-                seen = np.sum([_heard(frame, rate, cancels) for frame in _frames(channels)], axis=0)
-            new = _weights(seen, new)
-        self._weights = new
+        seen = _heard(channels[:_FRAME], rate, cancels)
+        self._wait = _EVERY_SECONDS if seen.any() else 0.0
+        if _left(new, seen) < LOST:  # then so does the whole block
+            seen = np.sum([_heard(frame, rate, cancels) for frame in _frames(channels)], axis=0)
+        self._weights = new = _weights(seen, new)
         old = old if begun else new
         if np.array_equal(new, mean) and np.array_equal(old, mean):
             return None

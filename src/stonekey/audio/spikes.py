@@ -16,12 +16,15 @@ FACTOR = 1000.0
 _MOST, _LONGEST, _NEVER = 64, 8, 10.0
 
 
-def find_spikes(channels: Samples, mono: Samples, full: float) -> npt.NDArray[np.bool_] | None:
+def find_spikes(
+    channels: Samples, mono: Samples, energy: float, full: float
+) -> npt.NDArray[np.bool_] | None:
     """Which samples of a block are spikes.
 
     Args:
         channels: (n,) or (n, channels).
         mono: their mean, (n,), 1 standing for full scale.
+        energy: the sum of its squares.
         full: full scale of ``channels``.
 
     Returns:
@@ -30,7 +33,7 @@ def find_spikes(channels: Samples, mono: Samples, full: float) -> npt.NDArray[np
     if len(mono) < 2:
         return None
     # Cheap: with spikes, nearly all of the energy is theirs.
-    energy, peak = float(np.dot(mono, mono)), max(float(mono.max()), -float(mono.min()))
+    peak = max(float(mono.max()), -float(mono.min()))
     if 2 * _MOST * peak * peak < energy < np.inf:
         return None
     levels = np.abs(channels) if channels.ndim == 1 else np.abs(channels).max(axis=1)
