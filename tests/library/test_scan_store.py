@@ -106,10 +106,12 @@ def test_a_torn_end_costs_the_torn_line_only(tmp_path: Path, suffix: str) -> Non
     ("name", "contents"),
     [
         ("notes.csv", b"title,year\nA song,1990\n"),
+        ("notes.csv", b"path,key,answer\n/a.mp3,C major,A minor\n"),  # as of compare
         ("notes.csv", b"buy milk"),
         ("notes.jsonl", b"buy milk"),
         ("notes.jsonl", b'{"title": "A song"}\n'),
         ("notes.jsonl", b'["path"]\n'),
+        ("notes.jsonl", b'{"path": "/a.mp3", "key": "C major"}\n'),
         ("notes.sqlite", b"this is no database, but long enough to be one" * 20),
         ("notes.parquet", b"no table either"),
     ],

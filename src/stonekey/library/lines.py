@@ -46,7 +46,9 @@ class LineStore(Store):
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
                 if self._csv and number == 1:
                     names = next(csv.reader([text]), [])
-                    if not {"path", "key"} <= set(names) or (strict and names != list(FIELDS)):
+                    if not {"path", "key", "camelot"} <= set(names) or (
+                        strict and names != list(FIELDS)
+                    ):
                         raise ValueError("different columns")
                     continue
                 if not text.strip():

@@ -111,8 +111,11 @@ class Result:
         """Inverse of `as_dict`; also reads a row of text, where "" means None.
 
         Raises:
-            ValueError, TypeError: a value has the wrong type, or there is no path.
+            ValueError, TypeError: a value has the wrong type, there is no path, or columns of a
+                scan are missing.
         """
+        if missing := [name for name in ("path", "key", "camelot") if name not in values]:
+            raise ValueError(f"no {' or '.join(missing)}")
         given: dict[str, Any] = {name: values.get(name) for name in FIELDS}
         given = {name: None if value == "" else value for name, value in given.items()}
         if not isinstance(given["path"], str):
