@@ -131,6 +131,23 @@ def test_written_and_read_back(tmp_path: Path) -> None:
     assert read_playlist(tmp_path / "sub" / "moved.m3u8").entries[0] == tmp_path / "sub/a.mp3"
 
 
+def test_addresses_of_a_scan_are_written_as_they_are(tmp_path: Path) -> None:
+    scan, output = tmp_path / "urls.csv", tmp_path / "u.m3u8"
+    addresses = ["http://host/one.mp3", "s3://music/two.mp3"]
+    store = open_store(scan)
+    store.rewrite(
+        Result(Path(one), confidence=0.9).with_label(Key.parse("8A"), "musical")
+        for one in addresses
+    )
+    store.close()
+    for command in (["playlist"], ["mix", "Am"]):
+        assert call(*command, "--library", scan, "-o", output, "--force") == 0
+        lines = output.read_text().splitlines()
+        assert lines == [
+            "#EXTM3U", "#EXTINF:-1,one", addresses[0], "#EXTINF:-1,two", addresses[1],
+        ]  # fmt: skip
+
+
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
     """Three pieces, and a playlist of them with things that are none."""

@@ -17,7 +17,8 @@ from pathlib import Path
 from stonekey.audio.libraries import MAX_ENTRIES, PlaylistError, Track, problems_of, read_library
 from stonekey.audio.libraries import SUFFIXES as XML_SUFFIXES
 from stonekey.audio.locations import Locator, is_address, url_path
-from stonekey.text import shown
+from stonekey.text import address, shown
+from stonekey.text import is_address as is_remote
 
 __all__ = [
     "Entry", "MissingError", "Playlist", "PlaylistError", "is_playlist", "read_playlist",
@@ -190,20 +191,23 @@ def playlist_bytes(path: Path, entries: Iterable[Entry]) -> bytes:
     """The contents of a playlist at ``path``: UTF-8, in `.m3u` too.
 
     A file below the playlist's folder is written relative to it, any other as an absolute
-    path; one that would not be read back so (a line end in its name) as a file:// URL.
+    path; one that would not be read back so (a line end in its name) as a file:// URL. An
+    address is written as it is.
     """
     folder = os.path.abspath(path.parent)
     lines = [b"#EXTM3U"]
     for entry in entries:
-        file = os.path.abspath(entry.path)
         title = " ".join((entry.title or entry.path.stem).split())
         seconds = -1 if entry.seconds is None else round(entry.seconds)
         lines.append(f"#EXTINF:{seconds},".encode() + os.fsencode(title))
-        lines.append(_line(file, folder))
+        lines.append(_line(entry.path, folder))
     return b"\n".join(lines) + b"\n"
 
 
-def _line(file: str, folder: str) -> bytes:
+def _line(path: Path, folder: str) -> bytes:
+    if is_remote(path):
+        return address(path).encode("utf-8", "surrogateescape")
+    file = os.path.abspath(path)
     raw = os.fsencode(file.removeprefix(os.path.join(folder, "")))
     misread = raw != raw.strip(b" \t") or raw.startswith(b"#") or is_address(raw)
     if misread or b"\n" in raw or b"\r" in raw:
