@@ -273,6 +273,31 @@ def test_keys_in_titles_and_a_table(
     assert ["/music/0.mp3", "B", "major", "50%"] in rows
 
 
+def test_titles_of_a_playlist_are_kept(library: Path, tmp_path: Path, capsys: Capture) -> None:
+    m3u = playlist_file(
+        tmp_path / "x.m3u8", "#EXTM3U", "#EXTINF:15,Ann - One, the first", "/music/1.mp3",
+        '#EXTINF:-1 genre="a,b",Two', "/music/2.mp3", "/music/4.mp3",
+        b"#EXTINF:15,Caf\xe9", "/music/bad.mp3",
+    )  # fmt: skip
+    pls = playlist_file(
+        tmp_path / "y.pls", "[playlist]", "Title2=Zero=0", "File2=/music/0.mp3",
+        "File1=/music/3.mp3",
+    )  # fmt: skip
+
+    def titles(*arguments: str | Path) -> list[str]:
+        call("playlist", *arguments, "-l", library)
+        lines = capsys.readouterr().out.splitlines()
+        return [line.split(",", 1)[1] for line in lines if line.startswith("#EXTINF")]
+
+    assert titles(m3u, pls) == ["Zero=0", "Ann - One, the first", "3", "Two", "4", "Café"]
+    keyed = ["8A - Ann - One, the first", "9A - Two", "12A - 4", "Café"]
+    given = ("--key-in-title", "-n", "camelot")
+    assert titles(m3u, *given) == keyed
+    output = tmp_path / "keyed.m3u8"
+    assert titles(m3u, *given, "-o", output) == []
+    assert titles(output, *given) == keyed  # no second key in front
+
+
 def test_bad_usage(library: Path, tmp_path: Path, capsys: Capture) -> None:
     def message(code: int, *arguments: str | Path) -> str:
         assert call("playlist", *arguments) == code
