@@ -63,6 +63,17 @@ def file_system(path: str | os.PathLike[str]) -> tuple[Any, str]:
 
 
 @contextmanager
+def absence_named(path: Path) -> Iterator[None]:
+    """Give the reason where a file system of fsspec gives only the address of a missing file."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if error.strerror:
+            raise
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), address(path)) from error
+
+
+@contextmanager
 def local_copy(path: Path) -> Iterator[Path]:
     """A copy of what is at an address, until the end; a path is given as it is.
 
@@ -75,7 +86,8 @@ def local_copy(path: Path) -> Iterator[Path]:
     system, inside = file_system(path)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, f"copy{path.suffix}")
-        system.get_file(inside, str(copy))
+        with absence_named(path):
+            system.get_file(inside, str(copy))
         yield copy
 
 

@@ -131,6 +131,23 @@ def test_written_and_read_back(tmp_path: Path) -> None:
     assert read_playlist(tmp_path / "sub" / "moved.m3u8").entries[0] == tmp_path / "sub/a.mp3"
 
 
+def test_addresses_of_a_scan_are_written_as_they_are(tmp_path: Path) -> None:
+    scan, output = tmp_path / "urls.csv", tmp_path / "u.m3u8"
+    addresses = ["http://host/one.mp3", "s3://music/two.mp3"]
+    store = open_store(scan)
+    store.rewrite(
+        Result(Path(one), confidence=0.9).with_label(Key.parse("8A"), "musical")
+        for one in addresses
+    )
+    store.close()
+    for command in (["playlist"], ["mix", "Am"]):
+        assert call(*command, "--library", scan, "-o", output, "--force") == 0
+        lines = output.read_text().splitlines()
+        assert lines == [
+            "#EXTM3U", "#EXTINF:-1,one", addresses[0], "#EXTINF:-1,two", addresses[1],
+        ]  # fmt: skip
+
+
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
     """Three pieces, and a playlist of them with things that are none."""
@@ -254,6 +271,31 @@ def test_keys_in_titles_and_a_table(
     rows = rows_of(capsys.readouterr().out)
     assert rows[0] == ["Path", "Key", "Confidence", "Error"]
     assert ["/music/0.mp3", "B", "major", "50%"] in rows
+
+
+def test_titles_of_a_playlist_are_kept(library: Path, tmp_path: Path, capsys: Capture) -> None:
+    m3u = playlist_file(
+        tmp_path / "x.m3u8", "#EXTM3U", "#EXTINF:15,Ann - One, the first", "/music/1.mp3",
+        '#EXTINF:-1 genre="a,b",Two', "/music/2.mp3", "/music/4.mp3",
+        b"#EXTINF:15,Caf\xe9", "/music/bad.mp3",
+    )  # fmt: skip
+    pls = playlist_file(
+        tmp_path / "y.pls", "[playlist]", "Title2=Zero=0", "File2=/music/0.mp3",
+        "File1=/music/3.mp3",
+    )  # fmt: skip
+
+    def titles(*arguments: str | Path) -> list[str]:
+        call("playlist", *arguments, "-l", library)
+        lines = capsys.readouterr().out.splitlines()
+        return [line.split(",", 1)[1] for line in lines if line.startswith("#EXTINF")]
+
+    assert titles(m3u, pls) == ["Zero=0", "Ann - One, the first", "3", "Two", "4", "Café"]
+    keyed = ["8A - Ann - One, the first", "9A - Two", "12A - 4", "Café"]
+    given = ("--key-in-title", "-n", "camelot")
+    assert titles(m3u, *given) == keyed
+    output = tmp_path / "keyed.m3u8"
+    assert titles(m3u, *given, "-o", output) == []
+    assert titles(output, *given) == keyed  # no second key in front
 
 
 def test_bad_usage(library: Path, tmp_path: Path, capsys: Capture) -> None:

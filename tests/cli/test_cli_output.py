@@ -53,8 +53,26 @@ def test_a_library_is_not_replaced_by_what_is_read_of_it(
     library.write_text("whatever")
     assert call("mix", "8A", "-l", library, "-o", library, "--force") == 2
     assert call("playlist", "-l", library, "-o", library, "--force") == 2
+    assert call("compare", "a.nml", "--from", library, "-o", library, "--force") == 2
     assert library.read_text() == "whatever"
-    assert capsys.readouterr().err.count("is read by this command") == 2
+    assert capsys.readouterr().err.count("is read by this command") == 3
+
+
+def test_what_is_sorted_or_mixed_is_not_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given, library = tmp_path / "set.m3u8", tmp_path / "keys.csv"
+    given.write_text("one.wav\n")
+    library.write_text("whatever")
+    (tmp_path / "link.m3u8").symlink_to(given)
+    for output in (given, tmp_path / "link.m3u8"):
+        assert call("playlist", given, "-o", output, "--force") == 2
+        assert call("playlist", given, "-l", library, "-o", output, "--force") == 2
+        assert call("mix", given, "-l", library, "-o", output, "--force") == 2
+    assert call("playlist", given, "-l", library, "-o", library, "--force") == 2
+    assert given.read_text() == "one.wav\n"
+    assert library.read_text() == "whatever"
+    assert capsys.readouterr().err.count("is read by this command") == 7
 
 
 def test_a_link_stays_a_link(song: Path, tmp_path: Path) -> None:

@@ -120,6 +120,10 @@ def test_the_command(music: list[Path], keys: Path, tmp_path: Path) -> None:
     done = run("library", "export", source, "--from", keys, "-o", copy, "--force")
     assert done.stdout == f"{copy}: 3 kept; 2 kept though they differ, without --overwrite\n"
     again = ("library", "export", source, "--from", keys, "-o")
+    done = run(*again, copy, "--force", "--overwrite")
+    assert done.stdout == f"{copy}: 1 kept, 2 written\n"
+    told = json.loads(run(*again, copy, "--force", "--overwrite", "--json").stdout)
+    assert [track["differs"] for track in told["tracks"]] == [False, True, True]
     assert run(*again, copy).returncode == 2
     assert "read by this command" in run(*again, source, "--force").stderr
     gone = {"Location": "file://localhost/E:/Gone/x.mp3", "Name": "Gone"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +11,13 @@ import pytest
 from cli_tools import call, music
 from object_store import bucket  # noqa: F401
 
+from stonekey.files import local_copy
 from stonekey.keys import Key
 from stonekey.library import StoreError, parts, read_results, scan
 from stonekey.library.lists import ListError
 from stonekey.library.result import Result, path_text, text_path
 from stonekey.library.sources import find
+from stonekey.text import reason
 
 fsspec = pytest.importorskip("fsspec", reason="needs fsspec")
 
@@ -92,6 +95,18 @@ def test_files_at_an_address(
     for wrong in ("gopher://x/y", "file://tmp"):
         assert call("scan", wrong, "-o", tmp_path / "k.csv") == 2
         assert wrong in capsys.readouterr().err
+
+
+def test_what_is_missing_at_an_address_has_a_reason(
+    store: str,
+) -> None:
+    gone = f"{store}/gone.wav"
+    with pytest.raises(FileNotFoundError) as raised, local_copy(Path(gone)):
+        pass
+    assert reason(raised.value) == os.strerror(errno.ENOENT)
+    with pytest.raises(ListError) as unread:
+        find([f"{store}/gone.csv"], None)
+    assert str(unread.value) == f"{store}/gone.csv: {os.strerror(errno.ENOENT)}"
 
 
 def test_a_path_at_an_address_is_written_as_it_is() -> None:

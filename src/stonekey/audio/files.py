@@ -125,8 +125,17 @@ def find_audio_files(
     return list(dict.fromkeys(files))
 
 
-def expanded(paths: Iterable[Path], on_error: Callable[[Path, OSError], None]) -> Iterator[Path]:
-    """The paths in their order, playlists replaced by those of their entries that exist."""
+def expanded(
+    paths: Iterable[Path],
+    on_error: Callable[[Path, OSError], None],
+    titles: dict[Path, str] | None = None,
+) -> Iterator[Path]:
+    """The paths in their order, playlists replaced by those of their entries that exist.
+
+    Args:
+        titles: filled with the titles that the playlists give, by absolute path.
+    """
+    titles = {} if titles is None else titles
     for path in paths:
         if not is_playlist(path) or os.path.isdir(path):
             yield path
@@ -138,7 +147,9 @@ def expanded(paths: Iterable[Path], on_error: Callable[[Path, OSError], None]) -
             continue
         for problem in playlist.problems(path):
             on_error(path, problem)
-        for entry in playlist.entries:
+        for entry, track in zip(playlist.entries, playlist.tracks, strict=True):
+            if track.title:
+                titles.setdefault(Path(os.path.abspath(entry)), track.title)
             if tried := playlist.missing.get(entry):
                 on_error(entry, MissingError(entry, tried))
             else:

@@ -10,14 +10,15 @@ import codecs
 import errno
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from stonekey.audio.libraries import MAX_ENTRIES, PlaylistError, Track, problems_of, read_library
 from stonekey.audio.libraries import SUFFIXES as XML_SUFFIXES
 from stonekey.audio.locations import Locator, is_address, url_path
-from stonekey.text import shown
+from stonekey.text import address, shown
+from stonekey.text import is_address as is_remote
 
 __all__ = [
     "Entry", "MissingError", "Playlist", "PlaylistError", "is_playlist", "read_playlist",
@@ -28,7 +29,9 @@ SUFFIXES = (".m3u", ".m3u8", ".pls", *XML_SUFFIXES)
 # What is larger is a film of that name; XML is read as a stream.
 MAX_BYTES = 100_000_000
 _LINE_END = re.compile(rb"[\r\n]+")
-_PLS_FILE = re.compile(rb"(?i:File)([0-9]{1,9})[ \t]*=[ \t]*(.+)")
+_PLS_LINE = re.compile(rb"(?i:(File)|Title)([0-9]{1,9})[ \t]*=[ \t]*(.+)")
+# Seconds, perhaps attributes in quotes, then the title.
+_EXTINF = re.compile(rb"(?i:#EXTINF):[^,\"]*(?:\"[^\"]*\"[^,\"]*)*,(.+)")
 SHOWN = 5  # places named of those where a missing file was looked for
 # Lists of other programs, by suffix or name in lower case, which cannot be read.
 UNSUPPORTED = {
@@ -157,15 +160,38 @@ def _listed(path: Path) -> list[Track]:
     if b"\0" in contents:
         raise PlaylistError(path, "not a playlist")
     lines = [line.strip(b" \t") for line in _LINE_END.split(contents.removeprefix(codecs.BOM_UTF8))]
-    if path.suffix.lower() == ".pls":
-        files = [found for line in lines if (found := _PLS_FILE.fullmatch(line))]
-        lines = [found[2] for found in sorted(files, key=lambda found: int(found[1]))]
-    else:
-        lines = [line for line in lines if line and not line.startswith(b"#")]
-    if len(lines) > MAX_ENTRIES:
-        raise PlaylistError(path, f"has {len(lines)} entries, more than {MAX_ENTRIES}")
-    texts = [line.decode("utf-8", "surrogateescape") for line in lines]
-    return [Track(text, (text,)) for text in texts]
+    entries = list(_pls(lines) if path.suffix.lower() == ".pls" else _m3u(lines))
+    if len(entries) > MAX_ENTRIES:
+        raise PlaylistError(path, f"has {len(entries)} entries, more than {MAX_ENTRIES}")
+    texts = [(file.decode("utf-8", "surrogateescape"), title) for file, title in entries]
+    return [Track(text, (text,), _title(title)) for text, title in texts]
+
+
+def _pls(lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Files and titles of PLS."""
+    found = [match for line in lines if (match := _PLS_LINE.fullmatch(line))]
+    titles = {int(match[2]): match[3] for match in found if not match[1]}
+    files = [(int(match[2]), match[3]) for match in found if match[1]]
+    for number, file in sorted(files, key=lambda file: file[0]):
+        yield file, titles.get(number, b"")
+
+
+def _m3u(lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Files and titles of M3U."""
+    title = b""
+    for line in lines:
+        if found := _EXTINF.fullmatch(line):
+            title = found[1]
+        elif line and not line.startswith(b"#"):
+            yield line, title
+            title = b""
+
+
+def _title(raw: bytes) -> str:
+    try:
+        return raw.decode().strip()
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace").strip()
 
 
 def _utf16_as_utf8(contents: bytes) -> bytes:
@@ -190,20 +216,23 @@ def playlist_bytes(path: Path, entries: Iterable[Entry]) -> bytes:
     """The contents of a playlist at ``path``: UTF-8, in `.m3u` too.
 
     A file below the playlist's folder is written relative to it, any other as an absolute
-    path; one that would not be read back so (a line end in its name) as a file:// URL.
+    path; one that would not be read back so (a line end in its name) as a file:// URL. An
+    address is written as it is.
     """
     folder = os.path.abspath(path.parent)
     lines = [b"#EXTM3U"]
     for entry in entries:
-        file = os.path.abspath(entry.path)
         title = " ".join((entry.title or entry.path.stem).split())
         seconds = -1 if entry.seconds is None else round(entry.seconds)
         lines.append(f"#EXTINF:{seconds},".encode() + os.fsencode(title))
-        lines.append(_line(file, folder))
+        lines.append(_line(entry.path, folder))
     return b"\n".join(lines) + b"\n"
 
 
-def _line(file: str, folder: str) -> bytes:
+def _line(path: Path, folder: str) -> bytes:
+    if is_remote(path):
+        return address(path).encode("utf-8", "surrogateescape")
+    file = os.path.abspath(path)
     raw = os.fsencode(file.removeprefix(os.path.join(folder, "")))
     misread = raw != raw.strip(b" \t") or raw.startswith(b"#") or is_address(raw)
     if misread or b"\n" in raw or b"\r" in raw:

@@ -93,7 +93,7 @@ def export(
         echo(json_text({"output": display_name(output), "counts": counts, "tracks": tracks}))
     else:
         told = ", ".join(f"{count} {action}" for action, count in counts.items()) or "no tracks"
-        if differ := sum(outcome.differs for outcome in outcomes):
+        if differ := sum(one.differs for one in outcomes if one.action == "kept"):
             told += f"; {differ} kept though they differ, without --overwrite"
         echo(f"{shown(output)}: {told}")
     if counts["failed"] or not outcomes:

@@ -84,7 +84,7 @@ def playlist(
     one_of("--order", order, ORDERS)
     if not sources and library is None:
         fail("give playlists, files, folders or --library FILE")
-    check_output(output, force, reads=[library] if library else ())
+    check_output(output, force, reads=[*(sources or ()), *([library] if library else ())])
     with exit_on_error():
         from stonekey.audio.playlists import Entry
         from stonekey.library import read_results
@@ -93,7 +93,11 @@ def playlist(
         from stonekey.library.result import path_text
 
         known = {result.path: result for result in read_results(library)} if library else None
-        paths, missing, problems = _tracks(sources) if sources else (list(known or ()), {}, 0)
+        titles: dict[Path, str] = {}
+        if sources:
+            paths, missing, problems = _tracks(sources, titles)
+        else:
+            paths, missing, problems = list(known or ()), {}, 0
         if not paths:
             fail("no tracks", 1)
         if known is None:
@@ -115,7 +119,9 @@ def playlist(
             }
             for result in results
         ]
-        entries = [Entry(r.path, r.duration, _title(r, key_in_title)) for r in results]
+        entries = [
+            Entry(r.path, r.duration, _title(r, titles.get(r.path), key_in_title)) for r in results
+        ]
         terminal = to_terminal(form, output)
         tracks = TrackList(records, entries, COLUMNS, output=output, terminal=terminal)
         with open_output(output, guarded=not terminal) as stream:
@@ -124,13 +130,24 @@ def playlist(
         raise typer.Exit(1)
 
 
-def _title(result: Result, with_key: bool) -> str | None:
+def _title(result: Result, title: str | None, with_key: bool) -> str | None:
     """The title for #EXTINF, None for the file's name alone."""
-    return f"{result.key} - {result.path.stem}" if with_key and result.key else None
+    if not with_key or not result.key:
+        return title
+    from stonekey.tags.tagging import with_key as keyed
+
+    # A key that an earlier run put there is replaced.
+    return keyed(title or result.path.stem, result.key, overwrite=True)
 
 
-def _tracks(sources: Sequence[Path]) -> tuple[list[Path], dict[Path, str], int]:
-    """Absolute paths in the order given, why some are missing, and how many sources failed."""
+def _tracks(
+    sources: Sequence[Path], titles: dict[Path, str]
+) -> tuple[list[Path], dict[Path, str], int]:
+    """Absolute paths in the order given, why some are missing, and how many sources failed.
+
+    Args:
+        titles: filled with those that playlists give, by absolute path.
+    """
     from stonekey.audio.files import expanded, find_audio_files, listing_problem
     from stonekey.audio.playlists import MissingError
 
@@ -146,6 +163,6 @@ def _tracks(sources: Sequence[Path]) -> tuple[list[Path], dict[Path, str], int]:
         problems.append(path)
         log(f"stonekey: {shown(path)}: {listing_problem(error)}")
 
-    for path in expanded(sources, note):
+    for path in expanded(sources, note, titles):
         paths += find_audio_files([path], None, note) if os.path.isdir(path) else [path]
     return [Path(os.path.abspath(path)) for path in paths], missing, len(problems)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stonekey.audio.files import AUDIO_EXTENSIONS, VIDEO_EXTENSIONS
-from stonekey.files import file_system
+from stonekey.files import absence_named, file_system
 from stonekey.library.result import text_path
 from stonekey.text import address, is_address, one_line, to_install
 
@@ -100,7 +100,8 @@ def _opened(path: Path) -> Any:
     if not is_address(path):
         return path.open("rb")
     system, inside = file_system(path)
-    return system.open(inside, "rb")
+    with absence_named(path):
+        return system.open(inside, "rb")
 
 
 def _column(path: Path, names: Any) -> str:
@@ -126,7 +127,8 @@ def at_address(place: Path, extensions: frozenset[str] | None) -> Iterator[tuple
     wanted = AUDIO_EXTENSIONS | VIDEO_EXTENSIONS if extensions is None else extensions
     system, inside = file_system(place)
     try:
-        found = system.find(inside, detail=True)
+        with absence_named(place):
+            found = system.find(inside, detail=True)
     except OSError:
         raise
     except Exception as error:  # each file system of fsspec has its own

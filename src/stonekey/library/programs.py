@@ -37,7 +37,7 @@ class Outcome:
         key: the key found; None if there is none.
         action: "written"; "kept" (nothing to change, or an existing key stays); "unsure" (below
             the confidence asked for); "no key"; "failed".
-        differs: whether a key that stays is another one.
+        differs: whether the existing key is another one than the key found.
         error: reason for the failure.
     """
 
@@ -149,7 +149,7 @@ def _outcome(
     differs = any(one != key for one in keys)
     if keys and not (differs and overwrite):
         return replace(outcome("kept", key), differs=differs)
-    return outcome("written", key)
+    return replace(outcome("written", key), differs=differs)
 
 
 def _copy(source: Path, output: Path, wanted: list[tuple[Track, Key]], notation: str) -> None:
