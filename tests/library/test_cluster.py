@@ -23,7 +23,7 @@ from stonekey.library.cluster import ClusterError, places, tasks
 ray = pytest.importorskip("ray", reason="needs Ray")
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="needs Ray")
 # Ray warns of what it will change, and starts processes that outlive a test.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
