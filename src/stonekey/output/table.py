@@ -129,10 +129,10 @@ def _cells(estimate: KeyEstimate, layout: Layout) -> list:
     from rich.text import Text
 
     if estimate.label is None:
-        cells = [Text(NO_KEY, style="yellow"), Text("")]
+        name = Text(NO_KEY, style="yellow")
     else:
         name = Text(estimate.label.format(layout.notation), style="bold")
-        cells = [name, Text(f"{estimate.confidence:.0%}")]
+    cells = [name, Text(f"{estimate.confidence:.0%}")]
     if (layout.top or 1) > 1:
         following = estimate.top(layout.top or 1)[1:]
         cells.append(
