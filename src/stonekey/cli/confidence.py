@@ -58,7 +58,11 @@ def confidence(
 
         path = find_model(checkpoint)
         if path.suffix == ".onnx":
-            path = path.with_suffix(".safetensors")
+            beside = path.with_suffix(".safetensors")
+            if not beside.is_file():
+                fail(f"{path}: an ONNX file cannot be rewritten; fit its checkpoint")
+            path = beside
+        model = load_checkpoint(path)  # fails before the slow analysis
         tracks = read_manifest(manifest).present
         labelled = [track for track in tracks if track.key is not None]
         keyless = [track.path for track in tracks if track.keyless and track.path is not None]
@@ -75,7 +79,7 @@ def confidence(
             keyless,
             [track.path for track in tracks if not track.keyless and track.path is not None],
         )
-        save_checkpoint(fitted.applied_to(load_checkpoint(path)), output)
+        save_checkpoint(fitted.applied_to(model), output)
     if as_json:
         echo(json_text({**asdict(fitted), "output": str(output)}))
         return
