@@ -114,6 +114,12 @@ def test_every_format_gives_the_confidence_of_no_key(form: str, confidence: str)
     assert stream.getvalue().decode().count(confidence) == (1 if form in ("tsv", "table") else 2)
 
 
+@pytest.mark.parametrize(("cents", "shown"), [(-0.04, "0.0"), (-0.06, "-0.1"), (None, "None")])
+def test_no_tuning_is_minus_zero(cents: float | None, shown: str) -> None:
+    estimate = KeyEstimate(None, None, 0.0, {}, (), 4.0, "m", (), cents)
+    assert str(estimate.as_dict()["tuning"]) == shown
+
+
 @pytest.mark.parametrize("form", ["tsv", "csv", "jsonl", "table"])
 def test_an_error_is_told_once_where_both_outputs_meet(folder: Path, form: str) -> None:
     command = [sys.executable, "-m", "stonekey", folder / "gone.mp3", "-f", form, *MODEL]
