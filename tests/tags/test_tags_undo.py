@@ -216,7 +216,7 @@ def test_a_damaged_journal_leads_to_no_other_folder(
     assert "(0 files, 1 damaged)" in capsys.readouterr().err
     assert newest.read_bytes() == b"rubbish\n"
     assert call("tag", "--undo", "--yes") == 1  # the last run, which is not that of A
-    assert "1 damaged line(s), now kept in" in capsys.readouterr().err
+    assert "1 damaged line, now kept in" in capsys.readouterr().err
     assert (keys(a), keys(b)) == (["F#m", "F#m"], ["F#m", "F#m"])
     assert newest.with_suffix(".damaged").read_bytes() == b"rubbish\n"
     assert call("tag", "--undo", "--yes") == 0
