@@ -12,6 +12,7 @@ import pytest
 
 from stonekey.audio.errors import UnreadableError
 from stonekey.text import (
+    counted,
     csv_cells,
     display_name,
     is_address,
@@ -90,3 +91,9 @@ def test_an_address_keeps_both_slashes(address: str) -> None:
     for path in ("a/b.mp3", "/a/b:/c", "C:/music/a.mp3", "a: /b"):
         assert display_name(Path(path)) == shown(path) == path
         assert not is_address(path)
+
+
+def test_counts_have_their_plural() -> None:
+    assert [counted(n, "damaged line") for n in (0, 1, 2)] == [
+        "0 damaged lines", "1 damaged line", "2 damaged lines",
+    ]  # fmt: skip

@@ -123,6 +123,11 @@ def csv_cell(value: Any, path: bool = False) -> Any:
     return value
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 file``, ``2 files``: for nouns that take a plain s."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def to_install(extra: str) -> str:
     """How to install an extra of this package, which README says too."""
     return f'pip install ".[{extra}]" in the checkout of stonekey'

@@ -95,7 +95,7 @@ def test_calibrate_wants_a_key_for_each_recording(
 ) -> None:
     song = music(tmp_path / "song.wav", "C major")
     assert call("calibrate", "template", song) == 2
-    assert "1 recordings but 0 --key" in capsys.readouterr().err
+    assert "1 recording but 0 --key" in capsys.readouterr().err
     assert call("calibrate", "template12", song, "--key", "C major") == 0
     assert call("calibrate", "template12", tmp_path / "none.wav", "--key", "C major") == 1
     assert "none.wav" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from stonekey import KeyEstimator
 from stonekey.estimate.result import KeyEstimate
 from stonekey.keys import Key
 from stonekey.output.progress import FilesBar
+from stonekey.output.recordings import RECORDINGS
 from stonekey.output.records import FileResult, Layout
 from stonekey.output.table import write_table
 
@@ -93,6 +94,30 @@ def test_rows_come_as_files_are_done() -> None:
     assert "one" in seen[1]
     assert "1:06:40" in seen[1]
     assert "two" not in seen[1]
+
+
+@pytest.mark.parametrize(
+    ("form", "confidence"),
+    [
+        ("tsv", "0.0708"),
+        ("csv", "0.0708"),
+        ("json", "0.0708"),
+        ("jsonl", "0.0708"),
+        ("table", "7%"),
+    ],
+)
+def test_every_format_gives_the_confidence_of_no_key(form: str, confidence: str) -> None:
+    stream = io.BytesIO()
+    key = Key.parse("C")
+    result = FileResult(Path("drums"), KeyEstimate(None, None, 0.0708, {key: 0.0708}, (), 4.0, "m"))
+    RECORDINGS[form].write(iter([result]), stream, Layout("m", (key,), top=1, files=[result.path]))
+    assert stream.getvalue().decode().count(confidence) == (1 if form in ("tsv", "table") else 2)
+
+
+@pytest.mark.parametrize(("cents", "shown"), [(-0.04, "0.0"), (-0.06, "-0.1"), (None, "None")])
+def test_no_tuning_is_minus_zero(cents: float | None, shown: str) -> None:
+    estimate = KeyEstimate(None, None, 0.0, {}, (), 4.0, "m", (), cents)
+    assert str(estimate.as_dict()["tuning"]) == shown
 
 
 @pytest.mark.parametrize("form", ["tsv", "csv", "jsonl", "table"])

@@ -59,3 +59,24 @@ def test_temperature_and_limit_are_fitted(
                     for i in range(3)])  # fmt: skip
     assert mean == pytest.approx(2 / 3, abs=0.05)  # as often right as sure
     assert call(*options) == 2  # the output is there
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("alone.onnx", "an ONNX file cannot be rewritten"), ("odd.safetensors", "odd.safetensors: ")],
+)
+def test_what_cannot_be_rewritten_is_refused_before_the_analysis(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    why: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in ("alone.onnx", "odd.safetensors"):
+        (tmp_path / file).write_text("this is no model")
+    song = music(tmp_path / "song.wav", "C major", seconds=1)
+    (tmp_path / "labels.csv").write_text(f"path,key\n{song.name},C major\n")
+    monkeypatch.setattr("stonekey.evaluation.fitting.fit_confidence", None)
+    assert call("confidence", name, "--manifest", "labels.csv", "--output", "f.safetensors") == 2
+    assert why in capsys.readouterr().err

@@ -457,3 +457,16 @@ def test_commands_of_the_page(
     assert len(commands) > 6
     for command in commands:
         assert call(*command[1:]) == 0, command
+
+
+@pytest.mark.parametrize("more", [(), ("--write",)])
+def test_the_output_shows_what_is_written(
+    library: Path, capsys: Capture, more: tuple[str, ...]
+) -> None:
+    path = library / "song.flac"
+    set_key(path, "Am")
+    options = ("--overwrite", "--key-notation", "openkey", "--format", "json")
+    assert call("tag", path, *options, *more) == 0
+    row = rows(capsys.readouterr().out)["song.flac"]
+    assert (row["existing"], row["key"], row["differs"]) == ("Am", "4m", True)
+    assert open_tags(path).text("key") == ("4m" if more else "Am")

@@ -216,7 +216,7 @@ def test_a_damaged_journal_leads_to_no_other_folder(
     assert "(0 files, 1 damaged)" in capsys.readouterr().err
     assert newest.read_bytes() == b"rubbish\n"
     assert call("tag", "--undo", "--yes") == 1  # the last run, which is not that of A
-    assert "1 damaged line(s), now kept in" in capsys.readouterr().err
+    assert "1 damaged line, now kept in" in capsys.readouterr().err
     assert (keys(a), keys(b)) == (["F#m", "F#m"], ["F#m", "F#m"])
     assert newest.with_suffix(".damaged").read_bytes() == b"rubbish\n"
     assert call("tag", "--undo", "--yes") == 0
@@ -230,3 +230,37 @@ def test_a_dry_run_knows_what_is_read_only(folders: tuple[Path, Path], capsys: C
     out, err = capsys.readouterr()
     assert "one.flac: is read-only" in err
     assert out.count("would restore") == 1
+
+
+def test_undo_shows_the_texts_of_the_key_field(song: Path, tmp_path: Path, capsys: Capture) -> None:
+    """As they are and will be in the file: in another spelling, or no key at all."""
+    for name, text in (("one.flac", "8A"), ("two.flac", "All")):
+        tags = open_tags(Path(shutil.copy(song, tmp_path / name)))
+        tags.set("INITIALKEY", text)
+        tags.save()
+    write(*sorted(tmp_path.glob("*.flac")), overwrite=True)
+    undo = ("tag", "--undo", tmp_path)
+    assert call(*undo) == 0
+    out = capsys.readouterr().out
+    assert "one.flac\tF#m\t8A\t" in out
+    assert "two.flac\tF#m\tAll\t" in out
+    assert call(*undo, "--format", "csv", "--notation", "openkey") == 0
+    out = capsys.readouterr().out
+    assert "one.flac,F#m,8A,0.0,False," in out
+    assert "two.flac,F#m,All,0.0,False," in out
+    assert call(*undo, "--write", "--format", "json") == 0
+    assert {r["key"] for r in json.loads(capsys.readouterr().out)} == {"8A", "All"}
+    assert keys(tmp_path) == ["8A", "All"]
+
+
+def test_undo_of_a_comment_shows_the_key_as_it_stays(
+    song: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    path = Path(shutil.copy(song, tmp_path))
+    tags = open_tags(path)
+    tags.set("INITIALKEY", "11A")
+    tags.save()
+    with Journal(journal_folder()) as journal:
+        tag_file(path, KEY, 1, Settings(also=("comment",)), journal)
+    assert call("tag", "--undo", path) == 0
+    assert "\t11A\t11A\t\twould restore" in capsys.readouterr().out

@@ -9,7 +9,7 @@ import typer
 
 from stonekey.cli.common import AsJson, Force, complete_model, exit_on_error, fail
 from stonekey.cli.output import check_output
-from stonekey.text import display_name, echo, json_text, log
+from stonekey.text import counted, display_name, echo, json_text, log
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +61,8 @@ def calibrate(
     """
     files, names = recordings or [], key or []
     if len(files) != len(names):
-        fail(f"{len(files)} recordings but {len(names)} --key: give one key for each recording")
+        given = counted(len(files), "recording")
+        fail(f"{given} but {len(names)} --key: give one key for each recording")
     if output is not None and output.suffix != ".safetensors":
         fail(f"{output}: the output file must end in .safetensors")
     check_output(output, force)

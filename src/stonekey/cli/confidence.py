@@ -10,7 +10,7 @@ import typer
 
 from stonekey.cli.common import AsJson, Force, complete_model, exit_on_error, fail
 from stonekey.cli.output import check_output
-from stonekey.text import echo, json_text, log
+from stonekey.text import counted, echo, json_text, log
 
 
 def confidence(
@@ -58,16 +58,19 @@ def confidence(
 
         path = find_model(checkpoint)
         if path.suffix == ".onnx":
-            path = path.with_suffix(".safetensors")
+            beside = path.with_suffix(".safetensors")
+            if not beside.is_file():
+                fail(f"{path}: an ONNX file cannot be rewritten; fit its checkpoint")
+            path = beside
+        model = load_checkpoint(path)  # fails before the slow analysis
         tracks = read_manifest(manifest).present
         labelled = [track for track in tracks if track.key is not None]
         keyless = [track.path for track in tracks if track.keyless and track.path is not None]
         for kind, count in (("of known key", len(labelled)), ("without a key", len(keyless))):
             if 0 < count < ENOUGH:
-                some = "1 recording" if count == 1 else f"{count} recordings"
                 log(
-                    f"stonekey: only {some} {kind}: what is fitted to fewer than {ENOUGH} is not "
-                    "to be relied on"
+                    f"stonekey: only {counted(count, 'recording')} {kind}: what is fitted "
+                    f"to fewer than {ENOUGH} is not to be relied on"
                 )
         fitted = fit_confidence(
             path,
@@ -75,11 +78,12 @@ def confidence(
             keyless,
             [track.path for track in tracks if not track.keyless and track.path is not None],
         )
-        save_checkpoint(fitted.applied_to(load_checkpoint(path)), output)
+        save_checkpoint(fitted.applied_to(model), output)
     if as_json:
         echo(json_text({**asdict(fitted), "output": str(output)}))
         return
-    echo(f"temperature {fitted.temperature:g}, from {fitted.labelled} recordings of known key")
+    known = counted(fitted.labelled, "recording")
+    echo(f"temperature {fitted.temperature:g}, from {known} of known key")
     if fitted.limit:
         echo(
             f"limit of key clarity {fitted.limit:g}: below it {fitted.keyless_refused:.1%} of the "

@@ -10,7 +10,7 @@ import typer
 
 from stonekey.cli.common import Engine, exit_on_error, fail, needs_extra, output_kept
 from stonekey.files import core_count
-from stonekey.text import address, echo, log
+from stonekey.text import address, counted, echo, log
 
 data = typer.Typer(help="Prepare data sets for training.", rich_markup_mode="markdown")
 
@@ -82,7 +82,8 @@ def shard(
         for path, reason in report.failed:
             log(f"{path}: {reason}")
         kept = f", {report.kept} of them already there" if report.kept else ""
-        echo(f"{report.tracks} tracks in {len(report.shards)} shards in {address(output)}{kept}")
+        made = f"{counted(report.tracks, 'track')} in {counted(len(report.shards), 'shard')}"
+        echo(f"{made} in {address(output)}{kept}")
         if report.failed or manifest.missing:
             raise typer.Exit(1)
 

@@ -37,7 +37,7 @@ from stonekey.estimate.settings import EstimatorSettings
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.output.progress import PATIENCE
 from stonekey.output.recordings import RECORDINGS
-from stonekey.text import log, reason, shown
+from stonekey.text import counted, log, reason, shown
 
 if TYPE_CHECKING:
     from stonekey.estimate.estimator import KeyEstimator
@@ -128,7 +128,7 @@ def predict(
             ):
                 form.write(estimated, stream, layout)
     if interrupt.requested:
-        log(f"stonekey: interrupted: {run.done} of {len(files)} files done")
+        log(f"stonekey: interrupted: {run.done} of {counted(len(files), 'file')} done")
         raise typer.Exit(130)
     if run.failed or not files:
         raise typer.Exit(1)

@@ -25,7 +25,7 @@ from stonekey.cli.common import (
 from stonekey.cli.options import with_settings
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.model.registry import DEFAULT_MODEL
-from stonekey.text import echo, json_text, log, shown
+from stonekey.text import counted, echo, json_text, log, shown
 
 if TYPE_CHECKING:
     from stonekey.library.run import Summary
@@ -115,7 +115,7 @@ def scan(
 
         def start(todo: int, kept: int) -> None:
             if kept:
-                log(f"stonekey: {kept} files already known, {todo} to analyse")
+                log(f"stonekey: {counted(kept, 'file')} already known, {todo} to analyse")
             if progress and todo:
                 from stonekey.output.progress import tracked
 
@@ -172,14 +172,14 @@ def _text(summary: Summary) -> str:
     """The summary as text: counts, failures and a histogram of the keys."""
     rate = summary.analysed / summary.seconds if summary.seconds else 0.0
     counts = [
-        f"{summary.files} files: {summary.analysed} analysed in {summary.seconds:.0f} s "
+        f"{counted(summary.files, 'file')}: {summary.analysed} analysed in {summary.seconds:.0f} s "
         f"({rate:.3g} per second), {summary.kept} already known",
         f"{sum(summary.keys.values())} with a key, {summary.without_key} without",
     ]
     others: list[tuple[int, Callable[[int], str]]] = [
         (summary.tagged, lambda n: f"{n} skipped: their tags have a key"),
         (summary.off_key, lambda n: f'{n} skipped: their tags say "off key"'),
-        (summary.repeated, lambda n: f"{n} links to files already counted"),
+        (summary.repeated, lambda n: f"{counted(n, 'link')} to files already counted"),
         (len(summary.failed), lambda n: f"{n} failed:"),
     ]
     counts += [line(number) for number, line in others if number]

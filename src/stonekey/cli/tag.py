@@ -145,6 +145,7 @@ def tag(
     if key_notation is not None:
         one_of("--key-notation", key_notation, KEY_NOTATIONS)
     program = PROGRAMS[one_of("--for", for_, PROGRAMS)] if for_ is not None else Program()
+    as_written = notation is None
     notation = notation or program.notation
     if not 0 <= min_confidence <= 1:
         fail(f"--min-confidence must be from 0 to 1, got {min_confidence}")
@@ -196,7 +197,7 @@ def tag(
             find = _from_results(from_) if from_ else _from_estimator(model, estimator)
             files = _find_files(run, paths, extension) if paths else find.files
             outcomes = _tag(run, files, find, settings, write, stack)
-            print_outcomes(outcomes, format, notation)
+            print_outcomes(outcomes, format, notation, as_written=as_written)
     log_counts(run.counts)
     if interrupt.requested:
         log("stonekey: interrupted")

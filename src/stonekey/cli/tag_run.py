@@ -73,15 +73,19 @@ class TagRun:
 
 
 def print_outcomes(
-    outcomes: Iterable[Outcome], form: str, notation: str, found: str = "Found"
+    outcomes: Iterable[Outcome],
+    form: str,
+    notation: str,
+    found: str = "Found",
+    as_written: bool = True,
 ) -> None:
     """Write the outcomes to standard output: a table on a terminal, else in format ``form``.
 
-    ``found`` heads the column of the keys found or restored.
+    ``found`` heads the column of the keys found or restored; ``as_written`` is for `as_record`.
     """
     from stonekey.tags.tagging import as_record
 
-    records = (as_record(o, notation, display_name(o.path)) for o in outcomes)
+    records = (as_record(o, notation, display_name(o.path), as_written) for o in outcomes)
     headings = ("File", "In the tags", found, "Confidence", "Action")
     print_records(records, form, COLUMNS, headings, cells, "file")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stonekey.cli.common import fail
 from stonekey.cli.tag_run import TagRun, cells, print_outcomes, print_records
-from stonekey.text import display_name, log, printable, shown
+from stonekey.text import counted, display_name, log, printable, shown
 
 if TYPE_CHECKING:
     from stonekey.tags.journal import Entry, Run
@@ -72,7 +72,8 @@ def revert(
             _ask(run, verb, list(listed), notation)
         if lines := (damage := chosen.take_damaged())[1]:
             run.counts["failed"] += lines
-            log(f"stonekey: the journal has {lines} damaged line(s), now kept in {damage[0]}")
+            damaged = counted(lines, "damaged line")
+            log(f"stonekey: the journal has {damaged}, now kept in {damage[0]}")
         sweep(map(_path, entries))
         counter = stack.enter_context(Journal(folder, WRITTEN if redo else UNDONE))
         reverted: dict[int, list[int] | None] = {}
@@ -128,14 +129,10 @@ def _expanded(run: TagRun, names: list[Path]) -> list[Path]:
 
 
 def _described(run: Run) -> str:
-    time, files = run.time.astimezone(), _counted(len(run.entries))
+    time, files = run.time.astimezone(), counted(len(run.entries), "file")
     if damaged := len(run.lines) - len(run.entries):
         files += f", {damaged} damaged"
     return f"the run of {time:%Y-%m-%d %H:%M:%S} in {shown(run.folder)} ({files})"
-
-
-def _counted(files: int) -> str:
-    return "1 file" if files == 1 else f"{files} files"
 
 
 def _nothing(verb: str, runs: list[Run], names: list[Path] | None, folder: Path) -> str:
@@ -156,7 +153,7 @@ def _ask(run: TagRun, verb: str, outcomes: Iterable[Outcome], notation: str) -> 
         log("  ".join(printable(cell) for cell in row if cell))
     count = run.counts["would restore"]
     run.counts.clear()
-    print(f"{verb} {_counted(count)}? [y/N] ", end="", file=sys.stderr, flush=True)
+    print(f"{verb} {counted(count, 'file')}? [y/N] ", end="", file=sys.stderr, flush=True)
     run.interrupt.working = True
     answer = sys.stdin.readline()
     run.interrupt.working = False

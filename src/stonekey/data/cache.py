@@ -34,7 +34,7 @@ from stonekey.data.cached import CachedTracks, CachedTracksBuilder
 from stonekey.data.manifest import Track
 from stonekey.files import write_atomically
 from stonekey.model.settings import FrontEnd
-from stonekey.text import json_text
+from stonekey.text import counted, json_text
 
 VERSION = 1
 INDEX = "index.jsonl"
@@ -59,7 +59,7 @@ class CacheReport:
 
     def summary(self) -> str:
         """One line for people."""
-        text = f"{self.built} tracks transformed, {self.reused} already cached"
+        text = f"{counted(self.built, 'track')} transformed, {self.reused} already cached"
         return f"{text}, {len(self.failed)} skipped" if self.failed else text
 
 

@@ -81,6 +81,11 @@ class KeyEstimate(ByValue):
         """The answer: a key, a key signature, or None for "no key"."""
         return self.key if self.key is not None else self.signature
 
+    @property
+    def rounded_tuning(self) -> float | None:
+        """The tuning to a tenth of a cent, for reading."""
+        return None if self.tuning is None else round(self.tuning, 1) + 0.0  # no -0.0
+
     def __str__(self) -> str:
         return NO_KEY if self.label is None else str(self.label)
 
@@ -102,7 +107,7 @@ class KeyEstimate(ByValue):
             ],
             "duration": round(self.duration, 3),
             "segments": len(self.segments),
-            "tuning": None if self.tuning is None else round(self.tuning, 1),
+            "tuning": self.rounded_tuning,
             "model": self.model,
             "warnings": list(self.warnings),
             "error": None,

@@ -17,7 +17,7 @@ from stonekey.evaluation.report import Report, SystemReport
 from stonekey.evaluation.statistics import Interval, PairedComparison
 from stonekey.files import write_atomically
 from stonekey.keys import Key
-from stonekey.text import csv_cell, json_text
+from stonekey.text import counted, csv_cell, json_text
 
 Rows = list[list[str]]
 
@@ -82,8 +82,9 @@ def data_lines(report: Report) -> list[str]:
     counts = report.manifest.counts()
     unusable = counts["unusable_labels"]
     lines = [
-        f"N {len(report.tracks)} of {counts['tracks']} tracks ({counts['missing']} without audio, "
-        f"{counts['unlabelled']} unlabelled, {counts['keyless']} keyless"
+        f"N {len(report.tracks)} of {counted(counts['tracks'], 'track')} "
+        f"({counts['missing']} without audio, {counts['unlabelled']} unlabelled, "
+        f"{counts['keyless']} keyless"
         f"{f', {unusable} with a label that is no key' if unusable else ''}; "
         f"{counts['duplicates']} listed twice)."
     ]
@@ -96,12 +97,14 @@ def data_lines(report: Report) -> list[str]:
             f"{report.settings.get('overlap', 0):g}."
         )
     for name, count in report.failed.items():
-        lines.append(f"{name}: no answer for {_tracks(count)}, counted as wrong.")
+        lines.append(f"{name}: no answer for {counted(count, 'track')}, counted as wrong.")
     for system in report.systems:
         if remark := system.system.remark:
             lines.append(f"{system.name}: {remark}.")
         if unmatched := system.system.unmatched:
-            lines.append(f"{system.name}: also names {_tracks(len(unmatched))} not in the data.")
+            lines.append(
+                f"{system.name}: also names {counted(len(unmatched), 'track')} not in the data."
+            )
     return lines
 
 
@@ -259,10 +262,6 @@ def markdown_table(rows: Rows) -> str:
 
 def _judged(system: SystemReport) -> str:
     return f"{system.name} ({'keys' if system.system.outputs == 24 else 'signatures'})"
-
-
-def _tracks(count: int) -> str:
-    return "1 track" if count == 1 else f"{count} tracks"
 
 
 def _percent(interval: Interval) -> str:

@@ -16,7 +16,7 @@ from stonekey.evaluation.predictions import Watch, unwatched
 from stonekey.evaluation.report import Report
 from stonekey.evaluation.tables import data_lines, group_rows, key_rows, signature_rows
 from stonekey.output.progress import tracked
-from stonekey.text import echo, log, printable
+from stonekey.text import counted, echo, log, printable
 
 # The columns that fit a terminal; report.md has all of them.
 _SHOWN = ("system", "outputs", "N", "MIREX", "MIREX, ascending fifths only", "KSEA", "accuracy",
@@ -62,7 +62,7 @@ def progress_watch(wanted: bool | None) -> Watch:
         def watch(name: str, tracks: Sequence[Track]) -> AbstractContextManager[Iterator[Track]]:
             if not tracks:
                 return unwatched(name, tracks)
-            log(f"{name}: {len(tracks)} tracks to analyse")
+            log(f"{name}: {counted(len(tracks), 'track')} to analyse")
             return tracked(tracks)
 
         return watch

@@ -138,7 +138,7 @@ def _answer_here(
         "label": estimate.label and str(estimate.label),
         "confidence": round(estimate.confidence, 4),
         "duration": round(estimate.duration, 3),
-        "tuning": None if estimate.tuning is None else round(estimate.tuning, 1),
+        "tuning": estimate.rounded_tuning,
         "warnings": [
             *estimate.warnings,
             *([] if tagged is None else [f"the key in its tags is none: {tagged!r}"]),

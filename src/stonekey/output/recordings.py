@@ -61,16 +61,16 @@ def write_csv(results: Iterable[FileResult], stream: BinaryIO, layout: Layout) -
 def write_tsv(results: Iterable[FileResult], stream: BinaryIO, layout: Layout) -> None:
     """``file<TAB>key<TAB>confidence``, without a header, for grep and cut.
 
-    Music without a key has the key ``no key`` and confidence 0. A file that could not be read
-    has the key ``error`` and the reason in place of the confidence. With ``top`` above 1, the
-    next keys follow, each with its probability. Tabs and line ends in names are escaped.
+    Music without a key has the key ``no key``. A file that could not be read has the key ``error``
+    and the reason in place of the confidence. With ``top`` above 1, the next keys follow, each with
+    its probability. Tabs and line ends in names are escaped.
     """
 
     def cells(result: FileResult) -> list[str]:
         if result.estimate is None:
             return [result.file, "error", result.error or ""]
         if result.estimate.label is None:
-            return [result.file, NO_KEY, f"{0:.4f}"]
+            return [result.file, NO_KEY, f"{result.estimate.confidence:.4f}"]
         ranked = result.estimate.top(layout.top or 1)
         return [
             result.file,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from stonekey.estimate.result import KeyEstimate
 from stonekey.keys import NO_KEY
 from stonekey.output.records import FileResult, Layout
-from stonekey.text import display_name, one_line, printable
+from stonekey.text import counted, display_name, one_line, printable
 
 if TYPE_CHECKING:
     from rich.table import Column, Table
@@ -90,7 +90,8 @@ class Totals:
         parts = [f"{self.keys} with a key"]
         parts += [f"{without} with {NO_KEY}"] if without else []
         parts += [f"{self.errors} could not be read"] if self.errors else []
-        return f"{self.files} files, {clock(self.seconds)} of sound: {', '.join(parts)}"
+        files = counted(self.files, "file")
+        return f"{files}, {clock(self.seconds)} of sound: {', '.join(parts)}"
 
 
 def clock(seconds: float) -> str:
@@ -129,10 +130,10 @@ def _cells(estimate: KeyEstimate, layout: Layout) -> list:
     from rich.text import Text
 
     if estimate.label is None:
-        cells = [Text(NO_KEY, style="yellow"), Text("")]
+        name = Text(NO_KEY, style="yellow")
     else:
         name = Text(estimate.label.format(layout.notation), style="bold")
-        cells = [name, Text(f"{estimate.confidence:.0%}")]
+    cells = [name, Text(f"{estimate.confidence:.0%}")]
     if (layout.top or 1) > 1:
         following = estimate.top(layout.top or 1)[1:]
         cells.append(

@@ -55,7 +55,7 @@ def to_json(timeline: Timeline, file: str, notation: str = "musical") -> str:
         },
         "hop": timeline.hop,
         "window": timeline.window,
-        "tuning": None if timeline.tuning is None else round(timeline.tuning, 1),
+        "tuning": timeline.estimate.rounded_tuning,
         "model": timeline.model,
         "warnings": list(timeline.warnings),
     }

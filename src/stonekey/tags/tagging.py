@@ -58,6 +58,8 @@ class Outcome:
             existing key stays); "unsure" (below ``min_confidence``); "no key"; "restored" or, in
             a dry run, "would restore"; "failed".
         error: reason for the failure.
+        after: text of the key field after the change, in a dry run as it would be; None if it
+            has none, and where a key found is not written.
     """
 
     path: Path
@@ -66,6 +68,7 @@ class Outcome:
     confidence: float
     action: str
     error: str | None = None
+    after: str | None = None
 
     @property
     def differs(self) -> bool:
@@ -107,22 +110,29 @@ def _tag_file(
     if not changes:
         return Outcome(path, existing, key, confidence, "kept")
     check_writable(path, before)
+    present, former = tags.present, {name: tags.dump(name) for name in changes}
+
+    def change(changed: Tags) -> None:
+        for name, text in changes.items():
+            changed.set(name, text)
+
+    with as_tag_errors(path):
+        change(tags)
+        after = tags.text("key")
     if journal is None:
-        return Outcome(path, existing, key, confidence, "would write")
+        return Outcome(path, existing, key, confidence, "would write", after=after)
 
     def edit(copy: Path) -> None:
         changed = open_tags(copy)
-        for name, text in changes.items():
-            changed.set(name, text)
+        change(changed)
         changed.save()
 
-    def note(after: os.stat_result) -> None:
-        former = {name: tags.dump(name) for name in changes}
-        states = fingerprint(before), fingerprint(after)
-        journal.add(Entry(os.path.abspath(path), *states, tags.present, former))
+    def note(status: os.stat_result) -> None:
+        states = fingerprint(before), fingerprint(status)
+        journal.add(Entry(os.path.abspath(path), *states, present, former))
 
     rewrite(path, before, edit, turn(journal.folder), note, settings.keep_mtime)
-    return Outcome(path, existing, key, confidence, "written")
+    return Outcome(path, existing, key, confidence, "written", after=after)
 
 
 def _changes(tags: Tags, existing: str | None, key: Key, settings: Settings) -> dict[str, str]:
@@ -162,12 +172,21 @@ def with_key(text: str, key: str, overwrite: bool) -> str:
     return f"{key}{_SEPARATOR}{text}"
 
 
-def as_record(outcome: Outcome, notation: str, file: str) -> dict[str, Any]:
-    """The outcome for JSON and CSV."""
+def as_record(
+    outcome: Outcome, notation: str, file: str, as_written: bool = True
+) -> dict[str, Any]:
+    """The outcome for JSON and CSV.
+
+    The key is what the key field holds afterwards; the key found, in ``notation``, where that is
+    not written, and everywhere unless ``as_written``.
+    """
+    key = outcome.key and outcome.key.format(notation)
+    if as_written and outcome.after is not None:
+        key = outcome.after
     return {
         "file": file,
         "existing": outcome.existing,
-        "key": outcome.key and outcome.key.format(notation),
+        "key": key,
         "confidence": round(outcome.confidence, 4),
         "differs": outcome.differs,
         "action": outcome.action,

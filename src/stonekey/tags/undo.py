@@ -100,14 +100,16 @@ def revert_file(
             if now != entry.before:
                 raise TagError(path, "changed since; --force restores its key anyway")
             # The run ended before it wrote this.
-            return Outcome(path, existing, parsed(existing or ""), 0.0, "kept"), None
+            key = parsed(existing or "")
+            return Outcome(path, existing, key, 0.0, "kept", after=existing), None
         present, former = tags.present, {name: tags.dump(name) for name in entry.fields}
         for name, dumped in entry.fields.items():
             tags.restore(name, dumped)
-        key = parsed(tags.text("key") or "")
+        restored = tags.text("key")
+        key = parsed(restored or "")
     check_writable(path, before)
     if journal is None:
-        return Outcome(path, existing, key, 0.0, "would restore"), None
+        return Outcome(path, existing, key, 0.0, "would restore", after=restored), None
     after: list[int] = []
 
     def edit(copy: Path) -> None:
@@ -123,4 +125,4 @@ def revert_file(
         journal.add(Entry(entry.path, now, list(after), present, former))
 
     rewrite(path, before, edit, turn(journal.folder), note, keep_mtime)
-    return Outcome(path, existing, key, 0.0, "restored"), after
+    return Outcome(path, existing, key, 0.0, "restored", after=restored), after

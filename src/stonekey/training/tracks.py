@@ -29,7 +29,7 @@ from stonekey.data.shards import ShardTrack, open_audio_shards
 from stonekey.files import LockedError, locked
 from stonekey.model.settings import FrontEnd
 from stonekey.network.vqt import VQT
-from stonekey.text import address, is_address
+from stonekey.text import address, counted, is_address
 from stonekey.training.config import Config, ConfigError
 from stonekey.training.options import DATA_HELP, Options
 from stonekey.training.own_loader import OwnLoader, validation_loader
@@ -153,7 +153,7 @@ def _build(
     for tracks, name, variants in ((train, "training", cents), (valid, "validation", (0.0,))):
         report = build_cache(tracks, folder, config.front_end, cents=variants)
         if tracks:
-            print(f"{name} data: {len(report.tracks)} tracks, {report.summary()}")
+            print(f"{name} data: {counted(len(report.tracks), 'track')}, {report.summary()}")
         for path, reason in report.failed:
             print(f"skipped {path}: {reason}", file=sys.stderr)
         made.append(report.tracks)
@@ -231,13 +231,14 @@ def train_loader(
     if settings.sampler is not None and isinstance(tracks, (list, ShardIndex)):
         raise ConfigError("data.sampler needs a cache, not shards")
     if isinstance(tracks, list):
-        fabric.print(f"training data: {len(tracks)} recordings in shards")
+        fabric.print(f"training data: {counted(len(tracks), 'recording')} in shards")
         return AudioLoader(tracks, **shared)
     loader: CachedLoader | ShardLoader
     if isinstance(tracks, ShardIndex):
         if settings.shares or "detune" in settings.augment:
             raise ConfigError("data.shares and detune need a cache, not shards")
-        fabric.print(f"training data: {len(tracks)} transforms in {len(tracks.shards)} shards")
+        made = f"{counted(len(tracks), 'transform')} in {counted(len(tracks.shards), 'shard')}"
+        fabric.print(f"training data: {made}")
         loader = ShardLoader(tracks, device=fabric.device, **shared)
     else:
         loader = CachedLoader(
