@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from data_music import SHORT, tones, write_tracks
 
@@ -125,6 +126,20 @@ def test_modes(cached: list[CachedTrack], mode) -> None:
             assert set(batch["label"].argmax(dim=1).tolist()) <= {0, 1, 2}
     if mode == "supervised":
         assert sum(b["label"].sum(dim=0) for b in batches[:3])[:3].tolist() == [2, 2, 2]
+
+
+def test_a_file_too_short_for_some_detuning_is_passed_over_whatever_is_drawn(
+    tracks, tmp_path: Path
+) -> None:
+    """Else the first draws would decide whether it is, and a resumed run could differ."""
+    barely = tmp_path / "barely.wav"
+    samples = np.random.default_rng(0).standard_normal(SHORT.segment_samples + 100)
+    soundfile.write(barely, 0.1 * samples, SHORT.sample_rate)
+    for seed in range(4):
+        few = [Track("barely", barely), tracks[0]]
+        with AudioLoader(few, batch_size=8, front_end=SHORT, seed=seed, augment=["detune"]) as own:
+            next(own)
+            assert str(barely) in own.failed
 
 
 @pytest.mark.parametrize("kind", ["cached", "audio"])

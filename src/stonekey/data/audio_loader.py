@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from stonekey.audio import AudioError, load_audio
-from stonekey.data.augment import WAVEFORM, LogVqt, check_names
+from stonekey.data.augment import MAX_CENTS, WAVEFORM, LogVqt, check_names
 from stonekey.data.batch_loader import AHEAD, Batch, BatchLoader, Mode
 from stonekey.data.segments import (
     Draw,
@@ -156,6 +156,9 @@ class AudioLoader(BatchLoader):
             raise ValueError("is silent")
         samples = samples / np.float32(peak)
         if "detune" in self._augment:
+            # Whether a file is passed over for good must not depend on the draw.
+            if not n_starts(int(len(samples) / 2 ** (MAX_CENTS / 1200)) - 1, self.front_end):
+                raise ValueError("the recording is shorter than a segment")
             samples = WAVEFORM["detune"](samples, rate, generator)
         starts = n_starts(len(samples), self.front_end)
         if supervised:
