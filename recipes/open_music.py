@@ -6,11 +6,9 @@ file names, so every run on every machine holds out the same.
 
 from __future__ import annotations
 
-import csv
-import json
 import random
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +17,7 @@ from stonekey.data.manifest import Track, read_manifest
 from stonekey.data.render.run import RenderSettings, render
 from stonekey.data.render.scores import ScoreEntry, composed_songs, list_scores
 from stonekey.data.render.sound import find_soundfonts
-from stonekey.files import core_count, write_atomically
-from stonekey.keys import NO_KEY, Key
+from stonekey.files import core_count
 from stonekey.output.progress import counted
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
@@ -132,23 +129,3 @@ def keyless_unheard(folder: Path) -> list[Path]:
     """Other such clips, that training does not hear: for the limit of "no key"."""
     folder = folder / "keyless_limit"
     return write_keyless(folder, LIMIT_CLIPS, 12.0, LIMIT_SEED, find_soundfonts(), SHORTEST)
-
-
-def write_manifest(path: Path, tracks: Sequence[Track]) -> Path:
-    """Write tracks as path, key, split, group and probabilities."""
-
-    def write(temporary: Path) -> None:
-        with temporary.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(("path", "key", "split", "group", "probabilities"))
-            for track in tracks:
-                assert track.path is not None
-                key = NO_KEY if track.keyless else str(track.key or "")
-                unsure = track.probabilities and json.dumps(
-                    {str(Key.from_index(i)): round(p, 5) for i, p in enumerate(track.probabilities)}
-                )
-                row = (track.path.resolve(), key, track.split or "", track.group, unsure or "")
-                writer.writerow(row)
-
-    write_atomically(path, write)
-    return path

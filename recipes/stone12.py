@@ -27,10 +27,10 @@ from open_music import (
     of_known_key,
     unlabelled,
     without_key,
-    write_manifest,
 )
 from shipping import ship, with_confidence
 
+from stonekey.data.subsets import write_manifest
 from stonekey.model.checkpoint import load_checkpoint, save_checkpoint
 from stonekey.training.options import Options
 from stonekey.training.progress import progress
@@ -77,6 +77,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     sources = (arguments.recordings, arguments.scores, folder, arguments.songs)
     parts = [music(part, *sources) for part in ("recordings", "scores", "plain")]
     tracks = unlabelled(track for part in parts for track in part)
+    manifest = folder / f"{arguments.name}.csv"
+    write_manifest(tracks, manifest)
     first = Options(
         exp_name=arguments.name,
         circle_type=arguments.circle_type,
@@ -85,20 +87,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         train_steps=STEPS,
         gin_file=str(CONFIG / "stone12.gin"),
         bindings=tuple(arguments.binding),
-        data=write_manifest(folder / f"{arguments.name}.csv", tracks),
+        data=manifest,
         device=arguments.device,
         seed=arguments.seed,
     )
     run(first)
     tracks += unlabelled(music("coloured", *sources))
     keyless = without_key(folder / "keyless")
+    manifest = folder / f"{arguments.name}_second.csv"
+    write_manifest(tracks + keyless, manifest)
     second = replace(
         first,
         exp_name=f"{arguments.name}_second",
         n_epochs=SECOND_EPOCHS,
         learning_rate=5e-4,
         bindings=(*first.bindings, 'data.dataset_type_train = "mix"'),
-        data=write_manifest(folder / f"{arguments.name}_second.csv", tracks + keyless),
+        data=manifest,
         init=str(first.models / "best.safetensors"),
     )
     run(second)

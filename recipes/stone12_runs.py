@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from open_music import CONFIG, PARTS, music, unlabelled, write_manifest
+from open_music import CONFIG, PARTS, music, unlabelled
 from stone12 import STEPS, run
 
 from stonekey.data.manifest import Track, read_manifest
+from stonekey.data.subsets import write_manifest
 from stonekey.estimate.estimator import KeyEstimator
 from stonekey.evaluation import score_signatures
 from stonekey.files import write_atomically
@@ -66,6 +67,9 @@ def train(name: str, parts: dict[str, list[Track]], folder: Path) -> Options:
     this = RUNS[name]
     held_out = [t for part in VALIDATE_ON for t in parts[part] if t.split == "valid"]
     training = [t for part in this.music for t in parts[part] if t.split == "train"]
+    data, valid = folder / f"{name}.csv", folder / f"{name}_valid.csv"
+    write_manifest(training, data)
+    write_manifest(held_out, valid)
     options = Options(
         exp_name=name,
         circle_type=this.circle,
@@ -74,8 +78,8 @@ def train(name: str, parts: dict[str, list[Track]], folder: Path) -> Options:
         train_steps=STEPS,
         gin_file=str(CONFIG / "stone12.gin"),
         bindings=this.bindings,
-        data=write_manifest(folder / f"{name}.csv", training),
-        valid=write_manifest(folder / f"{name}_valid.csv", held_out),
+        data=data,
+        valid=valid,
         seed=this.seed,
     )
     run(options)

@@ -72,13 +72,13 @@ def train(options: Options, report: Report | None = None) -> Path | None:
         keep_epochs=max(1, options.n_epochs // 10),
     )
     supervised = config.data.dataset_type_train != "selfsupervised"
-    # The estimator that scores knows ChromaNet alone.
     trainer = Trainer(
         fabric,
         config,
         plan,
         batches,
         lambda: validation_batches(config, data, fabric, options.seed),
+        # The estimator that scores knows ChromaNet alone.
         Scorer(labelled, supervised) if labelled and config.network is None else None,
         compiled=options.compile,
     )
