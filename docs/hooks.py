@@ -25,6 +25,7 @@ COMMANDS_PAGE = "reference/cli.md"
 FORTHCOMING = tuple(
     name for name in ("page.md", "server.md", "live.md") if not (ROOT / "docs" / name).exists()
 )
+_FLAG = re.compile(r"(?<![\w`-])(--[a-z][a-z-]*)")
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 
 
@@ -119,7 +120,7 @@ def commands() -> str:
 
 def _command(name: str, command: Any) -> str:
     text, *examples = re.split(r"^For example:\s*$|^Examples:\s*$", command.help or "", flags=re.M)
-    lines = [f"### {name}\n", text.strip() + "\n"]
+    lines = [f"### {name}\n", _FLAG.sub(r"`\1`", text.strip()) + "\n"]
     if getattr(command, "commands", None):
         return "\n".join(lines)
     context = command.make_context(name, [], resilient_parsing=True)
@@ -144,4 +145,5 @@ def _option(parameter: Any) -> str:
     default = parameter.default
     shown = "" if default in (None, False, (), []) or callable(default) else f"`{default}`"
     text = " ".join((parameter.help or "").split()).replace("|", "\\|")
+    text = _FLAG.sub(r"`\1`", text)
     return f"| {name} | {text} | {shown} |"

@@ -272,10 +272,10 @@ def architecture() -> str:
         ("octave pool", f"{network.channels[-1]} × 12 × {frames}", f"mean of {octaves}", GREY),
         ("time pool", f"{network.channels[-1]} × 12", "mean", GREY),
         ("classifier", f"{network.rows} × 12", "1 × 1 convolution", GREY),
-        ("softmax", f"{network.outputs}", "major and minor keys", GREY),
+        ("softmax", f"{network.outputs}", "keys", GREY),
     ]
     columns = 6
-    figure = _figure(11, 3.4)
+    figure = _figure(9.6, 3.4)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.axis("off")
     axes.set(xlim=(-0.55, columns - 0.45), ylim=(-1.6, 0.6))
