@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,6 +59,19 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     if page.file.src_uri in (COMMANDS_PAGE, *INCLUDED.values()) and page.file.generated_by:
         return markdown
     return relinked(markdown, f"docs/{page.file.src_uri}", page.file.src_uri)
+
+
+def on_post_build(config: Any) -> None:
+    """Stop if a page of the site fetches anything from elsewhere."""
+    for path in Path(config.site_dir).rglob("*.html"):
+        if found := fetched(path.read_text("utf-8")):
+            raise PluginError(f"{path.name} fetches {', '.join(found)}")
+
+
+def fetched(html: str) -> list[str]:
+    """Addresses elsewhere of scripts, styles, fonts and pictures of a page."""
+    tags = re.findall(r"<(?:script|link|img|iframe|source)\b[^>]*>", html)
+    return [a for tag in tags for a in re.findall(r'(?:src|href)="((?:https?:)?//[^"]+)"', tag)]
 
 
 def relinked(text: str, source: str, page: str) -> str:
