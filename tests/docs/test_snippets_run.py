@@ -24,7 +24,12 @@ from stonekey.model.registry import find_model
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 
 # Pages short enough for every run of the tests; the others take longer.
-QUICK = {"README.md", "docs/README.md", "docs/keys.md", "docs/python.md"}
+QUICK = {"README.md", "docs/README.md"} | {
+    f"docs/{page}.md"
+    for page in (
+        "keys", "python", "mixing", "playlists", "plots", "shell", "speed", "timeline", "tuning",
+    )
+}  # fmt: skip
 # Lines that match are not run, for the reason given.
 NOT_RUN = {
     r"^(python3 -m venv|\. \.venv/bin/activate|pip install)": "set-up; .ci/run does it",
@@ -46,6 +51,7 @@ NOT_RUN = {
 FILES_OF_TRAINING = {"docs/training.md", "docs/extending.md"}
 # Two recipes for apps, which tests/estimate/test_recording_graph.py runs without this package.
 RECIPES = {"docs/apps.md"}
+NEEDED = ("matplotlib", "pyarrow", "torch", "lightning_fabric", "gin", "tensorboard")  # extras
 # Languages of blocks that nobody runs.
 DATA = {"bibtex", "data", "json", "text", "yaml"}
 EXIT_CODES = {"stonekey scan catalogue/": 1}  # a broken file is part of that page
@@ -116,9 +122,8 @@ def test_the_page_runs(page: str, desk: Path) -> None:
         for path in desk.iterdir():
             if path.name not in ("config", "recipes", "benchmarks", "Music"):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-    if page.endswith(("researcher.md", "training.md")):
-        for module in ("torch", "lightning_fabric", "gin", "tensorboard"):
-            pytest.importorskip(module)
+    for module in NEEDED:
+        pytest.importorskip(module)
     names: dict[str, object] = {"__name__": "__main__"}
     for block in blocks(page):
         if block.language == "sh":
