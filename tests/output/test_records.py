@@ -17,7 +17,7 @@ from cli_tools import music, run
 
 from stonekey.text import json_text
 
-# What was written once: `python tests/output/test_records.py` writes it anew.
+# What was written once; `PYTHONPATH=tests python tests/output/test_records.py` writes it anew.
 KEPT = Path(__file__).with_name("records.txt")
 _NUMBER = re.compile(r"-?\d+\.\d+")
 

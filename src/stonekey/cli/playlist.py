@@ -112,7 +112,7 @@ def playlist(
             {
                 "path": path_text(result.path),
                 "key": result.key,
-                "camelot": result.camelot,
+                "camelot": result.label and result.label.format("camelot"),
                 "confidence": result.confidence,
                 "duration": result.duration,
                 "error": result.error,

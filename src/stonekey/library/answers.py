@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from stonekey.estimate.settings import EstimatorSettings
-from stonekey.library.result import Result
+from stonekey.library.result import Result, path_text
 from stonekey.text import log, reason, shown
 
 
@@ -54,13 +54,7 @@ def analysed(
             estimate = estimator(path)
         except Exception as error:  # one bad file must not end the run, whatever is wrong
             return failed(path, reason(error))
-        result = Result(
-            path,
-            model=estimate.model,
-            confidence=round(estimate.confidence, 4),
-            duration=round(estimate.duration, 3),
-        )
-        return result.with_label(estimate.label, "musical")
+        return Result.from_dict({**estimate.as_dict(top=0), "path": path_text(path)})
 
     with ExitStack() as stack:
         todo: Iterable[Path] = distinct
