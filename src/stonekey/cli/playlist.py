@@ -84,7 +84,7 @@ def playlist(
     one_of("--order", order, ORDERS)
     if not sources and library is None:
         fail("give playlists, files, folders or --library FILE")
-    check_output(output, force, reads=[*(sources or ()), *([library] if library else ())])
+    check_output(output, force, [*(sources or ()), *([library] if library else ())], model)
     with exit_on_error():
         from stonekey.audio.playlists import Entry
         from stonekey.library import read_results
