@@ -103,7 +103,7 @@ def playlist(
         if known is None:
             found = analysed(paths, missing, model, hearing)
         else:
-            found = looked_up(paths, missing, known)
+            found = looked_up(paths, missing, known, check=bool(sources))
         results = [found[path] for path in paths]
         results = [r.with_label(r.label, notation, min_confidence) for r in results]
         arrange = mix_order if order == "mix" else key_order
