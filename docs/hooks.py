@@ -24,7 +24,9 @@ INCLUDED = {
 COMMANDS_PAGE = "reference/cli.md"
 # Pages that other branches bring; without them the build leaves out their entries and links.
 FORTHCOMING = tuple(
-    name for name in ("page.md", "server.md", "live.md") if not (ROOT / "docs" / name).exists()
+    name
+    for name in ("docker.md", "live.md", "page.md", "server.md")
+    if not (ROOT / "docs" / name).exists()
 )
 _FLAG = re.compile(r"(?<![\w`-])(--[a-z][a-z-]*)")
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")

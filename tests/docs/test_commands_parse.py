@@ -28,7 +28,8 @@ def commands_of(line: str) -> list[list[str]]:
     found: list[list[str]] = []
     for number, word in enumerate(words):
         before = words[number - 1] if number else ENDS[0]
-        if word.endswith("stonekey") and (before in (*ENDS, "-m", "eval") or not number):
+        image = words[:2] == ["docker", "run"] and re.fullmatch("stonekey(-[a-z]+)?", word)
+        if image or (word.endswith("stonekey") and (before in (*ENDS, "-m") or not number)):
             rest = words[number + 1 :]
             ends = [i for i, other in enumerate(rest) if other in ENDS]
             found.append(rest[: ends[0] if ends else None])
@@ -77,4 +78,6 @@ def test_what_the_program_does_not_take_is_seen(program: Any) -> None:
     with pytest.raises(Exception, match="--outputs"):
         parse(program, arguments)
     assert commands_of("curl x | stonekey - > y") == [["-"]]
+    docker = "docker run --rm -v stonekey:/cache stonekey-train train -n a"
+    assert commands_of(docker) == [["train", "-n", "a"]]
     assert commands_of("torchrun -m stonekey train -n a") == [["train", "-n", "a"]]

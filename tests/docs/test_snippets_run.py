@@ -45,15 +45,31 @@ NOT_RUN = {
     ),
     r"runs/models/ks/7/mine/best$": "the model of the line above",
     r"^stonekey data render ": "needs FluidSynth; tests/data/test_render.py has it",
+    r"^(docker|podman) ": "needs Docker; .ci/images tries the images",
+    r"^(npm|npx|node) ": "tests/js runs the package for browsers",
+    r"^stonekey (serve|listen)|127\.0\.0\.1": "does not end, or needs a server or a microphone",
     r"completion (zsh|fish)": "another shell; tests/cli/test_completion.py tries those there are",
 }
-# Blocks of Python that belong to files of a training; tests/training/test_training_docs.py.
+# Reasons of lines in pages that other branches bring.
+FORTHCOMING = {
+    "needs Docker; .ci/images tries the images",
+    "tests/js runs the package for browsers",
+    "does not end, or needs a server or a microphone",
+}
+# Pages with tests of their own, which run every block.
+RUN_ELSEWHERE = {
+    "docs/apps.md": "tests/estimate/test_recording_graph.py",  # without this package
+    "docs/server.md": "tests/server/test_server_docs.py",  # against a server
+}
+# Blocks of Python that belong to files of a training, which these tests make and run.
 FILES_OF_TRAINING = {"docs/training.md", "docs/extending.md"}
-# Two recipes for apps, which tests/estimate/test_recording_graph.py runs without this package.
-RECIPES = {"docs/apps.md"}
-NEEDED = ("matplotlib", "pyarrow", "torch", "lightning_fabric", "gin", "tensorboard")  # extras
-# Languages of blocks that nobody runs.
-DATA = {"bibtex", "data", "json", "text", "yaml"}
+# Languages of blocks that nobody runs here, and why.
+DATA = {
+    **dict.fromkeys(("bibtex", "data", "json", "text", "yaml"), "not a program"),
+    **dict.fromkeys(("html", "js"), "tests/js runs the package for browsers"),
+    **dict.fromkeys(("cpp", "swift"), "needs ONNX Runtime's library for that language"),
+    "nginx": "needs a proxy",
+}
 # A broken file is part of that page.
 EXIT_CODES = {"stonekey scan catalogue/": 1, "stonekey compare catalogue/": 1}
 
@@ -113,7 +129,8 @@ def desk(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 PAGES_THAT_RUN = [
     pytest.param(page, marks=() if page in QUICK else pytest.mark.slow)
     for page in PAGES
-    if any(block.language in ("sh", "python") for block in blocks(page))
+    if page not in RUN_ELSEWHERE
+    and any(block.language in ("sh", "python") for block in blocks(page))
 ]
 
 
@@ -131,7 +148,7 @@ def test_the_page_runs(page: str, desk: Path) -> None:
             for line in block.lines:
                 if reason(line) is None:
                     run(line, desk)
-        elif block.language == "python" and page not in FILES_OF_TRAINING | RECIPES:
+        elif block.language == "python" and page not in FILES_OF_TRAINING:
             exec(compile(block.text, page, "exec"), names)
 
 
@@ -153,5 +170,8 @@ def test_every_block_is_run_or_known() -> None:
     assert {block.language for block in everything} <= {"sh", "python", *DATA}
     lines = [line for block in everything if block.language == "sh" for line in block.lines]
     for what, why in NOT_RUN.items():
-        assert any(re.search(what, line) for line in lines), (what, why)
+        assert any(re.search(what, line) for line in lines) or why in FORTHCOMING, (what, why)
+    for page, test in RUN_ELSEWHERE.items():
+        if page in PAGES:
+            assert Path(page).name in (ROOT / test).read_text("utf-8")
     assert sum(reason(line) is None for line in lines) > 2 * sum(map(bool, map(reason, lines)))
