@@ -61,6 +61,7 @@ RUN_ELSEWHERE = {
     "docs/apps.md": "tests/estimate/test_recording_graph.py",  # without this package
     "docs/server.md": "tests/server/test_server_docs.py",  # against a server
 }
+NEEDED = ("matplotlib", "pyarrow", "torch", "lightning_fabric", "gin", "tensorboard")  # extras
 # Blocks of Python that belong to files of a training, which these tests make and run.
 FILES_OF_TRAINING = {"docs/training.md", "docs/extending.md"}
 # Languages of blocks that nobody runs here, and why.
