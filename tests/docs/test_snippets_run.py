@@ -175,4 +175,4 @@ def test_every_block_is_run_or_known() -> None:
     for page, test in RUN_ELSEWHERE.items():
         if page in PAGES:
             assert Path(page).name in (ROOT / test).read_text("utf-8")
-    assert sum(reason(line) is None for line in lines) > 2 * sum(map(bool, map(reason, lines)))
+    assert sum(reason(line) is None for line in lines) > 100
