@@ -58,7 +58,10 @@ def test_command_lines_are_taken(
     page: str, program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "Music").mkdir()
-    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "token.txt").write_text("secret")
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     for block in blocks(page):
         for line in block.lines if block.language == "sh" else []:
             for arguments in commands_of(line):
