@@ -28,6 +28,34 @@ def test_links_lead_somewhere(page: str) -> None:
             assert anchor in anchors(target), (page, link)
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_files_of_the_repository_that_are_named_exist(page: str) -> None:
+    text = PAGES[page].read_text("utf-8")
+    for name in re.findall(r"(?<![\w./])(?:recipes|benchmarks|config|tests)/[\w/.-]+\.\w+", text):
+        assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_extras_that_are_installed_exist(page: str) -> None:
+    for names in re.findall(r"pip install [^`\n]*\[([\w,]+)\]", PAGES[page].read_text("utf-8")):
+        assert set(names.split(",")) <= declared_extras(), names
+
+
+def declared_extras() -> set[str]:
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    part = text.split("[project.optional-dependencies]")[1].split("\n[")[0]
+    return set(re.findall(r"^(\w+) = \[", part, re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_options_of_recipes_exist(page: str) -> None:
+    text = re.sub(r"\\\n\s*", "", PAGES[page].read_text("utf-8"))
+    for name, options in re.findall(r"python ((?:recipes|benchmarks)/\w+\.py)([^`\n]*)", text):
+        source = "".join((ROOT / p).read_text("utf-8") for p in (name, "recipes/common.py"))
+        for option in re.findall(r"(?<!\w)--([a-z][\w-]*)", options):
+            assert f"--{option}" in source or option.replace("-", "_") in source, (name, option)
+
+
 def made_pages() -> set[str]:
     text = (DOCS / "hooks.py").read_text("utf-8")
     return set(re.findall(r'"((?:project|explanation|reference)/\w+\.md)"', text))
