@@ -19,14 +19,16 @@ INCLUDED = {
     "recipes/LOG.md": "explanation/log.md",
     "src/stonekey/model/weights/stone12.md": "reference/stone12.md",
     "src/stonekey/model/weights/stone24.md": "reference/stone24.md",
+    "js/README.md": "reference/web.md",
     "README.md": "README.md",
 }
 COMMANDS_PAGE = "reference/cli.md"
 # Pages that other branches bring; without them the build leaves out their entries and links.
 FORTHCOMING = tuple(
     name
-    for name in ("docker.md", "live.md", "page.md", "server.md")
+    for name in ("docker.md", "live.md", "page.md", "server.md", "reference/web.md")
     if not (ROOT / "docs" / name).exists()
+    and not (name == "reference/web.md" and (ROOT / "js/README.md").exists())
 )
 _FLAG = re.compile(r"(?<![\w`-])(--[a-z][a-z-]*)")
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
@@ -49,7 +51,7 @@ def _without_forthcoming(nav: Any) -> Any:
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that no file of docs/ holds."""
     for source, page in INCLUDED.items():
-        if source != "README.md":
+        if source != "README.md" and page not in FORTHCOMING:
             text = relinked((ROOT / source).read_text("utf-8"), source, page)
             files.append(File.generated(config, page, content=text))
     files.append(File.generated(config, COMMANDS_PAGE, content=commands()))

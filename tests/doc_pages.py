@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +63,5 @@ def anchors(path: Path) -> set[str]:
     made = set()
     for heading in re.findall(r"^#+ +(.+?)\s*$", text, re.MULTILINE):
         words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
-        plain = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode()
-        made.add(re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", plain).strip().lower()))
+        made.add(re.sub(r"[^\w\s-]", "", words).strip().lower().replace(" ", "-"))
     return made

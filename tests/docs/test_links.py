@@ -74,3 +74,4 @@ def test_every_page_is_in_the_navigation_and_on_the_start_page() -> None:
 
 def test_headings_have_the_anchors_that_links_use() -> None:
     assert "confidence-and-no-key" in anchors(DOCS / "models.md")
+    assert "2026-11-22---fast-dev-set-n-84" in anchors(DOCS / "results.md")
