@@ -7,6 +7,7 @@ COMMANDS = {
     "predict": "Everyday",
     "timeline": "Everyday",
     "plot": "Everyday",
+    "listen": "Everyday",
     "demo": "Everyday",
     "scan": "Music libraries",
     "tag": "Music libraries",
