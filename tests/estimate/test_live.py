@@ -70,6 +70,9 @@ def test_answers_do_not_depend_on_the_pieces(estimator: KeyEstimator) -> None:
         found += [a.to_dict() for a in live.push(buffer)]
         buffer[:] = 0  # the caller's to use again
     assert found == whole
+    (last,) = live.flush()  # what came since
+    assert last.time == 17.0
+    assert live.flush() == []
 
 
 def test_detuned_music_is_put_in_tune(stone24: KeyEstimator) -> None:

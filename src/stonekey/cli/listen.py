@@ -114,6 +114,8 @@ def listen(
                 left -= len(block)
                 if not left:
                     break
+        for answer in live.flush():
+            show(answer, notation)
 
 
 def _print_inputs() -> None:

@@ -95,22 +95,18 @@ class LiveEstimator:
         self._step = round(every * sample_rate)
         self._mixer = Mixer()
         self._prices = PRICE * change_prices(estimator.class_table)
-        self._steps = 0
+        self._heard = 0
         self._waiting: list[npt.NDArray[Any]] = []
         self._samples_waiting = 0
         self._forget()
 
     def _forget(self) -> None:
         """Begin a piece."""
-        self._sound: deque[Samples] = deque(maxlen=_steps(TUNED_SECONDS, self._seconds(1)))
-        self._windows: deque[SegmentEstimate] = deque(
-            maxlen=_steps(MEMORY_SECONDS, self._seconds(1))
-        )
+        every = self._step / self.sample_rate
+        self._sound: deque[Samples] = deque(maxlen=round(TUNED_SECONDS / every))
+        self._windows: deque[SegmentEstimate] = deque(maxlen=round(MEMORY_SECONDS / every))
         self._peaks: deque[float] = deque(maxlen=self._windows.maxlen)
         self._answered: LiveAnswer | None = None
-
-    def _seconds(self, steps: int) -> float:
-        return steps * self._step / self.sample_rate
 
     def push(self, samples: npt.ArrayLike) -> list[LiveAnswer]:
         """Hear what follows; returns the answers that it makes due, mostly none or one.
@@ -140,9 +136,17 @@ class LiveEstimator:
             answers.append(self._hear(together[: self._step]))
         return answers
 
+    def flush(self) -> list[LiveAnswer]:
+        """The answer to what has come since the last one, at the end; none where nothing has."""
+        if not self._samples_waiting:
+            return []
+        rest = np.concatenate(self._waiting)
+        self._waiting, self._samples_waiting = [], 0
+        return [self._hear(rest)]
+
     def _hear(self, samples: npt.NDArray[Any]) -> LiveAnswer:
-        self._steps += 1
-        now = self._seconds(self._steps)
+        self._heard += len(samples)
+        now = self._heard / self.sample_rate
         mono = self._mixer(samples, self.sample_rate)
         peak = float(swing(mono))
         if peak < max(SILENCE_PEAK, PAUSE * max(self._peaks, default=0.0)):
@@ -169,7 +173,7 @@ class LiveEstimator:
         estimator, windows = self.estimator, tuple(self._windows)
         if not windows:
             return LiveAnswer(now, None, estimator.of_segments((), 0.0, tuning))
-        share = np.full(len(windows), self._seconds(1) / DEFAULT_WINDOW)
+        share = np.full(len(windows), self._step / self.sample_rate / DEFAULT_WINDOW)
         evidence = evidence_of(np.stack([w.probabilities for w in windows]).astype(float), share)
         path = viterbi(evidence, self._prices)
         first = next((i + 1 for i in reversed(range(len(path))) if path[i] != path[-1]), 0)
@@ -186,7 +190,3 @@ class LiveEstimator:
         if before is not None and before.since is not None and before.estimate.label == label:
             since = before.since
         return LiveAnswer(now, since, estimate)
-
-
-def _steps(seconds: float, step: float) -> int:
-    return max(1, round(seconds / step))
