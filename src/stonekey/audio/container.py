@@ -12,36 +12,9 @@ from stonekey.audio.errors import AudioError, TimeLimitError, UnreadableError
 # FFmpeg's names of the formats. What is not here is a list of other files, a device, a picture,
 # text, or too rare for what its reader's faults could do.
 FORMATS = (
-    *(
-        "aac",
-        "ac3",
-        "aiff",
-        "amr",
-        "amrnb",
-        "amrwb",
-        "ape",
-        "asf",
-        "au",
-        "avi",
-        "caf",
-        "dsf",
-        "dts",
-    ),
-    *(
-        "dtshd",
-        "eac3",
-        "flac",
-        "flv",
-        "iff",
-        "loas",
-        "matroska",
-        "mlp",
-        "mov",
-        "mp3",
-        "mpc",
-        "mpc8",
-    ),
-    *("mpeg", "mpegts", "ogg", "oma", "rm", "tak", "truehd", "tta", "w64", "wav", "wv"),
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,dtshd,eac3,flac,"
+    "flv,iff,loas,matroska,mlp,mov,mp3,mpc,mpc8,mpeg,mpegts,ogg,oma,rm,tak,"
+    "truehd,tta,w64,wav,wv"
 )
 # Read without a packet of sound, be it of a header, a picture or a film; the least that a look
 # anywhere in the file counts for.
@@ -146,7 +119,7 @@ def open_container(reader: Reader) -> Any:
     """
     # Not ``options``: PyAV 13 gives those to each stream, too, and crashes where streams turn up
     # while the file is being read.
-    settings = {"protocol_whitelist": "none", "format_whitelist": ",".join(FORMATS)}
+    settings = {"protocol_whitelist": "none", "format_whitelist": FORMATS}
     start = reader.tell() if reader.seekable() else 0
     try:
         try:

@@ -14,64 +14,15 @@ from stonekey.text import reason, shown
 
 logger = logging.getLogger(__name__)
 
-AUDIO_EXTENSIONS = frozenset(
-    [
-        "aac",
-        "ac3",
-        "aif",
-        "aifc",
-        "aiff",
-        "alac",
-        "amr",
-        "ape",
-        "au",
-        "caf",
-        "dts",
-        "eac3",
-        "flac",
-        "m4a",
-        "m4b",
-        "m4r",
-        "mka",
-        "mp2",
-        "mp3",
-        "mpc",
-        "oga",
-        "ogg",
-        "opus",
-        "ra",
-        "rf64",
-        "snd",
-        "spx",
-        "tta",
-        "w64",
-        "wav",
-        "wave",
-        "wma",
-        "wv",
-    ]
-)
-VIDEO_EXTENSIONS = frozenset(
-    [
-        "3gp",
-        "asf",
-        "avi",
-        "flv",
-        "m2ts",
-        "m4v",
-        "mkv",
-        "mov",
-        "mp4",
-        "mpeg",
-        "mpg",
-        "mts",
-        "ogv",
-        "ts",
-        "vob",
-        "webm",
-        "wmv",
-    ]
-)
+AUDIO_EXTENSIONS = frozenset([
+    "aac", "ac3", "aif", "aifc", "aiff", "alac", "amr", "ape", "au", "caf", "dts", "eac3", "flac",
+    "m4a", "m4b", "m4r", "mka", "mp2", "mp3", "mpc", "oga", "ogg", "opus", "ra", "rf64", "snd",
+    "spx", "tta", "w64", "wav", "wave", "wma", "wv",
+])  # fmt: skip
+VIDEO_EXTENSIONS = frozenset([
+    "3gp", "asf", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "ogv",
+    "ts", "vob", "webm", "wmv",
+])  # fmt: skip
 
 PathLike = str | os.PathLike[str]
 
