@@ -35,7 +35,7 @@ def replaced(result: Result) -> bool:
 
 
 def _lengths(path: Path) -> Iterator[float]:
-    """The length in seconds by the header, then by decoding; nothing for what is no sound."""
+    """The length in seconds: by the header, then by decoding; nothing if it is not sound."""
     from stonekey.audio import AudioError, stream_audio
 
     try:

@@ -60,7 +60,7 @@ def compare(path: Path, read: ReadKey, result: Result) -> Comparison:
     """Compare one track's own key with the result for it.
 
     Args:
-        read: gives the track's own key, text that is none, or None.
+        read: returns the track's own key, text that is not a key, or None.
     """
     try:
         theirs = read()
@@ -82,7 +82,7 @@ def compare(path: Path, read: ReadKey, result: Result) -> Comparison:
 
 @dataclass(frozen=True)
 class Own:
-    """A track: its absolute path, what gives its own key, and why it is missing if it is."""
+    """A track: absolute path, a function that reads its own key, and why the track is missing."""
 
     path: Path
     read: ReadKey

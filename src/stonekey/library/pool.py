@@ -169,7 +169,7 @@ class Seat:
         self.model = ""
 
     def start(self) -> None:
-        """Have a worker that is ready for a file.
+        """Make sure that a worker is ready for a file.
 
         Raises:
             WorkerStartError: it cannot start; the message says why.
