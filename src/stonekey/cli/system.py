@@ -1,0 +1,57 @@
+"""What differs between systems before a command runs: its words, and the streams that it prints to."""
+
+from __future__ import annotations
+
+import glob
+import io
+import os
+import sys
+from collections.abc import Iterable
+
+WIDEST_HELP = 120
+
+
+def prepare_streams() -> None:
+    """Let every name and colour be printed, whatever the encoding and the console.
+
+    A pipe or file gets UTF-8 on every system, a terminal its own encoding.
+    """
+    for stream in (sys.stdout, sys.stderr):  # file names may hold any bytes
+        if isinstance(stream, io.TextIOWrapper):
+            own = stream.encoding if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=own, errors="backslashreplace")
+    if os.name == "nt":
+        import colorama
+
+        colorama.just_fix_windows_console()  # older ones show escapes as letters
+
+
+def expanded(words: Iterable[str]) -> list[str]:
+    """The words of a command line with ``*.mp3`` replaced by the files, as other systems' shells do.
+
+    On Windows that is left to the command. So is the quotation mark that ``"D:\\My Music\\"`` ends
+    in there.
+    """
+    if os.name != "nt":
+        return list(words)
+    found: list[str] = []
+    for word in words:
+        name = word if word.startswith("-") else word.rstrip('"')
+        matches = []
+        if not name.startswith("-") and ("*" in name or "?" in name):
+            # A bracket is part of a name: [2001] Discovery\*.mp3.
+            matches = sorted(glob.glob(name.replace("[", "[[]")))
+        found += matches or [name]
+    return found
+
+
+def limit_help_width() -> None:
+    """Keep help narrow enough to be read easily; it is otherwise as wide as the terminal."""
+    for stream in (1, 2, 0):
+        try:
+            wide = os.get_terminal_size(stream).columns > WIDEST_HELP
+        except OSError:
+            continue
+        if wide and "COLUMNS" not in os.environ:
+            os.environ.setdefault("TERMINAL_WIDTH", str(WIDEST_HELP))  # read by typer
+        return
