@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import csv
 import difflib
+import logging
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from stonekey.files import cache_folder, sha256, write_atomically
 from stonekey.model.checkpoint import CheckpointError
 from stonekey.model.published import PUBLISHED, PublishedModel
+from stonekey.text import shown
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "stone24"
 _WEIGHTS = Path(__file__).parent / "weights"
@@ -133,7 +138,8 @@ def fetch(model: PublishedModel, folder: Path) -> Path:
     """A published checkpoint's file, from the cache or its authors' repository.
 
     The checksum is verified, also of a file already there; a broken or altered transfer
-    leaves nothing behind.
+    leaves nothing behind. A download is announced as a warning of this module's logger, which
+    Python prints unless the program says otherwise.
 
     Raises:
         ModelNotFoundError: with no network, a wrong checksum or an incomplete transfer; says
@@ -146,6 +152,11 @@ def fetch(model: PublishedModel, folder: Path) -> Path:
     if path.is_file() and sha256(path) == model.sha256:
         return path
     download = pooch.HTTPDownloader(timeout=30)
+    source = "/".join(re.split("/+", model.url)[1:4])  # host, owner and repository
+    logger.warning(
+        "stonekey: downloading %s once: %.1f MB from %s to %s (licence: %s)",
+        model.name, model.size / 1e6, source, shown(folder), model.licence,
+    )  # fmt: skip
 
     def fill(temporary: Path) -> None:
         download(model.url, str(temporary), None)
