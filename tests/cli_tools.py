@@ -71,7 +71,13 @@ def run_alone(*arguments: str | Path | bytes) -> subprocess.CompletedProcess[str
     return run_module("stonekey", arguments)
 
 
-def on_terminal(*arguments: str | Path, columns: int = 80) -> str:
+def on_terminal(
+    *arguments: str | Path,
+    columns: int = 80,
+    encoding: str = "utf-8",
+    cwd: Path = ROOT,
+    **environment: str,
+) -> str:
     """What ``stonekey ARGUMENTS`` writes, out and error, to a terminal of so many columns."""
     import fcntl
     import struct
@@ -79,11 +85,11 @@ def on_terminal(*arguments: str | Path, columns: int = 80) -> str:
 
     screen, terminal = os.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "TERMINAL_WIDTH")}
+    inherited = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "TERMINAL_WIDTH")}
     with subprocess.Popen(
         [sys.executable, "-m", "stonekey", *arguments],
-        cwd=ROOT, stdin=terminal, stdout=terminal, stderr=terminal,
-        env={**environment, "TERM": "xterm-256color"},
+        cwd=cwd, stdin=terminal, stdout=terminal, stderr=terminal,
+        env={**inherited, "TERM": "xterm-256color", "PYTHONIOENCODING": encoding, **environment},
     ):  # fmt: skip
         os.close(terminal)
         shown = b""
@@ -94,7 +100,7 @@ def on_terminal(*arguments: str | Path, columns: int = 80) -> str:
                 break
             shown += part
     os.close(screen)
-    return shown.decode().replace("\r\n", "\n")
+    return shown.decode(encoding).replace("\r\n", "\n")
 
 
 def run_module(

@@ -48,8 +48,8 @@ def display_name(path: str | os.PathLike[str]) -> str:
 def _decoded(path: str | os.PathLike[str], errors: str) -> str:
     """The text of a path; an address has its two slashes again."""
     if not is_address(path):
-        return os.fsencode(path).decode("utf-8", errors)
-    text = os.fsencode(_with_slashes(path)).decode("utf-8", errors)
+        return bytes_of(os.fspath(path)).decode("utf-8", errors)
+    text = bytes_of(_with_slashes(path)).decode("utf-8", errors)
     return _ADDRESS.sub(r"\1://", text, count=1)
 
 
@@ -62,6 +62,16 @@ def path_of(raw: bytes) -> str:
         return os.fsdecode(raw)
     except UnicodeDecodeError:
         return raw.decode("utf-8", "surrogateescape")
+
+
+def bytes_of(path: str) -> bytes:
+    """Inverse of `path_of`."""
+    if os.name == "nt":
+        try:
+            return path.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:  # half of a pair, which NTFS allows in names
+            pass
+    return os.fsencode(path)
 
 
 def printable(text: str, keep: str = "") -> str:

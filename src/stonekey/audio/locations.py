@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-from stonekey.text import path_of
+from stonekey.text import bytes_of, path_of
 
 _ADDRESS = re.compile(
     rb"([A-Za-z][A-Za-z0-9+.-]+):(?=//)|(?i:file|mailto|data|spotify|soundcloud|beatport|tidal):"
@@ -90,7 +90,7 @@ class Locator:
                 return path, ()
             # On another system than Windows, a drive's name is not below the folder.
             tried.append(place if _DRIVE.match(place) else path)
-            for name in _readings(_bytes(place)):
+            for name in _readings(bytes_of(place)):
                 path = os.path.join(self._folder, name)
                 if self._exists(path):
                     return path, ()
@@ -113,11 +113,6 @@ class Locator:
             for parent in self._parents if tails else ():
                 for tail in tails:
                     yield parent + tail
-
-
-def _bytes(place: str) -> bytes:
-    """Inverse of `path_of`."""
-    return place.encode("utf-8", "surrogateescape") if os.name == "nt" else os.fsencode(place)
 
 
 def _readings(raw: bytes) -> Iterator[str]:

@@ -105,8 +105,7 @@ def _compared(
     tracks = {track.path: track for track in own_keys(sources, extension, note)}
     missing = {path: track.missing for path, track in tracks.items() if track.missing}
     if from_:
-        known = {result.path: result for result in read_results(from_)}
-        results = looked_up(tracks, missing, known)
+        results = looked_up(tracks, missing, read_results(from_))
     else:
         results = analysed(tracks, missing, model, hearing)
     found = [compared(path, track.read, results[path]) for path, track in tracks.items()]

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
-from errno import EINVAL
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from errno import EINVAL
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 

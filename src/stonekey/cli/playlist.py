@@ -92,12 +92,12 @@ def playlist(
         from stonekey.library.harmony import key_order, mix_order
         from stonekey.library.result import path_text
 
-        known = {result.path: result for result in read_results(library)} if library else None
+        known = read_results(library) if library else None
         titles: dict[Path, str] = {}
         if sources:
             paths, missing, problems = _tracks(sources, titles)
         else:
-            paths, missing, problems = list(known or ()), {}, 0
+            paths, missing, problems = [result.path for result in known or ()], {}, 0
         if not paths:
             fail("no tracks", 1)
         if known is None:

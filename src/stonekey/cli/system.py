@@ -1,4 +1,4 @@
-"""What differs between systems before a command runs: its words, and the streams that it prints to."""
+"""What differs between systems before a command runs: its words and its streams."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def prepare_streams() -> None:
 
 
 def expanded(words: Iterable[str]) -> list[str]:
-    """The words of a command line with ``*.mp3`` replaced by the files, as other systems' shells do.
+    r"""The words of a command line with the files in place of ``*.mp3``.
 
-    On Windows that is left to the command. So is the quotation mark that ``"D:\\My Music\\"`` ends
-    in there.
+    Shells of other systems do that; Windows leaves it to the command, and also the quotation mark
+    that ``"D:\My Music\"`` ends in there.
     """
     if os.name != "nt":
         return list(words)

@@ -231,10 +231,12 @@ def _from_estimator(model: str, settings: EstimatorSettings) -> _Keys:
 
 
 def _from_results(path: Path) -> _Keys:
+    from stonekey.audio.spelling import ByPath
     from stonekey.library.store import read_results
     from stonekey.tags import TagError
 
-    results = {result.path: result for result in read_results(path)}
+    known = read_results(path)
+    results = ByPath((result.path, result) for result in known)
 
     def find(path: Path) -> tuple[Key | None, float]:
         result = results.get(Path(os.path.abspath(path)))
@@ -246,7 +248,7 @@ def _from_results(path: Path) -> _Keys:
             raise TagError(path, "the results give its key signature, not its key")
         return result.label, result.confidence or 0.0
 
-    return _Keys(find, list(results))
+    return _Keys(find, [result.path for result in known])
 
 
 def _find_files(run: TagRun, paths: list[Path], extension: list[str] | None) -> list[Path]:

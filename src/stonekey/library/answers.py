@@ -5,28 +5,35 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
+from stonekey.audio.spelling import ByPath
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.library.result import Result
 from stonekey.text import log, reason, shown
 
 
 def looked_up(
-    paths: Iterable[Path], missing: Mapping[Path, str], known: Mapping[Path, Result]
+    paths: Iterable[Path], missing: Mapping[Path, str], known: Iterable[Result]
 ) -> dict[Path, Result]:
     """The results of ``known`` for absolute paths; what it lacks is logged, and has an error.
 
     Args:
         missing: why some of ``paths`` are not there.
     """
+    by_path = ByPath((result.path, result) for result in known)
 
     def absent(path: Path) -> Result:
         why = f" ({missing[path]})" if path in missing else ""
         log(f"stonekey: {shown(path)}: not in the library{why}")
         return Result(path, error=f"not in the library{why}")
 
-    return {path: known.get(path) or absent(path) for path in dict.fromkeys(paths)}
+    def spelt(path: Path) -> Result | None:
+        found = by_path.get(path)
+        return found and replace(found, path=path)
+
+    return {path: spelt(path) or absent(path) for path in dict.fromkeys(paths)}
 
 
 def analysed(

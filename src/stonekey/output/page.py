@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Page(io.StringIO):
-    """A file for `rich.console.Console`, which draws plainer lines where ``encoding`` is not UTF."""
+    """A file for `rich.console.Console`, which draws lines in ASCII if ``encoding`` is no UTF."""
 
     def __init__(self, encoding: str | None = None) -> None:
         """Begin an empty page.
