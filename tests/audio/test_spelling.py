@@ -132,7 +132,8 @@ def test_what_systems_leave_in_folders_is_no_music(tmp_path: Path) -> None:
     kept = music(tmp_path / "song.wav", "C major")
     for name in (
         "._song.wav", ".DS_Store", "__MACOSX/song.wav", "$RECYCLE.BIN/S-1-5/$R1.wav",
-        ".Trashes/a.wav", "System Volume Information/a.wav", "sub/@eaDir/song.wav", "#recycle/song.wav",
+        ".Trashes/a.wav", "System Volume Information/a.wav", "sub/@eaDir/song.wav",
+        "#recycle/song.wav",
     ):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(kept, tmp_path / name)

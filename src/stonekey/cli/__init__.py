@@ -25,11 +25,13 @@ from stonekey.cli.commands import (
     HELP,
     VERBOSE,
 )
-from stonekey.cli.system import expanded, limit_help_width, prepare_streams
+from stonekey.cli.system import expanded, prepare_streams
 from stonekey.text import echo, printable
 
 if TYPE_CHECKING:
     import typer
+
+WIDEST_HELP = 110  # columns; longer lines are hard to read
 
 _HELP = """Estimate the musical key of recordings.
 
@@ -52,7 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Exit codes: 0 success, 1 some or all files failed, 2 bad usage, 130 interrupted.
     """
     given = expanded(sys.argv[1:]) if arguments is None else list(arguments)
-    limit_help_width()
     prepare_streams()
     try:
         if sorted(given) in (["--version"], ["--verbose", "--version"]):
@@ -126,20 +127,18 @@ def _looks_like_path(word: str) -> bool:
 def make_app(names: Sequence[str], completing: bool = False) -> typer.Typer:
     """The Typer application with these commands; ``completing`` for shell completion."""
     import typer
-    from typer.core import TyperGroup
 
-    class Group(TyperGroup):
-        """Without a command, its help, which is not an error."""
-
-        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-            return super().parse_args(ctx, args or ([] if ctx.resilient_parsing else ["--help"]))
+    from stonekey.cli.help import Command, Group
 
     app = typer.Typer(
         cls=Group,
         add_completion=completing,
         pretty_exceptions_enable=False,
-        rich_markup_mode="markdown",
-        context_settings={"help_option_names": ["-h", "--help"]},
+        rich_markup_mode=None,
+        context_settings={
+            "help_option_names": ["-h", "--help"],
+            "max_content_width": WIDEST_HELP,
+        },
     )
 
     @app.callback(help=_HELP)
@@ -166,5 +165,7 @@ def make_app(names: Sequence[str], completing: bool = False) -> typer.Typer:
             needs_arguments = name in (
                 "predict", "scan", "calibrate", "compare", "export", "mix", "completion"
             )  # fmt: skip
-            app.command(name, no_args_is_help=needs_arguments, rich_help_panel=panel)(command)
+            app.command(name, cls=Command, no_args_is_help=needs_arguments, rich_help_panel=panel)(
+                command
+            )
     return app

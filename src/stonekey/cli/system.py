@@ -8,8 +8,6 @@ import os
 import sys
 from collections.abc import Iterable
 
-WIDEST_HELP = 120
-
 
 def prepare_streams() -> None:
     """Let every name and colour be printed, whatever the encoding and the console.
@@ -43,15 +41,3 @@ def expanded(words: Iterable[str]) -> list[str]:
             matches = sorted(glob.glob(name.replace("[", "[[]")))
         found += matches or [name]
     return found
-
-
-def limit_help_width() -> None:
-    """Keep help narrow enough to be read easily; it is otherwise as wide as the terminal."""
-    for stream in (1, 2, 0):
-        try:
-            wide = os.get_terminal_size(stream).columns > WIDEST_HELP
-        except OSError:
-            continue
-        if wide and "COLUMNS" not in os.environ:
-            os.environ.setdefault("TERMINAL_WIDTH", str(WIDEST_HELP))  # read by typer
-        return
