@@ -11,8 +11,7 @@ import pytest
 from cli_tools import ROOT, call, music, on_terminal, run, run_alone
 
 import stonekey
-from stonekey.cli import with_command
-from stonekey.cli import WIDEST_HELP
+from stonekey.cli import WIDEST_HELP, with_command
 from stonekey.cli.commands import COMMANDS
 
 BASIC = ("predict", "models", "export", "calibrate", "demo")

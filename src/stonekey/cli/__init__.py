@@ -14,7 +14,7 @@ from contextlib import suppress
 from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from stonekey.cli import version
 from stonekey.cli.commands import (

@@ -11,7 +11,6 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-
 # What typer puts for the value of an option that says nothing itself.
 _TYPE = re.compile(r"<(\w+)[^>]*>")
 _VALUES = {"str": "TEXT", "int": "N", "float": "X"}

@@ -78,7 +78,7 @@ def playlist(
 
       stonekey playlist --library keys.csv --order mix --output evening.m3u8
 
-      stonekey playlist set.m3u -l keys.csv -o keyed.m3u8 --key-in-title -n camelot
+      stonekey playlist set.m3u -l keys.csv -o out.m3u8 --key-in-title -n camelot
     """
     form = chosen_format(TRACKS, format, output, "m3u")
     one_of("--order", order, ORDERS)
