@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from stonekey.text import is_address
+
 V = TypeVar("V")
 
 # Whether this system may find a file by a name that its folder does not list.
@@ -55,6 +57,28 @@ def _same(path: Path, other: Path) -> bool:
         return os.path.samefile(path, other)
     except (OSError, ValueError):
         return _composed(os.fspath(path)) == _composed(os.fspath(other))
+
+
+class AsGiven:
+    """Names absolute paths as somebody named the folders that they are in.
+
+    Relatively where those are relative. Of a list of files, its folder counts.
+    """
+
+    def __init__(self, sources: Iterable[Path]) -> None:
+        self._given: dict[Path, Path] = {}
+        for source in sources:
+            if not (source.is_absolute() or is_address(source) or source.parts[:1] == ("~",)):
+                folder = source.parent if os.path.isfile(source) else source
+                self._given[Path(os.path.abspath(source))] = source
+                self._given.setdefault(Path(os.path.abspath(folder)), folder)
+
+    def __call__(self, path: Path) -> Path:
+        """The name of a path."""
+        for folder in (path, *path.parents):
+            if folder in self._given:
+                return self._given[folder] / path.relative_to(folder)
+        return path
 
 
 class AsListed:

@@ -120,7 +120,12 @@ def playlist(
             for result in results
         ]
         entries = [
-            Entry(r.path, r.duration, _title(r, titles.get(r.path), key_in_title)) for r in results
+            Entry(
+                r.path,
+                r.duration,
+                _title(r, titles.get(Path(os.path.abspath(r.path))), key_in_title),
+            )
+            for r in results
         ]
         terminal = to_terminal(form, output)
         tracks = TrackList(records, entries, COLUMNS, output=output, terminal=terminal)
@@ -143,7 +148,7 @@ def _title(result: Result, title: str | None, with_key: bool) -> str | None:
 def _tracks(
     sources: Sequence[Path], titles: dict[Path, str]
 ) -> tuple[list[Path], dict[Path, str], int]:
-    """Absolute paths in the order given, why some are missing, and how many sources failed.
+    """Paths in the order given, why some are missing, and how many sources failed.
 
     Args:
         titles: filled with those that playlists give, by absolute path.
@@ -158,11 +163,11 @@ def _tracks(
     def note(path: Path, error: OSError) -> None:
         if isinstance(error, MissingError):  # it keeps its place
             paths.append(path)
-            missing[Path(os.path.abspath(path))] = reason(error)
+            missing[path] = reason(error)
             return
         problems.append(path)
         log(f"stonekey: {shown(path)}: {listing_problem(error)}")
 
     for path in expanded(sources, note, titles):
         paths += find_audio_files([path], None, note) if os.path.isdir(path) else [path]
-    return [Path(os.path.abspath(path)) for path in paths], missing, len(problems)
+    return paths, missing, len(problems)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from stonekey.text import log, reason, shown
 def looked_up(
     paths: Iterable[Path], missing: Mapping[Path, str], known: Iterable[Result]
 ) -> dict[Path, Result]:
-    """The results of ``known`` for absolute paths; what it lacks is logged, and has an error.
+    """The results of ``known``, with paths as given; what it lacks is logged, and has an error.
 
     Args:
         missing: why some of ``paths`` are not there.
@@ -30,7 +31,7 @@ def looked_up(
         return Result(path, error=f"not in the library{why}")
 
     def spelt(path: Path) -> Result | None:
-        found = by_path.get(path)
+        found = by_path.get(Path(os.path.abspath(path)))
         return found and replace(found, path=path)
 
     return {path: spelt(path) or absent(path) for path in dict.fromkeys(paths)}

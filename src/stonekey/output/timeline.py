@@ -168,7 +168,7 @@ def to_table(timeline: Timeline, file: str, notation: str = "musical", colour: b
         cells = _name(span.label, notation), f"{span.confidence:.0%}"
         spans.add_row(_clock(span.start), _clock(span.end), *cells)
     text = Page(None if colour else "utf-8")
-    console = Console(file=text, force_terminal=colour, width=100)
+    console = Console(file=text, force_terminal=colour, width=100, highlight=False)
     whole = timeline.estimate
     sure = "" if whole.label is None else f", confidence {whole.confidence:.0%}"
     console.print(f"{_name(whole.label, notation)}{sure}")
