@@ -51,9 +51,12 @@ def replacing(path: Path) -> Iterator[Path]:
     A symbolic link stays one: the file that it points to is replaced. If anything fails (a full
     disk, for example), the old file stays and the temporary one is deleted.
     """
-    path = Path(os.path.realpath(path))
+    given, path = path, Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=hidden_name(path))
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=hidden_name(path))
+    except OSError as error:  # which names the temporary file
+        raise OSError(error.errno, error.strerror, os.fspath(given)) from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -186,8 +189,10 @@ else:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, of: Path | None = None) -> Iterator[None]:
     """Hold a lock on the file ``path``, which is created and, at the end, deleted.
+
+    If it cannot be created, the error names the file ``of`` which it is for.
 
     The operating system releases the lock of a killed process, even if the file stays. (The
     library ``filelock`` always leaves its files behind.)
@@ -198,7 +203,10 @@ def locked(path: Path) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, os.fspath(of or path)) from error
         try:
             take(handle)
         except OSError as error:

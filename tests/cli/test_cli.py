@@ -61,7 +61,7 @@ def test_a_command_is_not_hidden_by_a_file_of_its_name(
         ("modles", "did you mean 'models'?"),
         ("halp", "did you mean 'help'?"),
         ("albun", "did you mean 'album'?"),
-        ("zzzz", "commands: predict, timeline"),
+        ("zzzz", '"stonekey --help" lists the commands'),
     ],
 )
 def test_a_mistyped_word(

@@ -105,7 +105,7 @@ def _refuse(word: str, kind: str) -> NoReturn:
         with suppress(OSError):  # a folder that may not be listed, or is gone
             here = os.listdir()
     near = difflib.get_close_matches(word, [*COMMANDS, HELP, *here], n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"commands: {', '.join(COMMANDS)}"
+    hint = f"did you mean '{near[0]}'?" if near else '"stonekey --help" lists the commands'
     print(printable(f"stonekey: '{word}' is not {kind}; {hint}"), file=sys.stderr)
     sys.exit(2)
 

@@ -70,7 +70,7 @@ def compare(
     with exit_on_error():
         found, problems = _compared(sources, from_, extension, model, hearing)
         if not found and not problems:
-            fail("no tracks", 1)
+            fail(f"no tracks in {', '.join(map(shown, sources))}", 1)
         counts = Counter(one.relation for one in found)
         terminal = to_terminal(form, output)
         table = Comparisons([one.as_dict(notation) for one in found], counts, terminal)

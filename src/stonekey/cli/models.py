@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -82,7 +83,7 @@ def list_models() -> list[dict[str, Any]]:
                 "default": published.name == DEFAULT_MODEL,
                 "classes": len(published.class_table),
                 "source": published.url,
-                "available": path.is_file() and sha256(path) == published.sha256,
+                "available": os.path.isfile(path) and sha256(path) == published.sha256,
                 "path": str(path),
                 "licence": published.licence,
                 "description": f"published by its authors; trained on {published.trained_on}",

@@ -158,6 +158,8 @@ def scan(
     summary.output = output
     summary.failed = [(named(path), error) for path, error in summary.failed]
     echo(json_text(_as_json(summary)) if as_json else _text(summary))
+    if not (summary.files or summary.failed):
+        log(f"stonekey: no audio files in {', '.join(map(shown, sources))}")
     if summary.interrupted:
         log("stonekey: interrupted; run the same command again to resume")
         raise typer.Exit(130)

@@ -30,7 +30,7 @@ from stonekey.estimate.settings import EstimatorSettings
 from stonekey.keys import Key
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.tags.programs import PROGRAMS, Program
-from stonekey.text import log
+from stonekey.text import log, shown
 
 if TYPE_CHECKING:
     from stonekey.tags.tagging import Outcome, Settings
@@ -263,7 +263,7 @@ def _find_files(run: TagRun, paths: list[Path], extension: list[str] | None) -> 
 
     files = find_audio_files(paths, extension, note)
     if not files:
-        log("stonekey: no audio files")
+        log(f"stonekey: no audio files in {', '.join(map(shown, paths))}")
     return files
 
 

@@ -117,7 +117,8 @@ def _models(folder: Path) -> Iterator[tuple[str, str]]:
         yield embedded.name, state(embedded.path)
     for published in PUBLISHED:
         path = folder / published.file
-        yield published.name, state(path, published.sha256) if path.exists() else "not fetched"
+        known = state(path, published.sha256) if os.path.exists(path) else "not fetched"
+        yield published.name, known
 
 
 def _processor() -> str:

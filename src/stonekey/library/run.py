@@ -186,7 +186,7 @@ def _alone(path: Path) -> Iterator[None]:
     if is_address(path):
         yield
         return
-    with locked(path.with_name(hidden_name(path, "lock"))):
+    with locked(path.with_name(hidden_name(path, "lock")), path):
         _sweep(path)
         yield
 

@@ -121,8 +121,13 @@ def find_model(name: str | os.PathLike[str]) -> Path:
             return fetch(published, cache_folder())
     if path := local_model(name):
         return path
-    near = difflib.get_close_matches(text, model_names(), n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known names: {', '.join(model_names())}"
+    short = {name.rpartition("/")[2]: name for name in reversed(model_names())}
+    near = difflib.get_close_matches(text, [*model_names(), *short], n=1)
+    hint = (
+        f"did you mean {short.get(near[0], near[0])}?"
+        if near
+        else f"known names: {', '.join(model_names())}"
+    )
     raise ModelNotFoundError(
         f"{text}: no such model, and no such .onnx, .safetensors or .pt file; {hint}"
     )
@@ -155,7 +160,7 @@ def fetch(model: PublishedModel, folder: Path) -> Path:
     import requests
 
     path = folder / model.file
-    if path.is_file() and sha256(path) == model.sha256:
+    if os.path.isfile(path) and sha256(path) == model.sha256:
         return path
     download = pooch.HTTPDownloader(timeout=30)
     source = "/".join(re.split("/+", model.url)[1:4])  # host, owner and repository
