@@ -59,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if sorted(given) in (["--version"], ["--verbose", "--version"]):
             echo(version.details() if VERBOSE in given else version.short())
             sys.exit(0)
-        if COMPLETION_VARIABLE in os.environ:
+        if os.environ.get(COMPLETION_VARIABLE):  # some PowerShells leave it empty
+            os.environ["COLUMNS"] = "10000"  # a completion is one line
             from stonekey.cli.completion import needed_commands
 
             make_app(needed_commands(os.environ), completing=True)(args=[], prog_name="stonekey")
