@@ -79,9 +79,10 @@ def on_terminal(
     **environment: str,
 ) -> str:
     """What ``stonekey ARGUMENTS`` writes, out and error, to a terminal of so many columns."""
-    import fcntl
     import struct
-    import termios
+
+    fcntl = pytest.importorskip("fcntl", reason="a terminal of Unix")
+    termios = pytest.importorskip("termios", reason="a terminal of Unix")
 
     screen, terminal = os.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
@@ -93,7 +94,8 @@ def on_terminal(
     ):  # fmt: skip
         os.close(terminal)
         shown = b""
-        while True:
+        part = b"-"
+        while part:
             try:
                 part = os.read(screen, 65536)
             except OSError:  # how Linux says that the other end is closed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -38,7 +39,7 @@ def test_the_version_for_bug_reports() -> None:
     assert run("--verbose", "--version").stdout == run("--version", "--verbose").stdout
     assert told["stonekey"].startswith(stonekey.__version__)
     assert told["Python"].startswith(".".join(map(str, sys.version_info[:3])))
-    assert f"{os.uname().sysname}-{os.uname().release}" in told["system"]
+    assert told["system"] == platform.platform()
     assert told["numpy"].startswith(numpy.__version__)
     assert told["onnxruntime"].startswith(onnxruntime.__version__)
     assert "CPUExecutionProvider" in told["onnxruntime"]
@@ -64,7 +65,8 @@ def test_the_version_tells_of_models_in_the_cache() -> None:
 def test_the_version_tells_nothing_of_the_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path / "jane"))
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path / "jane"))
     monkeypatch.setenv("STONEKEY_HOME", str(tmp_path / "jane" / "models"))
     text = version.details()
     assert "jane" not in text

@@ -46,6 +46,7 @@ def nt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "name", "nt")
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="/proc, to see what is open")
 def test_the_commands_without_what_posix_has(tmp_path: Path) -> None:
     song = music(tmp_path / "song.wav", "A minor")
     found = on_windows(tmp_path, "*.wav", "--output", "keys.json")
