@@ -1,4 +1,4 @@
-"""What somebody sees who tries it: no surprises, whatever the terminal, the folder or the mistake."""
+"""What somebody sees at first: no surprises, whatever the terminal, the folder or the mistake."""
 
 from __future__ import annotations
 
