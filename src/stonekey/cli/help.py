@@ -61,7 +61,8 @@ class _Help:
                 name = _TYPE.sub("" if argument else _value, record[0]).strip()
                 panel = getattr(parameter, "rich_help_panel", None) or "Options"
                 title = "Arguments" if argument else panel
-                sections.setdefault(title, []).append((name, " ".join(record[1].split())))
+                text = record[1].replace("\\[", "[")  # typer before 0.17 escapes it
+                sections.setdefault(title, []).append((name, " ".join(text.split())))
         for title, rows in sections.items():
             write_section(formatter, title, rows)
 
