@@ -10,6 +10,8 @@ from stonekey.text import display_name, is_address, printable, shown
 
 # With more files in the folder, looking for a similar name takes too long.
 _MOST_NAMES = 500
+# Longer paths Windows does not find unless it is told to.
+_LONGEST_PATH = 259
 
 
 class AudioError(Exception):
@@ -51,6 +53,8 @@ def absence(path: str) -> str:
     """The error message for a missing file; suggests a similar name in the folder."""
     if is_address(path):
         return "an address, not a file: download it first"
+    if os.name == "nt" and len(os.path.abspath(path)) > _LONGEST_PATH:
+        return "No such file, or its path is too long: Windows needs LongPathsEnabled for that"
     folder, name = os.path.split(path)
     try:
         with os.scandir(folder or ".") as listing:

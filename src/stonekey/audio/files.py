@@ -24,6 +24,11 @@ VIDEO_EXTENSIONS = frozenset([
     "ts", "vob", "webm", "wmv",
 ])  # fmt: skip
 
+# Folders in which systems and servers keep what is deleted or their own, in lower case.
+NOT_MUSIC = frozenset(
+    ["$recycle.bin", "#recycle", "@eadir", "__macosx", "system volume information"]
+)
+
 PathLike = str | os.PathLike[str]
 
 
@@ -50,8 +55,8 @@ def find_audio_files(
         paths: files, kept whatever their extension (a missing one too: decoding will say so);
             playlists and libraries (`stonekey.audio.playlists`), which stand for their entries
             in their order; and folders, searched to any depth, whose files are sorted. Hidden
-            files and folders inside them, and playlists, are left out. Links are followed, but
-            not to a folder above, and each real folder and file is listed once.
+            files and folders inside them, `NOT_MUSIC` and playlists are left out. Links are
+            followed, but not to a folder above, and each real folder and file is listed once.
         extensions: the endings to look for in folders, with or without the dot, in any case
             (default: every known one of audio and video).
         on_error: called with a path and the error (`listing_problem` words it): a folder that
@@ -172,7 +177,9 @@ class _Search:
             self._on_error(folder.path, error)
             return below
         for entry in entries:
-            if entry.name.startswith("."):
+            if entry.name.startswith("."):  # also what macOS keeps beside files: ._song.mp3
+                continue
+            if entry.name.lower() in NOT_MUSIC:
                 continue
             path = folder.path / entry.name
             real = os.path.join(folder.real, entry.name)

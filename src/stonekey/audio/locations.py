@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
+from stonekey.text import bytes_of, path_of
+
 _ADDRESS = re.compile(
     rb"([A-Za-z][A-Za-z0-9+.-]+):(?=//)|(?i:file|mailto|data|spotify|soundcloud|beatport|tidal):"
 )
@@ -88,7 +90,7 @@ class Locator:
                 return path, ()
             # On another system than Windows, a drive's name is not below the folder.
             tried.append(place if _DRIVE.match(place) else path)
-            for name in _readings(os.fsencode(place)):
+            for name in _readings(bytes_of(place)):
                 path = os.path.join(self._folder, name)
                 if self._exists(path):
                     return path, ()
@@ -99,7 +101,7 @@ class Locator:
 
     def _places(self, names: Sequence[bytes]) -> Iterator[str]:
         """The names, then those that start at a root as if it were one of the folders above."""
-        texts = [os.fsdecode(name) for name in names]
+        texts = [path_of(name) for name in names]
         yield from texts
         for text in texts:
             if _DRIVE.match(text) or text.startswith("\\"):
@@ -120,7 +122,7 @@ def _readings(raw: bytes) -> Iterator[str]:
     if b"%" in raw:
         spellings.append(unquote_to_bytes(raw))
     for spelling in spellings:
-        names = [os.fsdecode(spelling)]
+        names = [path_of(spelling)]
         if not spelling.isascii():
             names.append(spelling.decode("cp1252", "replace"))
             names += _in_other_encodings(spelling)

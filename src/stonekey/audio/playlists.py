@@ -211,14 +211,14 @@ def _utf16_as_utf8(contents: bytes) -> bytes:
     return contents
 
 
-def playlist_bytes(path: Path, entries: Iterable[Entry]) -> bytes:
+def playlist_bytes(path: Path | None, entries: Iterable[Entry]) -> bytes:
     """The contents of a playlist at ``path``: UTF-8, in `.m3u` too.
 
     A file below the playlist's folder is written relative to it, any other as an absolute
-    path; one that could not be read back (a line end in its name) as a file:// URL. An
-    address is written as it is.
+    path; one that would not be read back so (a line end in its name) as a file:// URL. An
+    address is written as it is. Without ``path``, as on standard output, all are absolute.
     """
-    folder = os.path.abspath(path.parent)
+    folder = None if path is None else os.path.join(os.path.abspath(path.parent), "")
     lines = [b"#EXTM3U"]
     for entry in entries:
         title = " ".join((entry.title or entry.path.stem).split())
@@ -228,11 +228,11 @@ def playlist_bytes(path: Path, entries: Iterable[Entry]) -> bytes:
     return b"\n".join(lines) + b"\n"
 
 
-def _line(path: Path, folder: str) -> bytes:
+def _line(path: Path, folder: str | None) -> bytes:
     if is_address(path):
         return address(path).encode("utf-8", "surrogateescape")
     file = os.path.abspath(path)
-    raw = os.fsencode(file.removeprefix(os.path.join(folder, "")))
+    raw = os.fsencode(file.removeprefix(folder) if folder else file)
     misread = raw != raw.strip(b" \t") or raw.startswith(b"#") or is_url(raw)
     if misread or b"\n" in raw or b"\r" in raw:
         return Path(file).as_uri().encode()

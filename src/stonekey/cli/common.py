@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -16,7 +17,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from stonekey.keys import NOTATIONS
-from stonekey.text import log, to_install
+from stonekey.text import log, shown, to_install
 
 
 def complete_model(incomplete: str) -> list[str]:
@@ -139,8 +140,13 @@ def exit_on_error(code: int = 2) -> Iterator[None]:
         raise
     except AudioError as error:
         fail(str(error), 1)
-    except (CheckpointError, ValueError, OSError) as error:
+    except (CheckpointError, ValueError) as error:
         fail(str(error), code)
+    except OSError as error:
+        named = isinstance(error.filename, (str, bytes)) and error.strerror
+        fail(
+            f"{shown(os.fsdecode(error.filename))}: {error.strerror}" if named else str(error), code
+        )
     except KeyboardInterrupt:
         fail("interrupted", 130)
 

@@ -262,7 +262,7 @@ def _write(job: _Job) -> tuple[Path, dict[str, Any]]:
         status = temporary.stat()
         version = [status.st_size, status.st_mtime_ns]
         text = list_text(version, written, job=job.identity, failed=failed)
-        put_file(list_path(job.shard), lambda listed: listed.write_text(text))
+        put_file(list_path(job.shard), lambda listed: listed.write_bytes(text.encode()))
 
     put_file(job.shard, write)
     return job.shard, {"members": [None] * len(written), "failed": failed}

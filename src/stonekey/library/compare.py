@@ -82,7 +82,7 @@ def compare(path: Path, read: ReadKey, result: Result) -> Comparison:
 
 @dataclass(frozen=True)
 class Own:
-    """A track: absolute path, a function that reads its own key, and why the track is missing."""
+    """A track: its path, what gives its own key, and why it is missing if it is."""
 
     path: Path
     read: ReadKey
@@ -118,7 +118,7 @@ def own_keys(
                 for path, track in zip(found.entries, found.tracks, strict=True):
                     tried = found.missing.get(path)
                     why = reason(MissingError(path, tried)) if tried else None
-                    yield Own(Path(os.path.abspath(path)), partial(stored_key, track), why)
+                    yield Own(path, partial(stored_key, track), why)
                 continue
         for path in find_audio_files([source], extensions, on_error):
-            yield Own(Path(os.path.abspath(path)), partial(read_key, path))
+            yield Own(path, partial(read_key, path))

@@ -16,6 +16,7 @@ from xml.sax.saxutils import quoteattr
 
 from stonekey.audio.libraries import SUFFIXES, PlaylistError, Track, read_library
 from stonekey.audio.playlists import MissingError, Playlist, located
+from stonekey.audio.spelling import ByPath
 from stonekey.files import replacing
 from stonekey.keys import Key
 from stonekey.library.answers import REPLACED, replaced
@@ -105,7 +106,7 @@ def export_keys(
     library = read_library(source)
     if library.kind not in NOTATIONS:
         raise PlaylistError(source, f"files of this kind ({library.kind}) take no keys")
-    known = {result.path: result for result in results}
+    known = ByPath((result.path, result) for result in results)
     found = located(source, library.tracks)
     outcomes = [Outcome(text, None, None, "failed", error=why) for text, why in found.skipped]
     wanted: list[tuple[Track, Key]] = []
@@ -122,7 +123,7 @@ def _outcome(
     path: Path,
     track: Track,
     found: Playlist,
-    known: dict[Path, Result],
+    known: ByPath[Result],
     min_confidence: float,
     overwrite: bool,
 ) -> Outcome:
