@@ -4,7 +4,8 @@
 #   docker build . -t stonekey-server --target server     the same; starts the HTTP API
 #   docker build . -t stonekey-train --target train       with torch, to train
 #
-# TORCH says which build of torch: cpu, or a version of CUDA such as cu128 (uv's names).
+# TORCH says which build of torch: cpu, a version of CUDA such as cu128 (uv's names), or nothing for
+# that of the package index.
 ARG BASE=python:3.13-slim
 
 # Where things are installed; only /opt/stonekey goes on to the images.
@@ -12,7 +13,7 @@ FROM ${BASE} AS build
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never \
     VIRTUAL_ENV=/opt/stonekey
 RUN python3 -m pip install --no-cache-dir --root-user-action ignore "uv>=0.8" && uv venv "$VIRTUAL_ENV"
-COPY pyproject.toml README.md LICENSE /source/
+COPY pyproject.toml README.md LICENSE THIRD_PARTY.md /source/
 COPY src /source/src
 
 FROM build AS build-core
@@ -20,7 +21,7 @@ RUN uv pip install "/source[server]"
 
 FROM build AS build-train
 ARG TORCH=cpu
-RUN UV_TORCH_BACKEND="$TORCH" uv pip install "/source[train]"
+RUN uv pip install ${TORCH:+--torch-backend "$TORCH"} "/source[train]"
 
 # What the images share: who runs it, and where. /cache holds fetched models and what
 # `stonekey tag --undo` needs; whoever `docker run --user` names may write to it and to the home.
