@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from cli_tools import ROOT
+from js_tools import served
 from sound_formats import NoEncoderError, encode
 
 from stonekey import KeyEstimator
 from stonekey.keys import Key
+from stonekey.model.registry import find_model
 from stonekey.synthesis import cadence
 
 ESTIMATE = """async ([name, options]) => {
@@ -206,6 +210,26 @@ def test_a_model_or_worker_that_is_missing(page: Any) -> None:
     assert got[0][0] == got[2][0] == "ModelError"
     assert "missing.onnx: 404" in got[0][1]
     assert "missing.js" in got[2][1]
+
+
+def test_the_program_of_the_docs(
+    page: Any, files: Path, music: Path, package: Path, tmp_path: Path
+) -> None:
+    text = (ROOT / "docs" / "apps.md").read_text()
+    (program,) = re.findall(r"```html\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "app.html").write_text("<!doctype html>" + program)
+    shutil.copy(find_model("stone24"), tmp_path)
+    (tmp_path / "text.mp3").write_text("not music\n" * 1000)
+    with served({"": tmp_path, "stonekey-web": package}) as address:
+        app = page.context.browser.new_page()
+        app.goto(f"{address}app.html")
+        app.set_input_files("input", [music, tmp_path / "text.mp3"])
+        lines = app.locator("li").filter(has_text=":")
+        lines.nth(1).wait_for()
+        first, second = lines.all_inner_texts()
+        app.close()
+    assert re.fullmatch(r"music\.wav: 11A, 0\.9\d|music\.wav: 11A, 1\.00", first)
+    assert second == "text.mp3: this browser cannot decode this kind of file"
 
 
 @pytest.mark.slow
