@@ -40,7 +40,6 @@ export class Model implements ModelInfo {
   readonly frontEnd!: ModelInfo["frontEnd"];
   #session: Session;
   #runtime: Runtime;
-  #last: Promise<unknown> = Promise.resolve();
 
   constructor(info: ModelInfo, session: Session, runtime: Runtime) {
     Object.assign(this, info);
@@ -49,14 +48,7 @@ export class Model implements ModelInfo {
   }
 
   /** What the network says of one segment, mono at the model's rate: a probability per label. */
-  run(samples: Float32Array): Promise<Float32Array> {
-    // One after another: onnxruntime-web has one stack for all.
-    const found = this.#last.then(() => this.#run(samples));
-    this.#last = found.catch(() => {});
-    return found;
-  }
-
-  async #run(samples: Float32Array): Promise<Float32Array> {
+  async run(samples: Float32Array): Promise<Float32Array> {
     const waveform = new this.#runtime.Tensor("float32", samples, [1, samples.length]);
     const found = await this.#session.run({ waveform } as never);
     // A copy: the memory may be the runtime's own.
