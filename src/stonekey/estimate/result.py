@@ -93,17 +93,22 @@ class KeyEstimate(ByValue):
         """The ``count`` most probable labels, best first; ties in the order of the class table."""
         return sorted(self.probabilities.items(), key=lambda item: -item[1])[:count]
 
-    def as_dict(self, notation: str = "musical", top: int = 3) -> dict[str, Any]:
-        """The fields of a file's JSON record, except the file's name.
+    def to_dict(self, notation: str = "musical", top: int | None = None) -> dict[str, Any]:
+        """The fields of a file's JSON record, except the file's name; ready for JSON.
 
         ``key`` is None for "no key"; ``tonic`` and ``mode`` also for a 12-signature model.
         Probabilities and times are rounded for reading.
+
+        Args:
+            notation: how keys are written (`stonekey.keys.NOTATIONS`).
+            top: how many of the most probable labels to list; None for all.
         """
+        count = len(self.probabilities) if top is None else top
         return {
             **key_fields(self.label, notation),
             "confidence": round(self.confidence, 4),
             "top": [
-                {"key": k.format(notation), "probability": round(p, 4)} for k, p in self.top(top)
+                {"key": k.format(notation), "probability": round(p, 4)} for k, p in self.top(count)
             ],
             "duration": round(self.duration, 3),
             "segments": len(self.segments),
