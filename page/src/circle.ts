@@ -12,7 +12,7 @@ const MINORS = ["A", "E", "B", "F#", "C#", "G#", "Eb", "Bb", "F", "C", "G", "D"]
 const EVERY_KEY = [...MAJORS.map((name) => `${name} major`), ...MINORS.map((name) => `${name} minor`)];
 const SHOWN = 0.01; // the least probability with a figure
 // Where black is easier to read on the colour than white, in the dark: the share of colour.
-const DARK_TEXT = { major: 0.58, minor: 0.76 };
+const DARK_TEXT = { major: 0.52, minor: 0.73 };
 // A sector's share of colour: small probabilities are seen too.
 const strength = (probability: number) => probability ** 0.6;
 
@@ -47,7 +47,7 @@ function sector(label: string, probability: number, best: boolean): SVGElement {
   paint(group, label);
   group.classList.toggle("best", best);
   group.classList.toggle("dark-text", share > DARK_TEXT[minor ? "minor" : "major"]);
-  group.style.setProperty("--share", `${(100 * share).toFixed(1)}%`);
+  group.style.setProperty("--share", String(share));
   const [x, y] = at((inner + outer) / 2, middle);
   const figure = probability >= SHOWN;
   group.append(
@@ -97,10 +97,10 @@ function ring(inner: number, outer: number, from: number, to: number): string {
   );
 }
 
-/** The circle in all its colours, without words: for the empty page. */
-export function decoration(): SVGElement {
+/** The circle without words, in pale colours, or in full ones. */
+export function decoration(full: boolean): SVGElement {
   const circle = drawCircle(EVERY_KEY, [], null);
-  circle.classList.add("decoration");
+  circle.classList.toggle("full", full);
   circle.removeAttribute("role");
   circle.removeAttribute("aria-label");
   circle.setAttribute("aria-hidden", "true");

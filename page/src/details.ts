@@ -31,9 +31,8 @@ export class Details {
       { class: "details", "aria-label": strings.details },
       h("button", { type: "button", class: "back", click: () => this.onBack() }, strings.back),
       h("header", {}, this.#name, this.#key, this.#facts, this.#warnings),
+      h("section", { class: "of-fifths", "aria-label": strings.circle }, this.#circle),
       this.#overTime.element,
-      h("section", { class: "of-fifths", "aria-labelledby": "of-fifths" },
-        h("h3", { id: "of-fifths" }, strings.circle), this.#circle),
       h("section", { class: "mixes", "aria-labelledby": "mixes" },
         h("h3", { id: "mixes" }, strings.mixes), this.#mixes),
     );

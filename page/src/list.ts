@@ -136,10 +136,9 @@ export class List {
     const running = state === "decode" || state === "estimate";
     row.bar.style.setProperty("--share", String(result ? result.confidence : running ? share : 0));
     row.bar.classList.toggle("running", running);
-    row.bar.hidden = !result && !running && state !== "waiting";
-    say(row.sure, result ? `${percent(result.confidence)} %` : running ? strings.state[state] : "");
-    const stopped = state === "waiting" || state === "stopped" ? strings.state[state] : "";
-    say(row.note, track.error && state === "failed" ? fill(strings.failed, { reason: track.error }) : stopped);
+    row.bar.hidden = !result && !running;
+    say(row.sure, result ? `${percent(result.confidence)} %` : state in strings.state ? strings.state[state as keyof typeof strings.state] : "");
+    say(row.note, track.error ? fill(strings.failed, { reason: track.error }) : "");
     say(row.tuning, result ? centsText(result.tuning) : "");
     say(row.seconds, result ? clock(result.seconds) : "");
   }

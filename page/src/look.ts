@@ -68,7 +68,8 @@ export function tuningText(cents: number | null): string {
   if (cents === null) return strings.noTone;
   const whole = Math.round(cents);
   if (!whole) return strings.inTune;
-  return fill(whole > 0 ? strings.above : strings.below, { cents: Math.abs(whole) });
+  const { one, many } = whole > 0 ? strings.above : strings.below;
+  return fill(Math.abs(whole) === 1 ? one : many, { cents: Math.abs(whole) });
 }
 
 /** `1 track`, `2 tracks`. */

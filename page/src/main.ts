@@ -56,16 +56,18 @@ const header = h("header", { class: "top" },
     listen));
 const problem = h("p", { class: "problem", role: "alert" });
 const welcome = h("section", { class: "welcome", "aria-label": strings.dropTitle },
-  decoration(),
+  decoration(true),
   h("div", {},
     h("h2", {}, strings.dropTitle),
     h("p", {}, strings.dropHint),
     h("div", { class: "actions" },
       button(strings.pickFiles, pick), button(strings.pickFolder, pickFolder)),
     h("p", { class: "private" }, strings.private)));
+const soon = h("p", { class: "quiet" });
+const blank = h("div", { class: "details blank" }, decoration(false), soon);
 const work = h("div", { class: "work" },
   h("section", { class: "tracks", "aria-label": strings.tracks }, tools.element, list.element),
-  details.element);
+  details.element, blank);
 const veil = h("div", { class: "veil", "aria-hidden": "true", hidden: true }, h("p", {}, strings.dropNow));
 
 function choice<T extends string>(
@@ -111,6 +113,8 @@ function open(track: Track): void {
 function showDetails(): void {
   const track = list.selected;
   details.element.hidden = !track?.result;
+  blank.hidden = !details.element.hidden;
+  say(soon, track?.error ?? (tracks.busy && !track ? strings.soon : strings.selectOne));
   if (track?.result) details.show(track, tracks.all);
 }
 
