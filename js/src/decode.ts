@@ -93,7 +93,8 @@ export function waveform(samples: Float32Array, points: number): Float32Array {
   for (let point = 0; point < points; point++) {
     const from = Math.floor((point * samples.length) / points);
     const to = Math.max(from + 1, Math.floor(((point + 1) * samples.length) / points));
-    let [low, high] = [0, 0];
+    let low = 0;
+    let high = 0;
     for (let i = from; i < Math.min(to, samples.length); i++) {
       if (samples[i] < low) low = samples[i];
       if (samples[i] > high) high = samples[i];

@@ -229,7 +229,8 @@ function noSignal(samples: Float32Array, rate: number): string | null {
 
 /** Half the range: the peak, but 0 for a constant, which is no sound. */
 function swing(samples: Float32Array): number {
-  let [low, high] = [samples[0], samples[0]];
+  let low = samples[0];
+  let high = low;
   for (let i = 1; i < samples.length; i++) {
     if (samples[i] < low) low = samples[i];
     if (samples[i] > high) high = samples[i];

@@ -10,12 +10,10 @@ export interface EstimatorOptions {
   workerUrl: string | URL;
   /** Where the model is. */
   modelUrl: string | URL;
-  /** Where `ort-wasm-simd-threaded.wasm` and `.mjs` are, as for `loadModel`. */
-  wasmPaths?: string | { wasm?: string; mjs?: string };
-  /** Threads of each worker, where the page is cross-origin isolated; 1 by default. */
+  /** Where `ort-wasm-simd-threaded.wasm` is, as for `loadModel`; by default beside the worker. */
+  wasmPaths?: string | { wasm?: string };
+  /** Recordings that are heard at once, each by a worker; by default one for a core, at most 4. */
   threads?: number;
-  /** Recordings that are heard at once; by default all cores but one, at most 4. */
-  workers?: number;
 }
 
 export interface ResultOptions extends DecodeOptions {
@@ -45,7 +43,7 @@ export interface Estimator {
 
 /** Load a model into workers that estimate keys. */
 export function createEstimator(options: EstimatorOptions): Estimator {
-  const most = options.workers ?? Math.min(4, Math.max(1, (navigator.hardwareConcurrency || 2) - 1));
+  const most = options.threads ?? Math.min(4, navigator.hardwareConcurrency || 1);
   const crew: Crew[] = [new Crew(options)];
   const free: Crew[] = [...crew];
   const waiting: ((crew: Crew) => void)[] = [];
@@ -147,7 +145,7 @@ class Crew {
   #tasks = new Map<number, Task>();
   #count = 0;
 
-  constructor({ workerUrl, modelUrl, wasmPaths, threads }: EstimatorOptions) {
+  constructor({ workerUrl, modelUrl, wasmPaths }: EstimatorOptions) {
     this.#worker = new Worker(workerUrl, { type: "module" });
     this.#worker.onmessage = ({ data }: MessageEvent<Answer>) => this.#take(data);
     this.#worker.onerror = (event) => {
@@ -155,7 +153,7 @@ class Crew {
       this.#fail(new ModelError(`the worker cannot run: ${event.message || workerUrl}`));
     };
     const model = new URL(modelUrl, location.href).href;
-    const loading = { model, options: { wasmPaths: absolute(wasmPaths), threads: threads ?? 1 } };
+    const loading = { model, options: { wasmPaths: absolute(wasmPaths) } };
     this.ready = this.#ask((id) => ({ kind: "load", id, ...loading }));
     this.ready.catch(() => {}); // it is told to those who wait for it
   }
@@ -220,5 +218,5 @@ class Crew {
 function absolute(paths: EstimatorOptions["wasmPaths"]): EstimatorOptions["wasmPaths"] {
   const whole = (path: string) => new URL(path, location.href).href;
   if (paths === undefined || typeof paths === "string") return paths && whole(paths);
-  return { wasm: paths.wasm && whole(paths.wasm), mjs: paths.mjs && whole(paths.mjs) };
+  return { wasm: paths.wasm && whole(paths.wasm) };
 }

@@ -34,8 +34,11 @@ function transform(re: Float64Array, im: Float64Array): void {
   for (let i = 0; i < size; i++) {
     const j = reversed[i];
     if (j > i) {
-      [re[i], re[j]] = [re[j], re[i]];
-      [im[i], im[j]] = [im[j], im[i]];
+      const [x, y] = [re[i], im[i]];
+      re[i] = re[j];
+      im[i] = im[j];
+      re[j] = x;
+      im[j] = y;
     }
   }
   for (let half = 1; half < size; half *= 2) {
@@ -75,11 +78,14 @@ export function spectrum(
   for (let k = 0; k < count; k++) {
     const angle = (-2 * Math.PI * (low + k)) / size;
     const [stepRe, stepIm] = [Math.cos(angle), Math.sin(angle)];
-    let [x, y] = [1, 0];
+    let x = 1;
+    let y = 0;
     for (let i = 0; i < size; i++) {
       re[k] += signal[i] * x;
       im[k] += signal[i] * y;
-      [x, y] = [x * stepRe - y * stepIm, x * stepIm + y * stepRe];
+      const turned = x * stepRe - y * stepIm;
+      y = x * stepIm + y * stepRe;
+      x = turned;
     }
   }
   return { re, im };

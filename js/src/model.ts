@@ -18,15 +18,10 @@ interface Session {
 
 export interface LoadOptions {
   /**
-   * Where `ort-wasm-simd-threaded.wasm` and `.mjs` are: a folder, ending in `/`, or the address of
-   * each. Only for `onnxruntime-web` in a browser.
+   * Where `ort-wasm-simd-threaded.wasm` is: a folder, ending in `/`, or its own address. Only for
+   * `onnxruntime-web` in a browser; by default beside the program.
    */
-  wasmPaths?: string | { wasm?: string; mjs?: string };
-  /**
-   * Threads for one segment, where the page is cross-origin isolated; else 1. The answer does not
-   * depend on it.
-   */
-  threads?: number;
+  wasmPaths?: string | { wasm?: string };
   /** The module of ONNX Runtime; by default `onnxruntime-web`, loaded when it is needed. */
   runtime?: unknown;
 }
@@ -87,25 +82,18 @@ export async function loadModel(
   const info = modelInfo(data);
   const runtime = (options.runtime ?? (await import("onnxruntime-web/wasm"))) as Runtime;
   if (runtime.env.wasm) {
-    runtime.env.wasm.numThreads = threadsFor(options.threads);
+    // With more, sums would come out otherwise in the last digits; several workers do as well.
+    runtime.env.wasm.numThreads = 1;
     if (options.wasmPaths !== undefined) runtime.env.wasm.wasmPaths = options.wasmPaths;
   }
-  const alone = { intraOpNumThreads: 1, interOpNumThreads: 1 };
   const session = await runtime.InferenceSession.create(data, {
     logSeverityLevel: 3,
-    ...(runtime.env.wasm && !isNode ? {} : alone),
+    intraOpNumThreads: 1,
+    interOpNumThreads: 1,
   }).catch((error: unknown) => {
     throw new ModelError(`the model cannot be loaded: ${String(error)}`);
   });
   return new Model(info, session, runtime);
-}
-
-const isNode = typeof process !== "undefined" && !!process.versions?.node;
-
-/** Threads that this place allows, of those wished for. */
-export function threadsFor(wished?: number): number {
-  if (!(globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated) return 1;
-  return Math.max(1, Math.min(wished ?? 4, navigator.hardwareConcurrency || 1));
 }
 
 async function contentOf(source: ArrayBuffer | Uint8Array | string | URL): Promise<Uint8Array> {
@@ -122,5 +110,3 @@ async function contentOf(source: ArrayBuffer | Uint8Array | string | URL): Promi
   }
   return new Uint8Array(await response.arrayBuffer());
 }
-
-declare const process: { versions?: { node?: string } } | undefined;

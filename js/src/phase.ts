@@ -62,7 +62,8 @@ export class PhaseWatch {
     this.seconds += mono.length / rate;
     const fade = Math.min(FADE, mono.length);
     for (let i = 0; i < mono.length; i++) {
-      let [mixed, before] = [0, 0];
+      let mixed = 0;
+      let before = 0;
       for (let c = 0; c < channels.length; c++) {
         mixed += next[c] * channels[c][i];
         before += old[c] * channels[c][i];

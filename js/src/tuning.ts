@@ -115,7 +115,8 @@ function hear(samples: Float32Array, rate: number): { frames: Frame[]; every: nu
   for (let number = 0; number < count; number++) {
     const start = number && number === count - 1 ? room : Math.trunc(number * (room / (count - 1 || 1)));
     const frame = samples.subarray(start, start + size);
-    let [sum, loudest] = [0, 0];
+    let sum = 0;
+    let loudest = 0;
     for (let i = 0; i < size; i++) {
       sum += frame[i];
       loudest = Math.max(loudest, Math.abs(frame[i]));
