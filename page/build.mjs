@@ -1,6 +1,6 @@
 // Builds the page into dist/, or the folder given: plain files, the same from the same sources.
 import { build } from "esbuild";
-import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
@@ -25,12 +25,10 @@ await build({
   charset: "utf8",
   legalComments: "none", // licences.txt has them
   // The sources of js/ have a node_modules of their own, or none.
-  alias: { "onnxruntime-web/wasm": `${runtime}ort.wasm.min.mjs` },
+  alias: { "onnxruntime-web/wasm": `${runtime}ort.wasm.bundle.min.mjs` },
   logLevel: "warning",
 });
-for (const name of ["ort-wasm-simd-threaded.wasm", "ort-wasm-simd-threaded.mjs"]) {
-  await copyFile(runtime + name, `${output}/${name}`);
-}
+await copyFile(`${runtime}ort-wasm-simd-threaded.wasm`, `${output}/ort-wasm-simd-threaded.wasm`);
 for (const name of ["index.html", "icon.svg", "licences.txt"]) {
-  await writeFile(`${output}/${name}`, await readFile(here(`src/${name}`)));
+  await copyFile(here(`src/${name}`), `${output}/${name}`);
 }

@@ -1,7 +1,7 @@
 /** The table of tracks: a row each, sorted and filtered. */
 import { keyOrder } from "../../js/src/index.ts";
 import { h, icon, say } from "./dom.ts";
-import { centsText, clock, keyText, paint, percent } from "./look.ts";
+import { centsText, clock, keyText, paint, percent, sentence } from "./look.ts";
 import { fill, strings } from "./strings.ts";
 import type { Track } from "./tracks.ts";
 
@@ -138,7 +138,8 @@ export class List {
     row.bar.classList.toggle("running", running);
     row.bar.hidden = !result && !running;
     say(row.sure, result ? `${percent(result.confidence)} %` : state in strings.state ? strings.state[state as keyof typeof strings.state] : "");
-    say(row.note, track.error ? fill(strings.failed, { reason: track.error }) : "");
+    say(row.note, track.error ? sentence(track.error) : "");
+    row.element.cells[0].colSpan = track.error ? 5 : 1;
     say(row.tuning, result ? centsText(result.tuning) : "");
     say(row.seconds, result ? clock(result.seconds) : "");
   }

@@ -72,6 +72,11 @@ export function tuningText(cents: number | null): string {
   return fill(Math.abs(whole) === 1 ? one : many, { cents: Math.abs(whole) });
 }
 
+/** A message with a capital, to stand alone. */
+export function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 /** `1 track`, `2 tracks`. */
 export function tracksText(count: number): string {
   return fill(count === 1 ? strings.track.one : strings.track.many, { count });

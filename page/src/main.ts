@@ -4,6 +4,7 @@ import { h, icon, say } from "./dom.ts";
 import { chosen, dropped, type Found } from "./files.ts";
 import { List } from "./list.ts";
 import { Microphone } from "./microphone.ts";
+import { sentence } from "./look.ts";
 import { applyTheme, remember, settings, type Offered, type Theme } from "./settings.ts";
 import { LANGUAGE, strings } from "./strings.ts";
 import { button, Tools } from "./tools.ts";
@@ -114,7 +115,7 @@ function showDetails(): void {
   const track = list.selected;
   details.element.hidden = !track?.result;
   blank.hidden = !details.element.hidden;
-  say(soon, track?.error ?? (tracks.busy && !track ? strings.soon : strings.selectOne));
+  say(soon, track?.error ? sentence(track.error) : tracks.busy && !track ? strings.soon : strings.selectOne);
   if (track?.result) details.show(track, tracks.all);
 }
 

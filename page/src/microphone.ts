@@ -62,7 +62,7 @@ export class Microphone {
       return;
     }
     const context = new AudioContext();
-    const estimator = createEstimator({ ...place, workers: 1 });
+    const estimator = createEstimator({ ...place, threads: 1 });
     this.#stop = () => {
       for (const track of stream.getTracks()) track.stop();
       void context.close();

@@ -32,7 +32,6 @@ export const strings = {
   remove: "Remove {name}",
   noKey: "no clear key",
   state: { waiting: "waiting", decode: "decoding", estimate: "listening", stopped: "stopped" },
-  failed: "Cannot be read: {reason}",
   cents: "{cents} ct",
 
   progress: "{done} of {all} analysed",

@@ -21,10 +21,7 @@ export interface Track {
 export const place = {
   workerUrl: new URL("worker.js", import.meta.url),
   modelUrl: new URL("stone24.onnx", import.meta.url),
-  wasmPaths: {
-    wasm: new URL("ort-wasm-simd-threaded.wasm", import.meta.url).href,
-    mjs: new URL("ort-wasm-simd-threaded.mjs", import.meta.url).href,
-  },
+  wasmPaths: { wasm: new URL("ort-wasm-simd-threaded.wasm", import.meta.url).href },
 };
 // Decoding is the smaller part.
 const DECODE_SHARE = 0.3;
@@ -134,7 +131,7 @@ export class Tracks {
     this.#closerControl?.abort();
     if (!track?.result || track.result.timeline || track.result.key === null) return;
     const control = (this.#closerControl = new AbortController());
-    this.#closer ??= createEstimator({ ...place, workers: 1 });
+    this.#closer ??= createEstimator({ ...place, threads: 1 });
     track.closer = 0;
     try {
       const result = await this.#closer.estimate(track.file, {
