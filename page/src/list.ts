@@ -27,7 +27,7 @@ export class List {
   onRemove: (track: Track) => void = () => {};
   selected: Track | null = null;
   #rows = new Map<Track, Row>();
-  #body = h("tbody");
+  #body = h("tbody", { role: "rowgroup" });
   #none = h("p", { class: "quiet no-match", role: "status" });
   #heads = new Map<Column, HTMLTableCellElement>();
   #sort: { by: Column; down: boolean } | null = null;
@@ -42,7 +42,7 @@ export class List {
         strings.column[column],
         h("span", { class: "arrow", "aria-hidden": "true" }),
       );
-      const head = h("th", { scope: "col", class: `is-${column}` }, button);
+      const head = h("th", { role: "columnheader", scope: "col", class: `is-${column}` }, button);
       this.#heads.set(column, head);
       return head;
     });
@@ -51,8 +51,8 @@ export class List {
       { class: "list" },
       h(
         "table",
-        { "aria-label": strings.tracks, keydown: (event: KeyboardEvent) => this.#key(event) },
-        h("thead", {}, h("tr", {}, ...heads, h("td"))),
+        { role: "table", "aria-label": strings.tracks, keydown: (event: KeyboardEvent) => this.#key(event) },
+        h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ...heads, h("td", { role: "cell" }))),
         this.#body,
       ),
       this.#none,
@@ -139,7 +139,6 @@ export class List {
     row.bar.hidden = !result && !running;
     say(row.sure, result ? `${percent(result.confidence)} %` : state in strings.state ? strings.state[state as keyof typeof strings.state] : "");
     say(row.note, track.error ? sentence(track.error) : "");
-    row.element.cells[0].colSpan = track.error ? 5 : 1;
     say(row.tuning, result ? centsText(result.tuning) : "");
     say(row.seconds, result ? clock(result.seconds) : "");
   }
@@ -155,7 +154,9 @@ export class List {
     );
     const [key, sure, note] = [h("span"), h("span", { class: "sure" }), h("span", { class: "note" })];
     const bar = h("span", { class: "bar", "aria-hidden": "true" });
-    const [tuning, seconds] = [h("td", { class: "is-tuning" }), h("td", { class: "is-seconds" })];
+    // Roles, as on a phone the table is laid out without table cells.
+    const cell = (kind: string, ...inside: Node[]) => h("td", { role: "cell", class: `is-${kind}` }, ...inside);
+    const [tuning, seconds] = [cell("tuning"), cell("seconds")];
     const remove = h(
       "button",
       { type: "button", class: "plain remove", "aria-label": fill(strings.remove, { name: track.path }) },
@@ -167,13 +168,13 @@ export class List {
     });
     const element = h(
       "tr",
-      { click: () => this.onSelect(track) },
-      h("th", { scope: "row", class: "is-name" }, name, note),
-      h("td", { class: "is-key" }, key),
-      h("td", { class: "is-confidence" }, h("span", { class: "measure" }, bar, sure)),
+      { role: "row", click: () => this.onSelect(track) },
+      h("th", { role: "rowheader", scope: "row", class: "is-name" }, name, note),
+      cell("key", key),
+      cell("confidence", h("span", { class: "measure" }, bar, sure)),
       tuning,
       seconds,
-      h("td", { class: "is-remove" }, remove),
+      cell("remove", remove),
     );
     return { element, name, key, bar, sure, note, tuning, seconds };
   }

@@ -3,7 +3,7 @@ export const LANGUAGE = "en";
 
 export const strings = {
   title: "stonekey: the key of your music",
-  tagline: "The musical key of recordings",
+  tagline: "The musical key of recordings, found on this device",
   private: "Your music stays on this device: nothing is uploaded.",
 
   dropTitle: "Drop music here",
@@ -12,14 +12,13 @@ export const strings = {
   pickFiles: "Choose files",
   pickFolder: "Choose a folder",
   noMusic: "No music found there.",
-  unreadable: "cannot be read",
 
   notation: "Notation",
   notations: {
-    musical: "Musical (E♭ minor)",
-    sharps: "Sharps (D♯ minor)",
-    camelot: "Camelot (2A)",
-    openkey: "Open Key (7m)",
+    musical: "Musical: E♭ minor",
+    sharps: "Sharps: D♯ minor",
+    camelot: "Camelot: 2A",
+    openkey: "Open Key: 7m",
   },
   theme: "Colours",
   themes: { auto: "As the system", light: "Light", dark: "Dark" },
@@ -85,9 +84,7 @@ export const strings = {
   overTimeSays: "Probabilities of the likeliest keys over time: {list}.",
   from: "From",
   to: "To",
-  probabilities: "Probabilities",
   key: "Key",
-  share: "{share} %",
 
   mixes: "Mixes with",
   mixesNone: "No other track here mixes with it.",

@@ -73,7 +73,7 @@ export class Tools {
     this.#bar.hidden = !busy;
     this.#stop.hidden = !busy;
     this.#resume.hidden = busy || !stopped;
-    const counts = { done, all: busy || stopped ? all.length : tracksText(all.length), failed };
+    const counts = { done, all: busy || stopped ? all.length : tracksText(all.length - failed), failed };
     let text = fill(failed ? strings.finishedFailed : strings.finished, counts);
     if (stopped) text = fill(strings.stoppedAll, counts);
     if (busy) {
