@@ -76,7 +76,7 @@ def test_saved_files_agree_with_the_rows_and_with_python(
             assert rows[broken.name]["note"].lower() == record["error"].lower()
             continue
         expected = FileResult(path, estimator(path)).as_dict("stone24")
-        for name in ("file", "key", "tonic", "mode", "signature", "camelot", "open_key", "duration",
+        for name in ("key", "tonic", "mode", "signature", "camelot", "open_key", "duration",
                      "segments", "model", "warnings", "error"):  # fmt: skip
             assert record[name] == expected[name]
         assert record["confidence"] == pytest.approx(expected["confidence"], abs=1e-3)
