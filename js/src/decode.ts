@@ -65,8 +65,9 @@ export async function decodeChannels(
   const size = input instanceof Blob ? input.size : input.byteLength;
   if (!size) throw new EmptyAudioError("the file is empty");
   if (input instanceof Blob && size >= LARGE) checkLength(await promisedSeconds(input), maxSeconds);
+  // A copy, as the browser's decoder uses it up.
   const content =
-    input instanceof Blob ? new Uint8Array(await input.arrayBuffer()) : new Uint8Array(input);
+    input instanceof Blob ? new Uint8Array(await input.arrayBuffer()) : new Uint8Array(input).slice();
   const sound = readPcm(content) ?? (await decodeInBrowser(content));
   const length = sound.channels[0]?.length ?? 0;
   if (!length) throw new EmptyAudioError("the file holds no sound");
@@ -116,11 +117,7 @@ async function decodeInBrowser(content: Uint8Array): Promise<Sound> {
   const context = new OfflineAudioContext(1, 1, usable ? rate : USUAL_RATE);
   let decoded: AudioBuffer;
   try {
-    decoded = await context.decodeAudioData(
-      content.byteOffset || content.byteLength !== content.buffer.byteLength
-        ? content.slice().buffer
-        : (content.buffer as ArrayBuffer),
-    );
+    decoded = await context.decodeAudioData(content.buffer as ArrayBuffer);
   } catch {
     if (kind === null || !canPlay(kind)) {
       throw new UnsupportedFormatError(`this browser cannot decode ${named}`);

@@ -1,28 +1,38 @@
 /** What can be wrong with a recording, a model or a call; the message is for people. */
 export class StonekeyError extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = new.target.name;
-  }
+  // Written out, as minified classes have other names.
+  override name = "StonekeyError";
 }
 
 /** Nothing here can decode this kind of file. */
-export class UnsupportedFormatError extends StonekeyError {}
+export class UnsupportedFormatError extends StonekeyError {
+  override name = "UnsupportedFormatError";
+}
 
 /** The file holds no sound. */
-export class EmptyAudioError extends StonekeyError {}
+export class EmptyAudioError extends StonekeyError {
+  override name = "EmptyAudioError";
+}
 
 /** The file is of a known kind, but broken. */
-export class DamagedAudioError extends StonekeyError {}
+export class DamagedAudioError extends StonekeyError {
+  override name = "DamagedAudioError";
+}
 
 /** The recording is longer than `maxSeconds`. */
-export class TooLongError extends StonekeyError {}
+export class TooLongError extends StonekeyError {
+  override name = "TooLongError";
+}
 
 /** The model cannot be read, or is not one of stonekey's. */
-export class ModelError extends StonekeyError {}
+export class ModelError extends StonekeyError {
+  override name = "ModelError";
+}
 
 /** The work was cancelled through its `signal`. */
 export class CancelledError extends StonekeyError {
+  override name = "CancelledError";
+
   constructor() {
     super("cancelled");
   }

@@ -94,6 +94,7 @@ export function modelInfo(data: Uint8Array): ModelInfo {
     throw new ModelError("this graph answers whole recordings: use the one of a segment");
   }
   const json = (name: string, missing: string) => JSON.parse(metadata.get(name) ?? missing);
+  const older = (name: string, old: string) => json(name, metadata.get(old) ?? "1");
   const labels: string[] | null = json("class_table", "null");
   if (!labels) throw new ModelError("the model's outputs have no names yet: see stonekey calibrate");
   const frontEnd: FrontEnd = json("front_end", "{}");
@@ -107,8 +108,8 @@ export function modelInfo(data: Uint8Array): ModelInfo {
     sampleRate: rate,
     segmentSeconds: frontEnd.segment_seconds,
     shortestSamples: Math.max(rate, (frames * (frontEnd.average ?? 1) - 1) * frontEnd.hop),
-    segmentTemperature: json("segment_temperature", "1"),
-    confidenceTemperature: json("confidence_temperature", "1"),
+    segmentTemperature: older("segment_temperature", "softness"),
+    confidenceTemperature: older("confidence_temperature", "temperature"),
     minClarity: json("min_clarity", "0"),
     frontEnd,
   };
