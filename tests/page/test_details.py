@@ -49,8 +49,8 @@ def test_the_selected_track(page: Page, tmp_path: Path, music: dict[str, Path]) 
     for key, probability in likely:
         if probability > 0.02:
             assert abs(shares[str(key)] - 100 * probability) < 1.1
-    assert tab.locator(".sector").count() == 24
-    assert tab.locator(".sector.best title").inner_html().startswith(str(likely[0][0]))
+    assert tab.locator(".of-fifths .sector").count() == 24
+    assert tab.locator(".of-fifths .best title").inner_html().startswith(str(likely[0][0]))
     # Its neighbours, nearest first: a click on one selects it.
     tab.get_by_role("button", name="C major.wav", exact=True).click()
     mixes = tab.locator(".mixes li")
