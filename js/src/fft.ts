@@ -28,7 +28,7 @@ function planFor(size: number): Plan {
 }
 
 /** In place, of a power of two: re + i im becomes its discrete Fourier transform. */
-function transform(re: Float64Array, im: Float64Array): void {
+export function transform(re: Float64Array, im: Float64Array): void {
   const size = re.length;
   const { reversed, cos, sin } = planFor(size);
   for (let i = 0; i < size; i++) {
@@ -43,13 +43,13 @@ function transform(re: Float64Array, im: Float64Array): void {
   }
   for (let half = 1; half < size; half *= 2) {
     const step = size / (2 * half);
-    for (let k = 0, turn = 0; k < half; k++, turn += step) {
-      const c = cos[turn];
-      const s = -sin[turn];
-      for (let i = k; i < size; i += 2 * half) {
+    for (let start = 0; start < size; start += 2 * half) {
+      for (let i = start, turn = 0; i < start + half; i++, turn += step) {
         const j = i + half;
-        const x = re[j] * c - im[j] * s;
-        const y = re[j] * s + im[j] * c;
+        const c = cos[turn];
+        const s = sin[turn];
+        const x = re[j] * c + im[j] * s;
+        const y = im[j] * c - re[j] * s;
         re[j] = re[i] - x;
         im[j] = im[i] - y;
         re[i] += x;

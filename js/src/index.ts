@@ -7,6 +7,7 @@ export {
   fifths, fifthsDistance, format, NO_KEY, NOTATIONS, parse, signature, type Mode, type Notation,
   type Parsed,
 } from "./keys.ts";
+export * from "./live.ts";
 export type { Result } from "./messages.ts";
 export type { FrontEnd, ModelInfo } from "./metadata.ts";
 export { loadModel, Model, type LoadOptions } from "./model.ts";

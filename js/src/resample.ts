@@ -3,16 +3,19 @@
  * the lower Nyquist frequency, what lies beyond that frequency is lowered by 130 dB, the phase is
  * linear and the delay none.
  */
+import { transform } from "./fft.ts";
+
 
 const PASSBAND = 0.913; // of the lower Nyquist frequency
 const ATTENUATION = 130; // dB
 // Kaiser's formulas for that attenuation.
 const BETA = 0.1102 * (ATTENUATION - 8.7);
 const WIDTH = (ATTENUATION - 7.95) / 2.285; // taps times radians per sample of the transition
-// Phases of the filter: each its own where the rates are such, else linear between so many.
+// Phases of the interpolation: each its own where the rates are such, else linear between so many.
 const MOST_PHASES = 2048;
 const PHASES = 1024;
 
+/** Windowed sincs, at places between samples; frequencies are in cycles per sample. */
 interface Bank {
   /** Coefficients of each phase, one after another; the last is the first, a sample later. */
   taps: Float64Array;
@@ -31,72 +34,84 @@ const banks = new Map<string, Bank>();
  */
 export function resample(samples: Float32Array, fromRate: number, toRate: number): Float32Array {
   if (fromRate === toRate || !samples.length) return samples;
-  const length = Math.round((samples.length * toRate) / fromRate);
-  let rate = fromRate;
-  let input = samples;
-  // Halving first is cheap: what aliases stays above the new Nyquist frequency.
-  for (; rate >= 3 * toRate; rate /= 2) input = halve(input, toRate / rate);
-  return convolve(input, rate, toRate, length);
-}
-
-/** Every other sample, after a filter that keeps frequencies up to `kept` / 2 of the rate clean. */
-function halve(samples: Float32Array, kept: number): Float32Array {
-  const half = Math.ceil(WIDTH / (2 * Math.PI * (0.5 - kept)) / 2) | 1;
-  const padded = pad(samples, half, half + 1);
-  // Of a half-band filter every other coefficient is 0, but for the middle one.
-  const side = Float64Array.from(
-    { length: (half + 1) / 2 },
-    (_, i) => sinc((2 * i + 1) / 2) * kaiser((2 * i + 1) / (half + 1)),
-  );
-  const scale = 1 / (1 + 2 * side.reduce((a, b) => a + b));
-  const out = new Float32Array(Math.ceil(samples.length / 2));
-  for (let k = 0; k < out.length; k++) {
-    const at = 2 * k + half;
-    let sum = padded[at];
-    for (let i = 0, j = 1; i < side.length; i++, j += 2) {
-      sum += side[i] * (padded[at - j] + padded[at + j]);
-    }
-    out[k] = sum * scale;
+  const out = new Float32Array(Math.round((samples.length * toRate) / fromRate));
+  const phases = exactPhases(fromRate, toRate);
+  const band = Math.min(0.5, toRate / fromRate / 2);
+  const edge = ((1 + PASSBAND) / 2) * band;
+  const steep = (1 - PASSBAND) * band;
+  if (band > 0.375) {
+    interpolate(out, samples, bankFor(edge, steep, phases ?? PHASES), fromRate / toRate);
+    return out;
+  }
+  // With what is too high gone, few samples tell what lies between them.
+  const low = lowPassed(samples, edge, steep);
+  if (phases === 1) {
+    const step = fromRate / toRate;
+    for (let k = 0; k < out.length; k++) out[k] = low[k * step];
+  } else {
+    interpolate(out, low, bankFor(0.5, 1 - 2 * band, phases ?? PHASES), fromRate / toRate);
   }
   return out;
 }
 
-function convolve(
-  samples: Float32Array,
-  fromRate: number,
-  toRate: number,
-  length: number,
-): Float32Array {
-  const exact = exactPhases(fromRate, toRate);
-  const { taps, count, phases } = bankFor(fromRate, toRate, exact ?? PHASES);
-  const half = count / 2;
-  const step = fromRate / toRate;
-  const last = Math.floor((length - 1) * step) + half;
-  const padded = pad(samples, half, Math.max(0, last + 2 - samples.length));
-  const out = new Float32Array(length);
-  const exactStep = exact === null ? 0 : Math.round(exact * step);
-  for (let k = 0; k < length; k++) {
-    let place: number;
-    let phase: number;
-    let share = 0;
-    if (exact !== null) {
-      const at = k * exactStep;
-      place = Math.floor(at / exact);
-      phase = at - place * exact;
-    } else {
-      const at = k * step;
-      place = Math.floor(at);
-      const fine = (at - place) * phases;
-      phase = Math.floor(fine);
-      share = fine - phase;
+/** Samples without the frequencies above `edge`, filtered as spectra, block by block. */
+function lowPassed(samples: Float32Array, edge: number, transition: number): Float32Array {
+  const { taps, count } = bankFor(edge, transition, 1);
+  // The place of the sinc's middle, before which a block's results are wrong.
+  const middle = count / 2 - 1;
+  const size = 2 ** Math.ceil(Math.log2(8 * count));
+  const step = size - count;
+  const filter = { re: new Float64Array(size), im: new Float64Array(size) };
+  filter.re.set(taps.subarray(0, count));
+  transform(filter.re, filter.im);
+  const out = new Float32Array(samples.length);
+  const [re, im] = [new Float64Array(size), new Float64Array(size)];
+  for (let start = 0; start < samples.length; start += 2 * step) {
+    // Two blocks at once: the real and the imaginary part do not mix.
+    load(re, samples, start + middle - count);
+    load(im, samples, start + step + middle - count);
+    transform(re, im);
+    for (let i = 0; i < size; i++) {
+      const x = (re[i] * filter.re[i] - im[i] * filter.im[i]) / size;
+      im[i] = (re[i] * filter.im[i] + im[i] * filter.re[i]) / size;
+      re[i] = x;
     }
-    // The coefficients start `half` - 1 samples before the place.
+    transform(im, re); // parts exchanged: backwards
+    out.set(re.subarray(count, count + Math.min(step, out.length - start)), start);
+    const rest = out.length - start - step;
+    if (rest > 0) out.set(im.subarray(count, count + Math.min(step, rest)), start + step);
+  }
+  return out;
+}
+
+/** Fill a block with samples from a place on, zeros where there are none. */
+function load(block: Float64Array, samples: Float32Array, from: number): void {
+  block.fill(0);
+  const first = Math.max(0, from);
+  block.set(samples.subarray(first, Math.max(first, from + block.length)), first - from);
+}
+
+/** Fill `out` with the values of samples every `step` of them. */
+function interpolate(out: Float32Array, samples: Float32Array, bank: Bank, step: number): void {
+  const { taps, count, phases } = bank;
+  const before = count / 2;
+  const padded = new Float64Array(before + samples.length + count);
+  padded.set(samples, before);
+  const ticks = step * phases;
+  const whole = Math.round(ticks);
+  const exact = Math.abs(ticks - whole) < 1e-9 * ticks;
+  for (let k = 0; k < out.length; k++) {
+    const at = exact ? k * whole : k * ticks;
+    const place = Math.floor(at / phases);
+    const fine = at - place * phases;
+    const phase = Math.floor(fine);
+    const share = fine - phase;
+    // The coefficients start `count / 2 - 1` samples before the place.
     const value = dot(taps, phase * count, padded, place + 1, count);
     out[k] = share
       ? (1 - share) * value + share * dot(taps, (phase + 1) * count, padded, place + 1, count)
       : value;
   }
-  return out;
 }
 
 /** The sum of products of `count` values, a multiple of 4. */
@@ -116,29 +131,25 @@ function dot(a: Float64Array, i: number, b: Float64Array, j: number, count: numb
 
 /** Phases that the outputs take between two inputs, null for too many. */
 function exactPhases(fromRate: number, toRate: number): number | null {
-  // Rates that were halved are whole again a few doublings up.
-  let [a, b] = [fromRate * 64, toRate * 64];
+  let [a, b] = [fromRate, toRate];
   if (!Number.isInteger(a) || !Number.isInteger(b)) return null;
   while (b) [a, b] = [b, a % b];
-  const phases = (toRate * 64) / a;
-  return phases <= MOST_PHASES ? phases : null;
+  return toRate / a <= MOST_PHASES ? toRate / a : null;
 }
 
-function bankFor(fromRate: number, toRate: number, phases: number): Bank {
-  const key = `${fromRate} ${toRate}`;
+/** Sincs that keep what is below `edge`, half lost there, within a `transition`. */
+function bankFor(edge: number, transition: number, phases: number): Bank {
+  const key = `${edge} ${transition} ${phases}`;
   let bank = banks.get(key);
   if (!bank) {
-    // In cycles per input sample.
-    const nyquist = Math.min(0.5, toRate / fromRate / 2);
-    const cutoff = ((1 + PASSBAND) / 2) * nyquist;
-    const width = WIDTH / (2 * Math.PI * (1 - PASSBAND) * nyquist) / 2;
+    const width = WIDTH / (2 * Math.PI * transition) / 2;
     const count = 4 * Math.ceil((2 * width) / 4) + 4;
     const taps = new Float64Array((phases + 1) * count);
     for (let phase = 0; phase <= phases; phase++) {
       const row = taps.subarray(phase * count, (phase + 1) * count);
       for (let i = 0; i < count; i++) {
         const t = i - (count / 2 - 1) - phase / phases;
-        row[i] = sinc(2 * cutoff * t) * kaiser(t / width);
+        row[i] = sinc(2 * edge * t) * kaiser(t / width);
       }
       const sum = row.reduce((a, b) => a + b);
       for (let i = 0; i < count; i++) row[i] /= sum;
@@ -147,13 +158,6 @@ function bankFor(fromRate: number, toRate: number, phases: number): Bank {
     banks.set(key, (bank = { taps, count, phases }));
   }
   return bank;
-}
-
-/** The samples between zeros, in the numbers that sums are made in. */
-function pad(samples: Float32Array, before: number, after: number): Float64Array {
-  const padded = new Float64Array(before + samples.length + after);
-  padded.set(samples, before);
-  return padded;
 }
 
 function sinc(x: number): number {

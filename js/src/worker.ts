@@ -23,6 +23,8 @@ self.onmessage = async ({ data }: MessageEvent<Request>) => {
       loading = loadModel(data.model, data.options);
       const model = await loading;
       post({ kind: "loaded", id, info: { ...model } });
+      // The first run compiles: before there is a recording to wait for.
+      await model.run(new Float32Array(model.shortestSamples));
     } else {
       await answer(data);
     }

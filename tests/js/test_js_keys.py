@@ -111,6 +111,34 @@ def test_a_file_that_its_recorder_did_not_finish(package: Path, tmp_path: Path) 
     assert run_node(program, package, paths=paths) == [1000, 1000, 499]
 
 
-def test_types_and_version(package: Path) -> None:
-    subprocess.run([JS / "node_modules" / ".bin" / "tsc", "--noEmit"], cwd=JS, check=True)
-    assert json.loads((JS / "package.json").read_text())["version"] == __version__
+USER = """
+import { createEstimator, estimate, format, loadModel, timeline, type Result } from "stonekey-web";
+const estimator = createEstimator({ workerUrl: "worker.js", modelUrl: new URL("file:it.onnx") });
+const result: Result = await estimator.estimate(new Blob([]), { timeline: true });
+const key: string | null = result.timeline!.spans[0].key ?? result.key;
+format(key, "camelot");
+// @ts-expect-error: no such notation
+format(key, "numbers");
+const model = await loadModel("it.onnx");
+const times: number[] = timeline(model, await estimate(model, new Float32Array(9))).times;
+console.log(times);
+"""
+USER_OPTIONS = {
+    "noEmit": True, "strict": True, "target": "es2022", "module": "nodenext",
+    "lib": ["es2022", "dom"], "types": [], "preserveSymlinks": True,
+}  # fmt: skip
+
+
+def test_types_and_version(package: Path, tmp_path: Path) -> None:
+    installed = tmp_path / "node_modules" / "stonekey-web"
+    compiler = JS / "node_modules" / ".bin" / "tsc"
+    subprocess.run([compiler, "-p", JS, "--outDir", installed / "dist"], check=True)
+    about = json.loads((JS / "package.json").read_text())
+    assert about["version"] == __version__
+    (installed / "package.json").write_text(json.dumps(about))
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "user.ts").write_text(USER)
+    (tmp_path / "tsconfig.json").write_text(
+        json.dumps({"compilerOptions": USER_OPTIONS, "files": ["user.ts"]})
+    )
+    subprocess.run([compiler, "-p", tmp_path], check=True)

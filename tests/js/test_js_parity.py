@@ -292,3 +292,26 @@ def test_an_estimate_can_be_cancelled_and_is_watched(package: Path) -> None:
     got: dict[str, Any] = run_node(LOAD + program, package, sound, **loading())
     assert got["shares"] == [0.25, 0.5]
     assert (got["stopped"], got["empty"]) == ("CancelledError", "EmptyAudioError")
+
+
+def test_a_stream_is_answered_for_its_last_seconds(package: Path) -> None:
+    rate = 11025
+    parts = [cadence(Key.parse(key), rate, 12, seed=3) for key in ("C major", "F# major")]
+    stream = np.concatenate(parts).astype(np.float32)
+    program = """
+    const live = new web.Live(model, { sampleRate: 11025, window: 9, every: 4 });
+    answer = [];
+    for (let at = 0; at < arrays[0].length; at += 1000) {
+      const found = await live.push(arrays[0].subarray(at, at + 1000));
+      if (found) answer.push(found);
+    }
+    """
+    got = run_node(LOAD + program, package, stream, **loading())
+    estimator = KeyEstimator("stone24", threads=1)
+    assert [round(found["time"]) for found in got] == [4, 8, 12, 16, 20, 24]
+    for found in got:
+        end = round(found["time"] * rate)
+        want = estimator(stream[max(0, end - 9 * rate) : end], rate)
+        assert found["key"] == str(want.key)
+        assert found["confidence"] == pytest.approx(want.confidence, abs=NEAR)
+    assert [got[1]["key"], got[-1]["key"]] == ["C major", "F# major"]
