@@ -1,20 +1,16 @@
 /** The key of what is playing, from the microphone. */
-import { createEstimator, type Result } from "../../js/src/index.ts";
+import { createEstimator, Live, type LiveEstimate } from "../../js/src/index.ts";
 import { drawCircle } from "./circle.ts";
 import { h, say } from "./dom.ts";
 import { clock, keyText, paint, percent } from "./look.ts";
 import { fill, strings } from "./strings.ts";
 import { place, reason } from "./tracks.ts";
 
-const EVERY = 3; // seconds between two answers
-const HEARD = 30; // the last seconds, which an answer is about
-const SHORTEST = 3; // seconds before the first answer
-
 export class Microphone {
   readonly element: HTMLElement;
   onChange: () => void = () => {};
   #stop: (() => void) | null = null;
-  #result: Result | null = null;
+  #result: LiveEstimate | null = null;
   #note = h("p", { role: "status" });
   #key = h("p", { class: "big-key", "aria-live": "polite" });
   #sure = h("p", { class: "quiet" });
@@ -73,20 +69,14 @@ export class Microphone {
       await context.audioWorklet.addModule(new URL("recorder.js", import.meta.url));
       const recorder = new AudioWorkletNode(context, "recorder", { numberOfOutputs: 0 });
       context.createMediaStreamSource(stream).connect(recorder);
-      const sound = new Last(HEARD * context.sampleRate);
-      let [heard, next, busy] = [0, SHORTEST, false];
+      const live = new Live(estimator, { sampleRate: context.sampleRate });
       say(this.#note, strings.listenMore);
       recorder.port.onmessage = ({ data }: MessageEvent<Float32Array>) => {
-        sound.push(data);
-        heard += data.length / context.sampleRate;
         this.#level.value = Math.sqrt(data.reduce((most, x) => Math.max(most, Math.abs(x)), 0));
-        if (heard < next || busy || !this.on) return;
-        [busy, next] = [true, heard + EVERY];
-        estimator
-          .estimate({ channels: [sound.samples()], sampleRate: context.sampleRate })
-          .then((result) => this.on && this.#answer(result, heard))
-          .catch((error: unknown) => this.on && this.#end(reason(error)))
-          .finally(() => (busy = false));
+        live
+          .push(data)
+          .then((found) => found && this.on && this.#answer(found))
+          .catch((error: unknown) => this.on && this.#end(reason(error)));
       };
       stream.getTracks()[0].addEventListener("ended", () => this.#end(strings.listenNone));
     } catch (error) {
@@ -94,7 +84,7 @@ export class Microphone {
     }
   }
 
-  #answer(result: Result, heard: number): void {
+  #answer(result: LiveEstimate): void {
     const before = this.#result?.key;
     this.#result = result;
     say(this.#note, "");
@@ -102,12 +92,12 @@ export class Microphone {
       const chip = h("span", { class: "key" }, keyText(result.key));
       chip.dataset.label = result.key;
       paint(chip, result.key);
-      this.#past.prepend(h("li", {}, h("span", { class: "quiet" }, clock(heard)), chip));
+      this.#past.prepend(h("li", {}, h("span", { class: "quiet" }, clock(result.time)), chip));
     }
     this.#show(result);
   }
 
-  #show(result: Result): void {
+  #show(result: LiveEstimate): void {
     say(this.#key, keyText(result.key));
     paint(this.#key, result.key);
     say(this.#sure, result.key === null ? "" : fill(strings.listenSure, { share: percent(result.confidence) }));
@@ -124,35 +114,6 @@ export class Microphone {
     say(this.#note, text);
     this.element.hidden = !text && !this.#result;
     this.onChange();
-  }
-}
-
-/** The last samples of a stream. */
-class Last {
-  #blocks: Float32Array[] = [];
-  #length = 0;
-  #most: number;
-
-  constructor(most: number) {
-    this.#most = most;
-  }
-
-  push(block: Float32Array): void {
-    this.#blocks.push(block);
-    this.#length += block.length;
-    while (this.#length - this.#blocks[0].length >= this.#most) {
-      this.#length -= this.#blocks.shift()!.length;
-    }
-  }
-
-  samples(): Float32Array {
-    const all = new Float32Array(this.#length);
-    let at = 0;
-    for (const block of this.#blocks) {
-      all.set(block, at);
-      at += block.length;
-    }
-    return all;
   }
 }
 

@@ -10,7 +10,7 @@ import lzma
 import os
 from pathlib import Path
 
-from stonekey.files import write_atomically
+from stonekey.files import replacing
 from stonekey.model.registry import DEFAULT_MODEL, find_model
 
 MEDIA_TYPES = {
@@ -81,7 +81,8 @@ def write(folder: str | os.PathLike[str], force: bool = False) -> list[Path]:
     written = []
     for name in names():
         data = read(name)
-        write_atomically(target / name, lambda temporary, data=data: temporary.write_bytes(data))
+        with replacing(target / name) as temporary:
+            temporary.write_bytes(data)
         written.append(target / name)
     return written
 
