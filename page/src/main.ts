@@ -131,7 +131,7 @@ tracks.onChange = (track) => {
   work.hidden = !tracks.all.length;
   tools.update();
   if (track?.state === "done" && !list.selected) select(track);
-  else if (track?.state === "done" && track === list.selected && !track.result?.timeline && track.closer === null) {
+  else if (track?.state === "done" && track === list.selected && !track.looked && track.closer === null) {
     void tracks.lookCloser(track);
   }
   showDetails();

@@ -2,7 +2,7 @@
 import type { Result, Span } from "../../js/src/index.ts";
 import { fifths } from "../../js/src/index.ts";
 import { h, icon, say } from "./dom.ts";
-import { clock, isMinor, keyColour, keyText, paint, percent, shortText } from "./look.ts";
+import { clock, isMinor, keyColour, keyText, paint, percent, sentence, shortText } from "./look.ts";
 import { Paper, type Ink } from "./paper.ts";
 import type { Player } from "./player.ts";
 import { fill, strings } from "./strings.ts";
@@ -32,7 +32,7 @@ export class OverTime {
   #needle = h("div", { class: "needle", "aria-hidden": "true" });
   #plot = h("div", { class: "ridges", role: "img" }, this.#ridges.canvas, this.#needle);
   #table = h("tbody");
-  #progress = h("p", { class: "quiet" });
+  #note = h("p", { class: "quiet" });
   #shown = { playing: null as boolean | null, text: "" };
 
   constructor(player: Player) {
@@ -56,7 +56,7 @@ export class OverTime {
         h("span"), this.#axis,
       ),
       this.#time,
-      this.#progress,
+      this.#note,
       h(
         "details",
         {},
@@ -77,8 +77,10 @@ export class OverTime {
       this.#redraw();
     }
     const part = closer === null ? "" : fill(strings.overTimePart, { share: percent(closer) });
-    say(this.#progress, part);
-    this.#progress.hidden = !part;
+    const note = part || (result.timeline?.warnings.map(sentence).join(" ") ?? "");
+    say(this.#note, note);
+    this.#note.hidden = !note;
+    this.element.setAttribute("aria-busy", String(part !== ""));
     this.move();
   }
 

@@ -14,8 +14,10 @@ export interface Track {
   result: Result | null;
   /** Why it could not be read. */
   error: string | null;
-  /** Share of the keys over time that is done; null while nobody asked. */
+  /** Share of the keys over time that is done; null while nobody asks. */
   closer: number | null;
+  /** Whether its keys over time were looked for, found or not. */
+  looked: boolean;
 }
 
 export const place = {
@@ -46,7 +48,7 @@ export class Tracks {
       .filter((entry) => !known.has(identity(entry)))
       .map((entry): Track => ({
         ...entry, id: ++this.#count, state: "waiting", share: 0, result: null, error: null,
-        closer: null,
+        closer: null, looked: false,
       }));
     this.all.push(...added);
     this.#begin(added);
@@ -129,7 +131,11 @@ export class Tracks {
   /** Find the keys over time of a track, in place of those of any other. */
   async lookCloser(track: Track | null): Promise<void> {
     this.#closerControl?.abort();
-    if (!track?.result || track.result.timeline || track.result.key === null) return;
+    if (!track?.result || track.looked) return;
+    if (track.result.key === null) {
+      track.looked = true;
+      return;
+    }
     const control = (this.#closerControl = new AbortController());
     this.#closer ??= createEstimator({ ...place, threads: 1 });
     track.closer = 0;
@@ -143,8 +149,10 @@ export class Tracks {
         },
       });
       track.result = { ...track.result, timeline: result.timeline };
+      track.looked = true;
     } catch {
       // Cancelled, or the file has gone: the segments still show something.
+      track.looked = !control.signal.aborted;
     }
     track.closer = null;
     if (!control.signal.aborted) this.onChange(track);

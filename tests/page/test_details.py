@@ -20,7 +20,7 @@ AXE = Path(__file__).resolve().parents[2] / "page" / "node_modules" / "axe-core"
 
 def closer(page: Page) -> None:
     """Wait until the keys over time are found."""
-    page.until(lambda: page.tab.locator(".over-time > .quiet").is_hidden())
+    page.until(lambda: page.tab.locator(".over-time[aria-busy=false]").count())
 
 
 def test_the_selected_track(page: Page, tmp_path: Path, music: dict[str, Path]) -> None:
@@ -96,7 +96,7 @@ def test_keyboard_alone(page: Page, music: dict[str, Path]) -> None:
         )
 
     choosers: list[Any] = []
-    tab.on("filechooser", choosers.append)
+    tab.on("filechooser", lambda chooser: choosers.append(chooser))
     seen = []
     for _ in range(5):
         tab.keyboard.press("Tab")
