@@ -285,12 +285,15 @@ def test_an_estimate_can_be_cancelled_and_is_watched(package: Path) -> None:
     answer.stopped = await web
       .estimate(model, arrays[0], { signal: control.signal, onProgress })
       .catch((error) => error.name);
+    const both = [1, 2].map(() => web.estimate(model, arrays[0]));
+    answer.keys = (await Promise.all(both)).map((found) => found.key);
     answer.empty = await web
       .estimate(model, new Float32Array(0)).catch((error) => error.name);
     """
     sound = cadence(Key.parse("C major"), rate, 36)
     got: dict[str, Any] = run_node(LOAD + program, package, sound, **loading())
     assert got["shares"] == [0.25, 0.5]
+    assert got["keys"] == ["C major"] * 2
     assert (got["stopped"], got["empty"]) == ("CancelledError", "EmptyAudioError")
 
 
