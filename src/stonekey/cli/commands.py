@@ -8,6 +8,7 @@ COMMANDS = {
     "timeline": "Everyday",
     "plot": "Everyday",
     "listen": "Everyday",
+    "page": "Everyday",
     "demo": "Everyday",
     "scan": "Music libraries",
     "tag": "Music libraries",
