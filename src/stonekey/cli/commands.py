@@ -8,6 +8,7 @@ COMMANDS = {
     "timeline": "Everyday",
     "plot": "Everyday",
     "demo": "Everyday",
+    "serve": "Everyday",
     "scan": "Music libraries",
     "tag": "Music libraries",
     "mix": "Music libraries",
