@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -61,15 +62,21 @@ def serve(
 
       stonekey serve --api --port 8080 --folder ~/Music
     """
-    if not api and (server, settings) != (ServerSettings(), EstimatorSettings()):
-        fail("this option needs --api: without it, the browser does the work")
     if api:
         _serve_api(host, port, server, settings)
-    else:
-        _serve_page(host, port, browser)
+        return
+    for given, default in ((server, ServerSettings()), (settings, EstimatorSettings())):
+        for name, value in vars(default).items():
+            if getattr(given, name) != value:
+                option = name.replace("_", "-")
+                fail(f"--{option} needs --api: without it, the work is the browser's")
+    _serve_page(host, port, browser)
 
 
 def _serve_page(host: str, port: int | None, browser: bool) -> None:
+    import threading
+    import webbrowser
+
     from stonekey.server.page_files import PageFiles
     from stonekey.server.page_server import page_server
 
@@ -78,9 +85,10 @@ def _serve_page(host: str, port: int | None, browser: bool) -> None:
     with server:
         _announce(host, server.server_port)
         if browser:
-            import webbrowser
-
-            webbrowser.open(_address("127.0.0.1" if _is_any(host) else host, server.server_port))
+            here = _address("127.0.0.1" if _is_any(host) else host, server.server_port)
+            # Aside, since a browser in the terminal waits for the page.
+            threading.Thread(target=webbrowser.open, args=(here,), daemon=True).start()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             server.serve_forever()
         except KeyboardInterrupt:

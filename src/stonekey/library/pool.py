@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import Field, asdict
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -36,6 +36,7 @@ class Work(Protocol):
 
     # Module whose ``main`` a worker process runs.
     program: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def limit(self, request: Any) -> float:
         """Seconds that the answer to a request may take."""
@@ -83,7 +84,7 @@ class Worker:
         Raises:
             WorkerStartError: it cannot be loaded; the message says why.
         """
-        answer = self._ask(asdict(self._settings))  # type: ignore[call-overload]
+        answer = self._ask(asdict(self._settings))
         if "model" not in answer:
             raise WorkerStartError(answer["error"])
         self.model = str(answer["model"])

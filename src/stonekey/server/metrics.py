@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -31,7 +32,7 @@ class Metrics:
     def __init__(self, waiting: Callable[[], float], busy: Callable[[], float]) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        given = {"namespace": "stonekey", "registry": self._registry}
+        given: Any = {"namespace": "stonekey", "registry": self._registry}
         self.requests = Counter("requests", "Requests answered.", ["route", "status"], **given)
         self.seconds = Histogram(
             "request_seconds", "Seconds from a request to its answer.", ["route"],

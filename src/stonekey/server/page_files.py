@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import mimetypes
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from urllib.parse import unquote
 
 INDEX = "index.html"
 
-# Of what the page has; the system's own table may lack or change them.
-_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".json": "application/json",
-    ".mjs": "text/javascript; charset=utf-8",
-    ".onnx": "application/octet-stream",
-    ".svg": "image/svg+xml",
-    ".txt": "text/plain; charset=utf-8",
-    ".wasm": "application/wasm",
-    ".webmanifest": "application/manifest+json",
-}
 # The first two isolate the page, for which browsers let WebAssembly use threads.
 _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -40,7 +26,7 @@ _HEADERS = {
 class PageFile:
     """A file of the page, and the headers that go with it."""
 
-    name: str
+    media_type: str
     content: bytes = field(repr=False)
 
     @cached_property
@@ -51,9 +37,7 @@ class PageFile:
     @property
     def headers(self) -> dict[str, str]:
         """Headers of an answer with this file, except its length."""
-        suffix = self.name[self.name.rfind(".") :].lower()
-        kind = _TYPES.get(suffix) or mimetypes.guess_type(self.name)[0]
-        return {**_HEADERS, "Content-Type": kind or "application/octet-stream", "ETag": self.etag}
+        return {**_HEADERS, "Content-Type": self.media_type, "ETag": self.etag}
 
     def is_held(self, if_none_match: str | None) -> bool:
         """Whether a browser that sends this header has the file already."""
@@ -62,28 +46,36 @@ class PageFile:
 
 
 class PageFiles:
-    """The files of the page by the path in their address.
+    """The files of the page by the path in their address; each is read when it is first asked for.
 
     Args:
-        files: name and content of each; names may have folders.
+        names: their names, which may have folders.
+        media_type: the media type of one.
+        read: its content.
     """
 
-    def __init__(self, files: Iterable[tuple[str, bytes]]) -> None:
-        self._files = {name: PageFile(name, content) for name, content in files}
+    def __init__(
+        self,
+        names: Iterable[str],
+        media_type: Callable[[str], str],
+        read: Callable[[str], bytes],
+    ) -> None:
+        self._names = tuple(names)
+        self._file = cache(lambda name: PageFile(media_type(name), read(name)))
 
     @classmethod
     def of_package(cls) -> PageFiles:
         """The page of this package."""
         from stonekey import page
 
-        return cls((name, page.read(name)) for name in page.names())
+        return cls(page.names(), page.media_type, page.read)
 
     @property
     def paths(self) -> list[str]:
         """Every path that there is."""
-        return ["/", *(f"/{name}" for name in self._files)]
+        return ["/", *(f"/{name}" for name in self._names)]
 
     def at(self, path: str) -> PageFile | None:
         """The file at a path, without its query, still quoted; None if there is none."""
         name = unquote(path).removeprefix("/") or INDEX
-        return self._files.get(name)
+        return self._file(name) if name in self._names else None
