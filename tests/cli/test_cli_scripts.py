@@ -21,7 +21,7 @@ DOCS = ROOT / "docs"
 # Pages whose commands are tried here; the others have tests of their own.
 PAGES = ("mixing.md", "playlists.md", "shell.md")
 # Commands that print no results: these write files or a script, and say so in words.
-WITHOUT_JSON = {"train", "data", "library", "plot", "completion"}
+WITHOUT_JSON = {"serve", "train", "data", "library", "plot", "completion"}
 
 
 GROUPS = {"data": ("shard", "cache", "render", "subset"), "library": ("export",)}

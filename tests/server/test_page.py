@@ -80,7 +80,7 @@ def test_the_page_is_at_the_root_and_nothing_else_is(port: int) -> None:
     index = page.read("index.html")
     assert ask(port, "/")[2] == ask(port, "/?a=1")[2] == ask(port, "/index%2ehtml")[2] == index
     for path in (
-        "/nothing", "/../index.html", "/%2e%2e/index.html", "//index.html", "/index.html/",
+        "/nothing", "/../index.html", "/%2e%2e/index.html", "/index.html/",
         "/etc/passwd", "/%00", "/index.html%00", "/\\..\\index.html",
     ):  # fmt: skip
         assert ask(port, path)[0] == 404, path

@@ -245,4 +245,4 @@ def test_a_signal_ends_the_command(
     assert re.search(r" mine 127\.0\.0\.1 POST /v1/keys 200 0\.\d+ s\n", errors)
     assert errors.endswith("stonekey: ended\n")
     assert "sesame" not in errors
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("stonekey-*")) == []

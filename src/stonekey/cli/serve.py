@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import sys
@@ -133,7 +134,10 @@ def _listening(listen: Callable[[int], Listening], host: str, port: int | None) 
             if isinstance(error, socket.gaierror):
                 break
     where = f"{PORT} to {PORT + _TRIED - 1}" if port is None else str(port)
-    fail(f"cannot listen at {host}, port {where}: {problem.strerror or problem}", 1)
+    # Those of names that cannot be looked up have numbers of their own, below 0.
+    known = problem.errno is not None and problem.errno > 0
+    reason = os.strerror(problem.errno) if known else str(problem.strerror or problem)
+    fail(f"cannot listen at {host}, port {where}: {reason}", 1)
 
 
 def _is_any(host: str) -> bool:

@@ -52,11 +52,12 @@ def make_app(
     counted = [route.path for route in routes]
     if files is not None:
         routes += [Route(path, _page_route(files)) for path in files.paths]
-    app: ASGIApp = Starlette(
+    inner = Starlette(
         routes=routes,
         exception_handlers={RefusedError: _refused, HTTPException: _no_route},
     )
-    app = Guard(app, token, origins, PRIVATE, lambda: api.ending)
+    inner.router.redirect_slashes = False
+    app: ASGIApp = Guard(inner, token, origins, PRIVATE, lambda: api.ending)
     if origins:
         app = CORSMiddleware(
             app,

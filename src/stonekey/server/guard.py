@@ -125,8 +125,7 @@ class Guard:
         if not private:
             return None
         if self._ending():
-            more = {"retry-after": "5", "connection": "close"}
-            return RefusedError(503, "the server is ending", more)
+            return RefusedError(503, "the server is ending", {"retry-after": "5"})
         # Other pages cannot read the answers, but could have the server work, and a WebSocket
         # knows no CORS.
         origin = headers.get("origin")
