@@ -109,7 +109,7 @@ def _serve_api(
     listener = _listening(
         lambda number: socket.create_server((host, number), family=family), host, port
     )
-    with exit_on_error(), listener:
+    with exit_on_error():
         try:
             serve_api(
                 listener,

@@ -56,19 +56,20 @@ def serve_api(
         WorkerStartError: the workers cannot start.
         ValueError, OSError: the token cannot be read, or two models have one name.
     """
-    token = token_of(settings.token_file)
-    # Each worker has one core. The pool's limit on a file's time comes before the estimator's.
-    estimator = replace(estimator, threads=1, timeout=2 * settings.max_time)
-    paths, records = _models(settings.model, estimator)
-    work = AnalysisSettings(paths, asdict(estimator), settings.max_duration, settings.max_time)
-    count = settings.workers or (core_count() if estimator.device == "cpu" else 1)
-    with (
-        uploads_folder() as folder,
-        Workers(count, work, settings.max_memory * GIGABYTE) as workers,
-    ):
-        api = Api(settings, estimator, records, workers, folder)
-        app = make_app(api, files, token, settings.cors_origin)
-        _Server(app, api, workers, settings.grace, on_start).run([listener])
+    with listener:
+        token = token_of(settings.token_file)
+        # Each worker has one core. The pool's limit on a file's time comes before the estimator's.
+        estimator = replace(estimator, threads=1, timeout=2 * settings.max_time)
+        paths, records = _models(settings.model, estimator)
+        work = AnalysisSettings(paths, asdict(estimator), settings.max_duration, settings.max_time)
+        count = settings.workers or (core_count() if estimator.device == "cpu" else 1)
+        with (
+            uploads_folder() as folder,
+            Workers(count, work, settings.max_memory * GIGABYTE) as workers,
+        ):
+            api = Api(settings, estimator, records, workers, folder)
+            app = make_app(api, files, token, settings.cors_origin)
+            _Server(app, api, workers, settings.grace, on_start).run([listener])
 
 
 def _models(
