@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -182,6 +183,25 @@ def test_bad_bodies_are_refused(
     with server.client() as client:
         answer = client.post("/v1/keys", headers=headers, content=body)
     assert (answer.status_code, error_of(answer)[: len(error)]) == (status, error)
+    assert not server.left()
+
+
+def test_damaged_forms_are_refused_and_leave_nothing(server: Served) -> None:
+    rng = random.Random(0)
+    whole = PART.replace(b"x", b"RIFF" * 9) * 2 + b"--B--\r\n"
+    seen = set()
+    with server.client() as client:
+        for _ in range(60):
+            body = bytearray(whole)
+            for _ in range(rng.randint(1, 3)):
+                at = rng.randrange(len(body))
+                body[at : at + rng.randint(0, 9)] = rng.choice(
+                    [b"", b"\r\n", b"--B", b"\xff\0", b'"']
+                )
+            answer = client.post("/v1/keys", headers=BOUNDARY, content=bytes(body))
+            seen.add(answer.status_code)
+            answer.json()
+    assert seen == {200, 400, 422}
     assert not server.left()
 
 

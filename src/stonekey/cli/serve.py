@@ -15,11 +15,12 @@ import typer
 from stonekey.cli.common import exit_on_error, fail, needs_extra
 from stonekey.cli.options import with_settings
 from stonekey.estimate.settings import EstimatorSettings
-from stonekey.server.settings import ServerSettings
+from stonekey.server.settings import TOKEN, ServerSettings
 from stonekey.text import echo, log
 
 PORT = 8000
 _TRIED = 20
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 Listening = TypeVar("Listening")
 
@@ -104,6 +105,8 @@ def _serve_api(
     from stonekey.library.pool import WorkerStartError
     from stonekey.server.page_files import PageFiles
 
+    if host not in _LOOPBACK and server.token_file is None and TOKEN not in os.environ:
+        log("stonekey: whoever reaches this machine can use the API; --token-file keeps others out")
     _log_requests()
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = _listening(

@@ -21,7 +21,7 @@ from stonekey.server.folder import OutsideError, file_within
 from stonekey.server.guard import GONE
 from stonekey.server.metrics import Metrics
 from stonekey.server.query import read_query
-from stonekey.server.settings import ServerSettings
+from stonekey.server.settings import TOKEN, ServerSettings
 from stonekey.server.uploads import Upload, read_body, receive_uploads
 from stonekey.server.worker import Analysis
 from stonekey.server.workers import UnavailableError, Workers
@@ -169,7 +169,7 @@ class Api:
         return [records[number] for number in range(len(files))]
 
 
-def token_of(path: Path | None, variable: str = "STONEKEY_TOKEN") -> str | None:
+def token_of(path: Path | None) -> str | None:
     """The token that requests must bring, from a file or else from the environment.
 
     The variable is removed, so that worker processes do not have it.
@@ -178,11 +178,11 @@ def token_of(path: Path | None, variable: str = "STONEKEY_TOKEN") -> str | None:
         ValueError: it is empty, or not of printable ASCII.
         OSError: the file cannot be read.
     """
-    named = os.environ.pop(variable, None)
+    named = os.environ.pop(TOKEN, None)
     if path is None and named is None:
         return None
     token = (path.read_text(encoding="utf-8") if path is not None else named or "").strip()
     if not token or not token.isascii() or not token.isprintable() or " " in token:
-        where = variable if path is None else path
+        where = TOKEN if path is None else path
         raise ValueError(f"{where}: the token must be of printable ASCII without spaces")
     return token

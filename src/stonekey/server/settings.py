@@ -11,6 +11,8 @@ from stonekey.model.registry import EMBEDDED
 from stonekey.options import option
 
 MEGABYTE = 10**6
+# Environment variable of the token.
+TOKEN = "STONEKEY_TOKEN"
 _PANEL: dict[str, Any] = {"rich_help_panel": "With --api"}
 
 
@@ -78,7 +80,7 @@ class ServerSettings:
     max_live: int = option(8, "Live connections at a time.", min=0, metavar="N", **_PANEL)
     token_file: Path | None = option(
         None,
-        "File with the token that requests must bring; by default $STONEKEY_TOKEN, if it is set.",
+        f"File with the token that requests must bring; by default ${TOKEN}, if it is set.",
         exists=True,
         dir_okay=False,
         **_PANEL,
