@@ -7,6 +7,7 @@ COMMANDS = {
     "predict": "Everyday",
     "timeline": "Everyday",
     "plot": "Everyday",
+    "page": "Everyday",
     "demo": "Everyday",
     "serve": "Everyday",
     "scan": "Music libraries",
