@@ -13,7 +13,6 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 # Bounds of the buckets in seconds: from an answer of the server itself to the time limit.
 BUCKETS = (0.01, 0.03, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -27,7 +26,7 @@ class Metrics:
         busy: number of workers that have a file, now.
     """
 
-    content_type = CONTENT_TYPE_PLAIN_0_0_4
+    content_type = "text/plain; version=0.0.4; charset=utf-8"
 
     def __init__(self, waiting: Callable[[], float], busy: Callable[[], float]) -> None:
         self._registry = CollectorRegistry()
