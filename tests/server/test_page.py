@@ -169,3 +169,11 @@ def test_bad_usage(arguments: tuple[str, ...], error: str, tmp_path: Path) -> No
     done = run("serve", "--port", "0", "--no-open", *arguments)
     assert done.returncode == 2
     assert done.stderr.startswith(f"stonekey: {error}")
+
+
+def test_the_api_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "stonekey.server.run", raising=False)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    done = run("serve", "--api")
+    assert done.returncode == 2
+    assert done.stderr.endswith('pip install ".[server]" in the checkout of stonekey\n')

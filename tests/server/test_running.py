@@ -47,7 +47,7 @@ def wait(seconds: float) -> bytes:
 
 @pytest.fixture(scope="module")
 def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    settings = ServerSettings(workers=1, queue=2, max_time=2)
+    settings = ServerSettings(workers=1, queue=2, max_time=3)
     folder = tmp_path_factory.mktemp("uploads")
     with served(folder, settings, program="fragile_worker") as running:
         yield running
@@ -59,7 +59,7 @@ def test_a_crash_or_a_hang_costs_one_file(fragile: Served, sound: bytes) -> None
     assert [answer.status_code for answer in answers] == [422, 422, 200]
     assert [answer.json()["error"] for answer in answers] == [
         "the worker process crashed (SIGSEGV)",
-        "took longer than 2 s",
+        "took longer than 3 s",
         None,
     ]
     assert not fragile.left()
@@ -246,4 +246,4 @@ def test_a_signal_ends_the_command(
     assert re.search(r" mine 127\.0\.0\.1 POST /v1/keys 200 0\.\d+ s\n", errors)
     assert errors.endswith("stonekey: ended\n")
     assert "sesame" not in errors
-    assert list(tmp_path.glob("stonekey-*")) == []
+    assert list(tmp_path.iterdir()) == []
