@@ -9,8 +9,6 @@ likely) or, with --http, from a server on this machine.
 from __future__ import annotations
 
 import argparse
-import functools
-import http.server
 import os
 import subprocess
 import sys
@@ -28,30 +26,11 @@ from stonekey.data.shard_loader import ShardLoader
 from stonekey.data.shards import write_shards
 from stonekey.model.settings import FrontEnd
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from range_server import server
+
 FRAMES = 10_336  # 4 minutes
 BATCH, BATCHES = 64, 30
-
-
-class Ranges(http.server.SimpleHTTPRequestHandler):
-    """Serves parts of files, which the standard library's server does not."""
-
-    def do_GET(self) -> None:
-        """Answer with the bytes asked for."""
-        asked = self.headers.get("Range")
-        if not asked:
-            return super().do_GET()
-        first, last = map(int, asked.removeprefix("bytes=").split("-"))
-        with open(self.translate_path(self.path), "rb") as stream:
-            stream.seek(first)
-            data = stream.read(last + 1 - first)
-        self.send_response(206)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-        return None
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
 
 def write(folder: Path, number: int) -> None:
@@ -77,10 +56,9 @@ def read(place: Path, name: str) -> None:
 
 
 def serve(folder: str) -> None:
-    handler = functools.partial(Ranges, directory=folder)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        print(server.server_address[1], flush=True)
-        server.serve_forever()
+    with server(Path(folder)) as running:
+        print(running.server_address[1], flush=True)
+        running.serve_forever()
 
 
 def resident() -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,17 @@ def with_answers(
         answers: the CSV; without it there are none.
         only: take one teacher's word, at full power, instead of the product.
     """
-    rows = {} if answers is None else {(r["split"], r["path"]): r for _, r in read_rows(answers)}
+    rows = {} if answers is None else _rows(answers)
     for track in tracks:
         row = rows.get((manifest.parent.name, track.id))
         if row is not None:
             yield replace(track, key=None, probabilities=product(row, only))
+
+
+@cache
+def _rows(answers: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """The rows of the CSV by split and path; a recipe asks for several manifests."""
+    return {(row["split"], row["path"]): row for _, row in read_rows(answers)}
 
 
 def product(row: dict[str, Any], only: str | None = None) -> tuple[float, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from base64 import b64encode
@@ -19,6 +20,7 @@ from mutagen.ogg import OggPage
 
 from stonekey.keys import Key
 from stonekey.synthesis import cadence
+from stonekey.tags.formats import open_tags
 
 RATE = 48000
 # name -> encoder; the name says which tags are in the file
@@ -174,3 +176,17 @@ def other_tags(path: Path) -> dict[str, str]:
     found["v1"] = repr(tail) if tail.startswith(b"TAG") else ""
     keys = ("TKEY", "initialkey", "wm/initialkey", "----:com.apple.itunes:initialkey")
     return {name: value for name, value in found.items() if name not in keys}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def rows(text: str) -> dict[str, dict[str, object]]:
+    return {Path(record["file"]).name: record for record in json.loads(text)}
+
+
+def set_key(path: Path, text: str) -> None:
+    tags = open_tags(path)
+    tags.set(tags.fields("key")[0], text)
+    tags.save()

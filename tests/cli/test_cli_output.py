@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from cli_tools import ROOT, call, music
 
+from stonekey.model.registry import local_model
+
 EVIL = "\x1b]0;mine\x07\x1b[31m\u202e.wav"
 
 
@@ -73,6 +75,38 @@ def test_what_is_sorted_or_mixed_is_not_replaced(
     assert given.read_text() == "one.wav\n"
     assert library.read_text() == "whatever"
     assert capsys.readouterr().err.count("is read by this command") == 7
+
+
+def test_a_model_is_not_replaced_by_its_own_answers(
+    song: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model.safetensors"
+    shutil.copy(local_model("stone12") or "", tmp_path / "model.onnx")
+    shutil.copy((local_model("stone12") or Path()).with_suffix(".safetensors"), model)
+    manifest, library = tmp_path / "labels.csv", tmp_path / "keys"
+    manifest.write_text(f"path,key\n{song},C major\n")
+    library.mkdir()
+    (library / "part-000000.parquet").write_text("whatever")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    own = ("-o", model, "--force")
+    asked: list[tuple[str | Path, ...]] = [
+        ("calibrate", model, *own),
+        ("confidence", model, "--manifest", manifest, *own),
+        ("confidence", tmp_path / "model.onnx", "--manifest", manifest, *own),
+        ("demo", "-m", model, *own),
+        ("predict", song, "-m", model, "-f", "json", *own),
+        ("timeline", song, "-m", model, "-f", "json", *own),
+        ("mix", song, "-l", library, "-m", model, "-f", "json", *own),
+        ("playlist", song, "-m", model, "-f", "json", *own),
+        ("compare", song, "-m", model, "-f", "json", *own),
+        ("export", tmp_path, "-o", tmp_path / "model.onnx", "--force"),
+        ("mix", "8A", "-l", library, "-f", "csv", "-o", library / "part-000000.parquet", "--force"),
+        ("evaluate", "--manifest", manifest, "-m", "template", "-o", tmp_path, "--force"),
+    ]
+    for command in asked:
+        assert call(*command) == 2, command
+        assert "is read by this command" in capsys.readouterr().err, command
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
 
 def test_a_link_stays_a_link(song: Path, tmp_path: Path) -> None:

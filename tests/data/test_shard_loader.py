@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections import Counter
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
 
@@ -16,6 +13,7 @@ import pytest
 import torch
 from data_music import SHORT, write_tracks
 from object_store import bucket  # noqa: F401
+from range_server import Ranges, served
 
 from stonekey.data import shard_loader, shards
 from stonekey.data.batch_loader import DataError
@@ -218,36 +216,11 @@ def test_an_index_that_is_not_one_is_named(tmp_path: Path) -> None:
         ShardIndex.load(tmp_path, SHORT)
 
 
-class Ranges(SimpleHTTPRequestHandler):
-    """Files of a folder, and parts of them as servers give them; none with ``plain``."""
-
-    plain = False
-
-    def do_GET(self) -> None:
-        asked = self.headers.get("Range")
-        if not asked or self.plain:
-            return super().do_GET()
-        first, last = map(int, asked.removeprefix("bytes=").split("-"))
-        data = Path(self.translate_path(self.path)).read_bytes()[first : last + 1]
-        self.send_response(206)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-        return None
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def http(folder: Path) -> Iterator[str]:
     pytest.importorskip("aiohttp", reason="needs aiohttp")
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Ranges, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with served(folder) as address:
+        yield address
 
 
 def test_http_gives_the_same_batches(

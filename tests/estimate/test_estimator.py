@@ -29,16 +29,6 @@ RATE = 22050
 KEY = Key(3, "minor")
 
 
-@pytest.fixture(scope="module")
-def estimator() -> KeyEstimator:
-    return KeyEstimator("template", threads=1)
-
-
-@pytest.fixture(scope="module")
-def music() -> np.ndarray:
-    return cadence(KEY, seconds=6.0)
-
-
 def vector(estimate: KeyEstimate) -> np.ndarray:
     return np.array(list(estimate.probabilities.values()))
 

@@ -23,20 +23,9 @@ from tag_files import FILES, encode
 from stonekey import AudioError, KeyEstimate, KeyEstimator
 from stonekey.keys import Key
 from stonekey.model.registry import find_model
-from stonekey.synthesis import cadence
 
 RATE = 22050
 KEY = Key(3, "minor")
-
-
-@pytest.fixture(scope="module")
-def estimator() -> KeyEstimator:
-    return KeyEstimator("template", threads=1)
-
-
-@pytest.fixture(scope="module")
-def music() -> np.ndarray:
-    return cadence(KEY, seconds=6.0)
 
 
 def assert_same(one: KeyEstimate, other: KeyEstimate, atol: float = 1e-5) -> None:

@@ -84,6 +84,13 @@ def test_labels_are_read_from_a_result() -> None:
     assert labels == [Key.parse("Eb minor"), KeySignature(3), None, None, Key.parse("Eb minor")]
 
 
+def test_labels_are_looked_up_and_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = [*map(Key.from_index, range(24)), *map(KeySignature, range(12))]
+    records = [Result(Path("/a")).with_label(label, "flats").as_dict() for label in labels]
+    monkeypatch.setattr("stonekey.keys.parse_label", lambda text: pytest.fail(text))
+    assert [Result.from_dict(record).label for record in records] == labels
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 def test_a_torn_end_costs_the_torn_line_only(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"keys{suffix}"
@@ -138,7 +145,7 @@ def test_a_table_edited_in_a_spreadsheet_is_read(tmp_path: Path) -> None:
     """It may have a byte order mark, other line ends and fewer columns."""
     path = tmp_path / "keys.csv"
     path.write_bytes("\ufeffpath,key,camelot,mine\r\n/a.mp3,C minor,5A,x\r\n".encode())
-    assert read_results(path) == [Result(Path("/a.mp3"), key="C minor", camelot="5A")]
+    assert read_results(path) == [Result(Path("/a.mp3"), label=Key.parse("5A"), key="C minor")]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -31,7 +31,7 @@ _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _HOME = re.compile(r"(?:Users|home|Documents and Settings)/[^/]+/(.+)", re.DOTALL)
 
 
-def is_address(raw: bytes) -> bool:
+def is_url(raw: bytes) -> bool:
     """Whether text reads as a URL and not as a path."""
     return _ADDRESS.match(raw) is not None
 

@@ -16,9 +16,8 @@ from pathlib import Path
 
 from stonekey.audio.libraries import MAX_ENTRIES, PlaylistError, Track, problems_of, read_library
 from stonekey.audio.libraries import SUFFIXES as XML_SUFFIXES
-from stonekey.audio.locations import Locator, is_address, url_path
-from stonekey.text import address, shown
-from stonekey.text import is_address as is_remote
+from stonekey.audio.locations import Locator, is_url, url_path
+from stonekey.text import address, is_address, shown
 
 __all__ = [
     "Entry", "MissingError", "Playlist", "PlaylistError", "is_playlist", "read_playlist",
@@ -230,11 +229,11 @@ def playlist_bytes(path: Path, entries: Iterable[Entry]) -> bytes:
 
 
 def _line(path: Path, folder: str) -> bytes:
-    if is_remote(path):
+    if is_address(path):
         return address(path).encode("utf-8", "surrogateescape")
     file = os.path.abspath(path)
     raw = os.fsencode(file.removeprefix(os.path.join(folder, "")))
-    misread = raw != raw.strip(b" \t") or raw.startswith(b"#") or is_address(raw)
+    misread = raw != raw.strip(b" \t") or raw.startswith(b"#") or is_url(raw)
     if misread or b"\n" in raw or b"\r" in raw:
         return Path(file).as_uri().encode()
     return raw

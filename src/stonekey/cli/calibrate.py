@@ -65,7 +65,7 @@ def calibrate(
         fail(f"{given} but {len(names)} --key: give one key for each recording")
     if output is not None and output.suffix != ".safetensors":
         fail(f"{output}: the output file must end in .safetensors")
-    check_output(output, force)
+    check_output(output, force, files, checkpoint)
     with exit_on_error():
         from stonekey.estimate.backends import load_backend
         from stonekey.keys import Key

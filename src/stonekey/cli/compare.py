@@ -66,7 +66,7 @@ def compare(
       stonekey compare rekordbox.xml --from keys.csv --output differences.csv
     """
     form = chosen_format(COMPARISONS, format, output, "text")
-    check_output(output, force, reads=[*sources, *([from_] if from_ else [])])
+    check_output(output, force, [*sources, *([from_] if from_ else [])], model)
     with exit_on_error():
         found, problems = _compared(sources, from_, extension, model, hearing)
         if not found and not problems:

@@ -49,7 +49,6 @@ def confidence(
     """
     if output.suffix != ".safetensors":
         fail(f"{output}: the output file must end in .safetensors")
-    check_output(output, force, reads=[manifest])
     with exit_on_error():
         from stonekey.data.manifest import read_manifest
         from stonekey.evaluation.fitting import ENOUGH, fit_confidence
@@ -62,6 +61,7 @@ def confidence(
             if not beside.is_file():
                 fail(f"{path}: an ONNX file cannot be rewritten; fit its checkpoint")
             path = beside
+        check_output(output, force, [manifest, path])
         model = load_checkpoint(path)  # fails before the slow analysis
         tracks = read_manifest(manifest).present
         labelled = [track for track in tracks if track.key is not None]

@@ -35,7 +35,7 @@ def demo(
 
       stonekey demo --key "Eb major" --output demo.wav
     """
-    check_output(output, force, recording=True)
+    check_output(output, force, model=model, recording=True)
     with exit_on_error():
         import tempfile
 

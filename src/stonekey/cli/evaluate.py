@@ -113,7 +113,6 @@ def evaluate(
         fail("give either --dataset NAME --root DIR or --manifest FILE")
     for form in figures or ():
         one_of("--figures", form, ("png", "pdf", "svg"))
-    check_folder(output, force)
     if output is not None:
         check_figures()
     with exit_on_error():
@@ -128,6 +127,8 @@ def evaluate(
         )
         from stonekey.files import cache_folder
 
+        reads = [Path(named(text)[1]) for text in predictions or ()]
+        check_folder(output, force, [*reads, *([manifest] if manifest else [])])
         for text in model or ():
             if is_predictions(named(text)[1]):
                 fail(f"{text} is not a model: pass it to --predictions")

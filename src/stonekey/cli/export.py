@@ -64,7 +64,7 @@ def export(
     path = output or Path(f"{Path(model).stem}{'-recording' * recording}.onnx")
     if path.suffix.lower() != ".onnx":
         fail(f"{path}: the output file must end in .onnx")
-    check_output(path, force)
+    check_output(path, force, model=model)
     if vectors is not None and vectors.suffix.lower() != ".json":
         fail(f"{vectors}: the file of vectors must end in .json")
     check_output(vectors, force)

@@ -75,7 +75,7 @@ def mix(
       stonekey mix "E flat minor" -l keys.csv --moves energy --notation camelot
     """
     form = chosen_format(TRACKS, format, output, "text")
-    check_output(output, force, reads=[library, Path(what)])
+    check_output(output, force, reads=[library, Path(what)], model=model)
     with exit_on_error():
         from stonekey.audio.playlists import Entry
         from stonekey.library import read_results

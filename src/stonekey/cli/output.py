@@ -23,12 +23,17 @@ from stonekey.text import printable
 
 
 def check_output(
-    path: Path | None, force: bool, reads: Iterable[Path] = (), recording: bool = False
+    path: Path | None,
+    force: bool,
+    reads: Iterable[Path] = (),
+    model: str | None = None,
+    recording: bool = False,
 ) -> None:
     """Exit before any work is done if the output file must not be replaced.
 
     Args:
-        reads: files that the command reads.
+        reads: files that the command reads; of a folder, its Parquet files.
+        model: name or path of the model that it reads.
         recording: the command itself writes a recording.
     """
     if path is None or not os.path.lexists(path):
@@ -41,8 +46,21 @@ def check_output(
         fail(f"{path} exists; --force replaces it")
     if not recording and _is_recording(path):
         fail(f"{path} is a recording; recordings are never replaced")
-    if any(read.exists() and path.exists() and read.samefile(path) for read in reads):
+    if path.exists() and any(one.samefile(path) for one in _files(reads, model)):
         fail(f"{path} is read by this command, so it cannot be the output")
+
+
+def _files(reads: Iterable[Path], model: str | None) -> Iterator[Path]:
+    """The files of these that are there."""
+    from stonekey.model.registry import local_model
+
+    if model is not None and (path := local_model(model)):
+        yield path
+    for read in reads:
+        if read.is_dir():
+            yield from read.glob("*.parquet")
+        elif read.exists():
+            yield read
 
 
 def _is_recording(path: Path) -> bool:
@@ -75,14 +93,17 @@ def to_terminal(form: Format[Any], output: Path | None) -> bool:
     return output is None and form.name == "text" and sys.stdout.isatty()
 
 
-def check_folder(folder: Path | None, force: bool) -> None:
-    """Exit before any work is done if the output folder is not empty."""
+def check_folder(folder: Path | None, force: bool, reads: Iterable[Path]) -> None:
+    """Exit before any work is done if the output folder is not empty or has one of ``reads``."""
     if folder is None:
         return
     if folder.exists() and not folder.is_dir():
         fail(f"{folder} is a file, not a folder to write into")
     if folder.is_dir() and any(folder.iterdir()) and not force:
         fail(f"{folder} is not empty; --force writes into it")
+    for read in reads:
+        if read.exists() and folder.is_dir() and read.resolve().parent.samefile(folder):
+            fail(f"{read} is read by this command, so its folder cannot be the output")
 
 
 def same_place(*streams: TextIO) -> bool:

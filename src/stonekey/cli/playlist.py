@@ -84,7 +84,7 @@ def playlist(
     one_of("--order", order, ORDERS)
     if not sources and library is None:
         fail("give playlists, files, folders or --library FILE")
-    check_output(output, force, reads=[*(sources or ()), *([library] if library else ())])
+    check_output(output, force, [*(sources or ()), *([library] if library else ())], model)
     with exit_on_error():
         from stonekey.audio.playlists import Entry
         from stonekey.library import read_results
@@ -103,7 +103,7 @@ def playlist(
         if known is None:
             found = analysed(paths, missing, model, hearing)
         else:
-            found = looked_up(paths, missing, known)
+            found = looked_up(paths, missing, known, check=bool(sources))
         results = [found[path] for path in paths]
         results = [r.with_label(r.label, notation, min_confidence) for r in results]
         arrange = mix_order if order == "mix" else key_order
@@ -112,7 +112,7 @@ def playlist(
             {
                 "path": path_text(result.path),
                 "key": result.key,
-                "camelot": result.camelot,
+                "camelot": result.label and result.label.format("camelot"),
                 "confidence": result.confidence,
                 "duration": result.duration,
                 "error": result.error,

@@ -59,7 +59,7 @@ def plot(
     """
     if output.suffix.lower() not in SUFFIXES:
         fail(f"{output}: the output file must end in {', '.join(SUFFIXES)}")
-    check_output(output, force, reads=[file])
+    check_output(output, force, reads=[file], model=model)
     with exit_on_error():
         with needs_extra("eval"):
             import matplotlib  # noqa: F401

@@ -99,7 +99,7 @@ def predict(
     form = chosen_format(RECORDINGS, format, output, default)
     if form.name == "npz" and output is None and _is_terminal("stdout"):
         fail("--format npz is binary; give --output FILE.npz")
-    check_output(output, force, reads=paths)
+    check_output(output, force, reads=paths, model=model)
     with exit_on_error():
         from stonekey.estimate.estimator import KeyEstimator
         from stonekey.output.records import FileResult, Layout

@@ -231,6 +231,7 @@ def _from_estimator(model: str, settings: EstimatorSettings) -> _Keys:
 
 
 def _from_results(path: Path) -> _Keys:
+    from stonekey.library.answers import REPLACED, replaced
     from stonekey.library.store import read_results
     from stonekey.tags import TagError
 
@@ -242,6 +243,8 @@ def _from_results(path: Path) -> _Keys:
             raise TagError(path, "is not among the results")
         if result.error is not None:
             raise TagError(path, result.error)
+        if replaced(result):
+            raise TagError(path, REPLACED)
         if result.label is not None and not isinstance(result.label, Key):
             raise TagError(path, "the results give its key signature, not its key")
         return result.label, result.confidence or 0.0

@@ -67,7 +67,7 @@ def timeline(
       stonekey timeline sonata.flac --format audacity --output labels.txt
     """
     form = chosen_format(TIMELINES, format, output, "table")
-    check_output(output, force, reads=[file])
+    check_output(output, force, reads=[file], model=model)
     with exit_on_error():
         from stonekey.estimate.estimator import KeyEstimator
         from stonekey.estimate.timeline import confident, key_timeline

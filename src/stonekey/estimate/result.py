@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from stonekey.estimate.record import FIELDS
 from stonekey.keys import NO_KEY, ClassLabel, Key, KeySignature, key_fields
 
 
@@ -81,11 +82,6 @@ class KeyEstimate(ByValue):
         """The answer: a key, a key signature, or None for "no key"."""
         return self.key if self.key is not None else self.signature
 
-    @property
-    def rounded_tuning(self) -> float | None:
-        """The tuning to a tenth of a cent, for reading."""
-        return None if self.tuning is None else round(self.tuning, 1) + 0.0  # no -0.0
-
     def __str__(self) -> str:
         return NO_KEY if self.label is None else str(self.label)
 
@@ -94,20 +90,22 @@ class KeyEstimate(ByValue):
         return sorted(self.probabilities.items(), key=lambda item: -item[1])[:count]
 
     def as_dict(self, notation: str = "musical", top: int = 3) -> dict[str, Any]:
-        """The fields of a file's JSON record, except the file's name.
+        """The record, for JSON: `stonekey.estimate.record.FIELDS` in order.
 
         ``key`` is None for "no key"; ``tonic`` and ``mode`` also for a 12-signature model.
         Probabilities and times are rounded for reading.
         """
+        confidence = FIELDS["confidence"]
         return {
             **key_fields(self.label, notation),
-            "confidence": round(self.confidence, 4),
+            "confidence": confidence.rounded(self.confidence),
             "top": [
-                {"key": k.format(notation), "probability": round(p, 4)} for k, p in self.top(top)
+                {"key": k.format(notation), "probability": confidence.rounded(p)}
+                for k, p in self.top(top)
             ],
-            "duration": round(self.duration, 3),
+            "duration": FIELDS["duration"].rounded(self.duration),
             "segments": len(self.segments),
-            "tuning": self.rounded_tuning,
+            "tuning": FIELDS["tuning"].rounded(self.tuning),
             "model": self.model,
             "warnings": list(self.warnings),
             "error": None,

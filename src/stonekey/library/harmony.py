@@ -64,7 +64,7 @@ class Match:
         return {
             "path": path_text(self.result.path),
             "key": label and label.format(notation),
-            "camelot": self.result.camelot,
+            "camelot": label and label.format("camelot"),
             "move": self.move,
             "distance": self.distance,
             "confidence": self.result.confidence,

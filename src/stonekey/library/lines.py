@@ -11,9 +11,10 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from stonekey.estimate.record import as_cells
 from stonekey.files import write_atomically
 from stonekey.library.base import Store, StoreError
-from stonekey.library.result import FIELDS, SEPARATOR, Result
+from stonekey.library.result import ESSENTIAL, FIELDS, Result
 from stonekey.text import is_address, json_text
 
 # The start of an address.
@@ -46,9 +47,7 @@ class LineStore(Store):
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
                 if self._csv and number == 1:
                     names = next(csv.reader([text]), [])
-                    if not {"path", "key", "camelot"} <= set(names) or (
-                        strict and names != list(FIELDS)
-                    ):
+                    if not set(ESSENTIAL) <= set(names) or (strict and names != list(FIELDS)):
                         raise ValueError("different columns")
                     continue
                 if not text.strip():
@@ -141,8 +140,7 @@ class LineStore(Store):
         if not self._csv:
             return (json_text(values) + "\n").encode()
         text = io.StringIO()
-        values["warnings"] = SEPARATOR.join(result.warnings)
-        csv.DictWriter(text, FIELDS, lineterminator="\n").writerow(values)
+        csv.DictWriter(text, FIELDS, lineterminator="\n").writerow(as_cells(values))
         return text.getvalue().encode()
 
 

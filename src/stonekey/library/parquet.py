@@ -9,7 +9,7 @@ from typing import Any
 from stonekey.files import local_copy, write_atomically
 from stonekey.library.base import Store, StoreError
 from stonekey.library.lines import LineStore
-from stonekey.library.result import FIELDS, REALS, Result
+from stonekey.library.result import FIELDS, Result
 from stonekey.text import address, to_install
 
 
@@ -94,12 +94,13 @@ def write_table(results: Iterable[Result], path: Path) -> None:
     parquet = _pyarrow()
     import pyarrow
 
-    types: dict[str, Any] = {
-        "size": pyarrow.int64(),
-        **dict.fromkeys(REALS, pyarrow.float64()),
-        "warnings": pyarrow.list_(pyarrow.string()),
+    types: dict[type, Any] = {
+        str: pyarrow.string(),
+        int: pyarrow.int64(),
+        float: pyarrow.float64(),
+        list: pyarrow.list_(pyarrow.string()),
     }
-    schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in FIELDS])
+    schema = pyarrow.schema([(name, types[field.type]) for name, field in FIELDS.items()])
     rows = [result.as_dict() for result in results]
     parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), path)
 

@@ -18,6 +18,7 @@ from stonekey.audio.libraries import SUFFIXES, PlaylistError, Track, read_librar
 from stonekey.audio.playlists import MissingError, Playlist, located
 from stonekey.files import replacing
 from stonekey.keys import Key
+from stonekey.library.answers import REPLACED, replaced
 from stonekey.library.result import Result
 from stonekey.text import reason
 
@@ -139,6 +140,8 @@ def _outcome(
         return outcome("failed", error=error)
     if result.error is not None:
         return outcome("failed", error=result.error)
+    if replaced(result):
+        return outcome("failed", error=REPLACED)
     key = result.label
     if key is None:
         return outcome("no key")

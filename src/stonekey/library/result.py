@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import sys
@@ -11,16 +10,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stonekey.keys import KEY_FIELDS, UNCLEAR, ClassLabel, key_fields, parse_label
+from stonekey.estimate.record import FIELDS as ANSWER
+from stonekey.estimate.record import Field, by_name
+from stonekey.keys import KEY_FIELDS, UNCLEAR, ClassLabel, key_fields, label_of_camelot
 from stonekey.text import address
 
 # Columns of the output, in order.
-FIELDS = (
-    "path", "size", "mtime", "model", "fingerprint", *KEY_FIELDS, "confidence", "duration",
-    "tuning", "error", "warnings",
-)  # fmt: skip
-REALS = ("mtime", "confidence", "duration", "tuning")
-SEPARATOR = "; "  # between warnings, in formats without lists
+FIELDS = by_name(
+    Field("path"),
+    Field("size", int),  # bytes
+    Field("mtime", float),  # seconds since 1970
+    ANSWER["model"],
+    Field("fingerprint"),
+    *(ANSWER[name] for name in (*KEY_FIELDS, "confidence", "duration", "tuning")),
+    ANSWER["error"],
+    ANSWER["warnings"],
+)
+# The columns that a table edited by somebody must still have.
+ESSENTIAL = ("path", "key", "camelot")
 
 _ESCAPED = re.compile("[\x00-\x1f\x7f\udc80-\udcff]|\\\\(?=x[0-9a-f]{2})")
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
@@ -44,7 +51,7 @@ def text_path(text: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result for one file of a library.
+    """The result for one file of a library: a row of a scan's output.
 
     Attributes:
         path: absolute path.
@@ -52,14 +59,10 @@ class Result:
         mtime: modification time, seconds since 1970; None if the file is gone.
         model: name of the model.
         fingerprint: short hash of the model's contents and the settings that change its answers.
-        key: key or key signature in the output's notation; None for "no key", after a failure,
+        label: key, or key signature of a 12-signature model; None for "no key", after a failure,
             and below the confidence asked for.
-        tonic: tonic of the key, such as "Eb"; None without a key and for a 12-signature model.
-        mode: "major" or "minor"; None as for ``tonic``.
-        signature: key signature, such as "Eb major / C minor".
-        camelot: the key in Camelot notation.
-        open_key: the key in Open Key notation.
-        confidence: probability of the answer, 0 to 1 (4 decimals); None after a failure.
+        key: the label in the output's notation.
+        confidence: probability of the answer, 0 to 1; None after a failure.
         duration: length in seconds; None after a failure.
         tuning: tuning above A = 440 Hz in cents; None if there is no steady tone.
         error: reason for the failure; None if there was none.
@@ -71,12 +74,8 @@ class Result:
     mtime: float | None = None
     model: str = ""
     fingerprint: str = ""
+    label: ClassLabel | None = None
     key: str | None = None
-    tonic: str | None = None
-    mode: str | None = None
-    signature: str | None = None
-    camelot: str | None = None
-    open_key: str | None = None
     confidence: float | None = None
     duration: float | None = None
     tuning: float | None = None
@@ -84,74 +83,47 @@ class Result:
     warnings: tuple[str, ...] = ()
 
     @property
-    def label(self) -> ClassLabel | None:
-        """The key, or the signature of a 12-signature model, as an object."""
-        return None if self.camelot is None else parse_label(self.camelot)
-
-    @property
     def withheld(self) -> bool:
         """Whether there was a key, but below the confidence asked for."""
-        return self.camelot is None and bool(self.confidence) and UNCLEAR not in self.warnings
+        return self.label is None and bool(self.confidence) and UNCLEAR not in self.warnings
 
     def with_label(
         self, label: ClassLabel | None, notation: str, min_confidence: float = 0.0
     ) -> Result:
         """A copy with this key, or with none if its confidence is below ``min_confidence``."""
-        sure = (self.confidence or 0.0) >= min_confidence
-        fields: dict[str, Any] = key_fields(label if sure else None, notation)
-        return replace(self, **_shared(fields))
+        if label is None or (self.confidence or 0.0) < min_confidence:
+            return replace(self, label=None, key=None)
+        return replace(self, label=label, key=sys.intern(label.format(notation)))
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON values by column (`FIELDS`)."""
-        values = {name: getattr(self, name) for name in FIELDS}
-        return {**values, "path": path_text(self.path), "warnings": list(self.warnings)}
+        """The record, for JSON: `FIELDS` in order."""
+        return {
+            **{name: getattr(self, name, None) for name in FIELDS},
+            **key_fields(self.label),
+            "path": path_text(self.path),
+            "key": self.key,
+            "warnings": list(self.warnings),
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Result:
-        """Inverse of `as_dict`; also reads a row of text, where "" means None.
+        """Inverse of `as_dict`; also reads the cells of a table, and ignores other fields.
 
         Raises:
             ValueError, TypeError: a value has the wrong type, there is no path, or columns of a
                 scan are missing.
         """
-        if missing := [name for name in ("path", "key", "camelot") if name not in values]:
+        if missing := [name for name in ESSENTIAL if name not in values]:
             raise ValueError(f"no {' or '.join(missing)}")
-        given: dict[str, Any] = {name: values.get(name) for name in FIELDS}
-        given = {name: None if value == "" else value for name, value in given.items()}
-        if not isinstance(given["path"], str):
+        given = {name: field.read(values.get(name)) for name, field in FIELDS.items()}
+        if given["path"] is None:
             raise ValueError("no path")
-        warnings = given["warnings"] or ()
-        if isinstance(warnings, str):
-            warnings = warnings.split(SEPARATOR)
-        given.update(
-            path=text_path(given["path"]),
-            model=given["model"] or "",
-            fingerprint=given["fingerprint"] or "",
-            warnings=tuple(warnings),
-        )
-        for name in REALS:
-            given[name] = None if given[name] is None else _number(given[name])
-        given["size"] = None if given["size"] is None else int(_number(given["size"]))
-        texts = [given[name] for name in FIELDS if name not in (*REALS, "path", "size", "warnings")]
-        if not all(text is None or isinstance(text, str) for text in (*texts, *given["warnings"])):
-            raise ValueError("expected text, got a list or number")
-        result = cls(**_shared(given))
-        _ = result.label  # raises here rather than in the middle of a run
-        return result
-
-
-def _shared(values: dict[str, Any]) -> dict[str, Any]:
-    """The same with one object for equal names: of millions of rows, most have the same few."""
-    names = (*KEY_FIELDS, "model", "fingerprint")
-    texts = {n: sys.intern(v) for n in names if isinstance(v := values.get(n), str)}
-    return {**values, **texts}
-
-
-def _number(value: Any) -> float:
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise ValueError(f"expected a number, got {value}")
-    return number
+        given["path"] = text_path(given["path"])
+        given["warnings"] = tuple(given["warnings"])
+        camelot = given["camelot"]
+        given["label"] = None if camelot is None else label_of_camelot(camelot)
+        # One object for equal texts: of millions of rows, most have the same few.
+        for name in ("model", "fingerprint", "key"):
+            given[name] = sys.intern(given[name] or "")
+        given["key"] = given["key"] or None
+        return cls(**{name: given[name] for name in cls.__slots__})

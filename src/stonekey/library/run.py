@@ -15,11 +15,11 @@ from typing import Any
 
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.files import LockedError, core_count, locked, sha256
-from stonekey.keys import NOTATIONS, parse_label
+from stonekey.keys import NOTATIONS
 from stonekey.library.base import Store
 from stonekey.library.cluster import ClusterError, ClusterPool
 from stonekey.library.pool import GIGABYTE, Answer, Pool, WorkerStartError
-from stonekey.library.result import Result
+from stonekey.library.result import ESSENTIAL, Result, path_text
 from stonekey.library.sources import Found, find
 from stonekey.library.store import open_store
 from stonekey.library.worker import WorkerSettings
@@ -257,22 +257,15 @@ class _Run:
             self.summary.off_key += answer["tagged"] is None
             return None
         self.summary.analysed += 1
-        error = answer.get("error")
-        result = Result(
-            path,
-            size=answer.get("size", status[0]),
-            mtime=answer.get("mtime", status[1]),
-            model=one_line(model),
-            # Without a fingerprint, the next run tries the file again.
-            fingerprint="" if answer.get("transient") else self._fingerprint,
-            confidence=answer.get("confidence"),
-            duration=answer.get("duration"),
-            tuning=answer.get("tuning"),
-            error=None if error is None else one_line(error),
-            warnings=tuple(map(one_line, answer.get("warnings", ()))),
-        )
-        if text := answer.get("label"):
-            result = result.with_label(parse_label(text), self._notation, self._minimum)
+        record = {**dict.fromkeys(ESSENTIAL), "size": status[0], "mtime": status[1], **answer}
+        record["path"] = path_text(path)
+        record["model"] = one_line(model)
+        # Without a fingerprint, the next run tries the file again.
+        record["fingerprint"] = "" if answer.get("transient") else self._fingerprint
+        record["error"] = one_line(answer.get("error") or "")
+        record["warnings"] = list(map(one_line, answer.get("warnings", ())))
+        result = Result.from_dict(record)
+        result = result.with_label(result.label, self._notation, self._minimum)
         self._superseded = self._superseded or path in self._results
         self._results.pop(path, None)
         self._results[path] = result

@@ -8,15 +8,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from stonekey.estimate.record import as_cells
 from stonekey.library.base import Store, StoreError
-from stonekey.library.result import FIELDS, REALS, SEPARATOR, Result
+from stonekey.library.result import FIELDS, Result
 
 # A damaged database can have names that are no text, and then no message can be made of them.
 _ERRORS = (sqlite3.Error, UnicodeDecodeError)
-_TYPES = {"size": "INTEGER", **dict.fromkeys(REALS, "REAL")}
+_TYPES = {int: "INTEGER", float: "REAL", str: "TEXT", list: "TEXT"}
 _COLUMNS = ", ".join(
-    "path TEXT PRIMARY KEY" if name == "path" else f"{name} {_TYPES.get(name, 'TEXT')}"
-    for name in FIELDS
+    f"{name} {_TYPES[field.type]}" + (" PRIMARY KEY" if name == "path" else "")
+    for name, field in FIELDS.items()
 )
 _INSERT = f"INSERT OR REPLACE INTO keys VALUES ({', '.join('?' * len(FIELDS))})"
 
@@ -98,5 +99,4 @@ class SqliteStore(Store):
 
 
 def _row(result: Result) -> list[Any]:
-    values = {**result.as_dict(), "warnings": SEPARATOR.join(result.warnings)}
-    return [values[name] for name in FIELDS]
+    return list(as_cells(result.as_dict()).values())

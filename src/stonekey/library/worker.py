@@ -168,17 +168,10 @@ def _answer_here(
         estimate = estimator(path)
     except Exception as error:  # of any kind: one bad file must not end the run
         return {**answer, "error": reason(error), "transient": _is_transient(error)}
-    return {
-        **answer,
-        "label": estimate.label and str(estimate.label),
-        "confidence": round(estimate.confidence, 4),
-        "duration": round(estimate.duration, 3),
-        "tuning": estimate.rounded_tuning,
-        "warnings": [
-            *estimate.warnings,
-            *([] if tagged is None else [f"the key in its tags is none: {tagged!r}"]),
-        ],
-    }
+    answer.update(estimate.as_dict(top=0))
+    if tagged is not None:
+        answer["warnings"].append(f"the key in its tags is none: {tagged!r}")
+    return answer
 
 
 def _is_transient(error: BaseException) -> bool:

@@ -111,22 +111,28 @@ def find_model(name: str | os.PathLike[str]) -> Path:
         ModelNotFoundError: when there is none, or it cannot be fetched.
     """
     text = os.fspath(name)
-    for embedded in EMBEDDED:
-        if embedded.name == text:
-            return embedded.path
     for published in PUBLISHED:
         if published.name == text:
             return fetch(published, cache_folder())
-    path = Path(text).expanduser()
-    stem = path / "model" if os.path.isdir(path) else path
-    for candidate in (stem, *(Path(f"{stem}{suffix}") for suffix in SUFFIXES)):
-        if os.path.isfile(candidate):
-            return candidate
+    if path := local_model(name):
+        return path
     near = difflib.get_close_matches(text, model_names(), n=1)
     hint = f"did you mean {near[0]}?" if near else f"known names: {', '.join(model_names())}"
     raise ModelNotFoundError(
         f"{text}: no such model, and no such .onnx, .safetensors or .pt file; {hint}"
     )
+
+
+def local_model(name: str | os.PathLike[str]) -> Path | None:
+    """The file of a model that ships with the package or lies at a path, as in `find_model`."""
+    text = os.fspath(name)
+    for embedded in EMBEDDED:
+        if embedded.name == text:
+            return embedded.path
+    path = Path(text).expanduser()
+    stem = path / "model" if os.path.isdir(path) else path
+    candidates = (stem, *(Path(f"{stem}{suffix}") for suffix in SUFFIXES))
+    return next(filter(os.path.isfile, candidates), None)
 
 
 def fetch(model: PublishedModel, folder: Path) -> Path:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from stonekey.estimate.record import as_cells
 from stonekey.keys import NO_KEY
 from stonekey.output.formats import (
     Format,
@@ -49,13 +50,9 @@ def write_jsonl(results: Iterable[FileResult], stream: BinaryIO, layout: Layout)
 
 
 def write_csv(results: Iterable[FileResult], stream: BinaryIO, layout: Layout) -> None:
-    """A header and one row per file; ``top`` is ``C major=0.81; A minor=0.12``."""
-
-    def row(record: dict[str, Any]) -> dict[str, Any]:
-        top = "; ".join(f"{entry['key']}={entry['probability']}" for entry in record["top"])
-        return {**record, "top": top, "warnings": "; ".join(record["warnings"])}
-
-    write_csv_rows(map(row, _records(results, layout)), FIELDS, stream, paths=("file",))
+    """A header and one row per file (`as_cells`)."""
+    rows = map(as_cells, _records(results, layout))
+    write_csv_rows(rows, list(FIELDS), stream, paths=("file",))
 
 
 def write_tsv(results: Iterable[FileResult], stream: BinaryIO, layout: Layout) -> None:

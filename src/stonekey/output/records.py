@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stonekey.estimate.record import FIELDS as ANSWER
+from stonekey.estimate.record import Field, by_name
 from stonekey.estimate.result import KeyEstimate
-from stonekey.keys import KEY_FIELDS, ClassLabel
+from stonekey.keys import ClassLabel
 from stonekey.text import display_name
 
-# Fields of a record, in order; also the columns of CSV.
-FIELDS = (
-    "file", *KEY_FIELDS, "confidence", "top", "duration", "segments", "tuning", "model",
-    "warnings", "error",
-)  # fmt: skip
+# Fields of a file's record.
+FIELDS = by_name(Field("file"), *ANSWER.values())
 
 
 @dataclass(frozen=True)

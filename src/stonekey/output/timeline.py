@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stonekey import __version__
+from stonekey.estimate.record import FIELDS
 from stonekey.estimate.timeline import Timeline
 from stonekey.keys import NO_KEY, ClassLabel, Key
 from stonekey.output.formats import Format, formats
@@ -55,7 +56,7 @@ def to_json(timeline: Timeline, file: str, notation: str = "musical") -> str:
         },
         "hop": timeline.hop,
         "window": timeline.window,
-        "tuning": timeline.estimate.rounded_tuning,
+        "tuning": FIELDS["tuning"].rounded(timeline.estimate.tuning),
         "model": timeline.model,
         "warnings": list(timeline.warnings),
     }
