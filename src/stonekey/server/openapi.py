@@ -6,43 +6,48 @@ from html import escape
 from typing import Any
 
 from stonekey import __version__
+from stonekey.estimate.record import Field
 from stonekey.output.records import FIELDS
 from stonekey.server.query import PARAMETERS
 from stonekey.text import json_text
 
 _TEXT = {"type": "string"}
-_MAYBE_TEXT = {"type": ["string", "null"]}
-_MAYBE_NUMBER = {"type": ["number", "null"]}
-_TEXTS = {"type": "array", "items": _TEXT}
+_JSON_TYPES = {str: "string", float: "number", int: "integer"}
 
 # What each field of a record holds.
-_RECORD: dict[str, tuple[dict[str, Any], str]] = {
-    "file": (_TEXT, "Name of the file, as the client gave it."),
-    "key": (_MAYBE_TEXT, 'The key; null for "no key" and after an error.'),
-    "tonic": (_MAYBE_TEXT, "Tonic of the key; null without a key and for key signatures."),
-    "mode": ({"enum": ["major", "minor", None]}, "Mode of the key; null as for tonic."),
-    "signature": (_MAYBE_TEXT, "Key signature, such as Eb major / C minor."),
-    "camelot": (_MAYBE_TEXT, "The key in Camelot notation."),
-    "open_key": (_MAYBE_TEXT, "The key in Open Key notation."),
-    "confidence": (_MAYBE_NUMBER, "Probability of the answer, 0 to 1."),
-    "top": (
-        {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {"key": _TEXT, "probability": {"type": "number"}},
-                "required": ["key", "probability"],
-            },
-        },
-        "The most probable keys, best first.",
-    ),
-    "duration": (_MAYBE_NUMBER, "Length in seconds."),
-    "segments": ({"type": ["integer", "null"]}, "Number of segments analysed."),
-    "tuning": (_MAYBE_NUMBER, "Deviation from A = 440 Hz in cents."),
-    "model": (_TEXT, "Name of the model."),
-    "warnings": (_TEXTS, "Anything a user should know."),
-    "error": (_MAYBE_TEXT, "Why the file could not be analysed."),
+_ABOUT = {
+    "file": "Name of the file, as the client gave it.",
+    "key": 'The key; null for "no key" and after an error.',
+    "tonic": "Tonic of the key; null without a key and for key signatures.",
+    "mode": "major or minor; null as for tonic.",
+    "signature": "Key signature, such as Eb major / C minor.",
+    "camelot": "The key in Camelot notation.",
+    "open_key": "The key in Open Key notation.",
+    "confidence": "Probability of the answer, 0 to 1.",
+    "top": "The most probable keys, best first.",
+    "duration": "Length in seconds.",
+    "segments": "Number of segments analysed.",
+    "tuning": "Deviation from A = 440 Hz in cents.",
+    "model": "Name of the model.",
+    "warnings": "Anything a user should know.",
+    "error": "Why the file could not be analysed.",
 }
+_RANKED = {
+    "type": "object",
+    "properties": {"key": _TEXT, "probability": {"type": "number"}},
+    "required": ["key", "probability"],
+}
+
+
+def _field(field: Field) -> dict[str, Any]:
+    """The JSON schema of a field of a record."""
+    about = {"description": _ABOUT[field.name]}
+    if field.type is list:
+        return {"type": "array", "items": _RANKED if field.name == "top" else _TEXT, **about}
+    if field.name in ("file", "model"):
+        return {**_TEXT, **about}
+    return {"type": [_JSON_TYPES[field.type], "null"], **about}
+
 
 _REFUSALS = {
     "400": "The request is not understood.",
@@ -67,9 +72,7 @@ def describe(token: bool) -> dict[str, Any]:
     record = {
         "type": "object",
         "description": "The result of a file, as of the command line.",
-        "properties": {
-            name: {**_RECORD[name][0], "description": _RECORD[name][1]} for name in FIELDS
-        },
+        "properties": {name: _field(field) for name, field in FIELDS.items()},
         "required": list(FIELDS),
     }
     model = {
