@@ -138,8 +138,8 @@ def _listening(listen: Callable[[int], Listening], host: str, port: int | None) 
                 break
     where = f"{PORT} to {PORT + _TRIED - 1}" if port is None else str(port)
     # Those of names that cannot be looked up have numbers of their own, below 0.
-    known = problem.errno is not None and problem.errno > 0
-    reason = os.strerror(problem.errno) if known else str(problem.strerror or problem)
+    number = problem.errno or 0
+    reason = os.strerror(number) if number > 0 else str(problem.strerror or problem)
     fail(f"cannot listen at {host}, port {where}: {reason}", 1)
 
 
