@@ -9,12 +9,13 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from stonekey.server.api import Api
 from stonekey.server.errors import RefusedError, answer
 from stonekey.server.guard import REQUEST_ID, Guard, Recorder
+from stonekey.server.live import Live
 from stonekey.server.openapi import describe, page
 from stonekey.server.page_files import PageFiles
 
@@ -23,12 +24,13 @@ PRIVATE = ("/v1/", "/metrics")
 
 
 def make_app(
-    api: Api, files: PageFiles | None, token: str | None, origins: tuple[str, ...]
+    api: Api, live: Live, files: PageFiles | None, token: str | None, origins: tuple[str, ...]
 ) -> ASGIApp:
     """The application.
 
     Args:
         api: what its routes do.
+        live: the route of live connections.
         files: of the page; None to serve the API alone.
         token: what requests to `PRIVATE` must bring; None for nothing.
         origins: whose pages may use the API.
@@ -41,7 +43,7 @@ def make_app(
     async def docs(request: Request) -> Response:
         return HTMLResponse(page(document))
 
-    routes = [
+    routes: list[BaseRoute] = [
         Route("/v1/keys", api.keys, methods=["POST"]),
         Route("/v1/models", api.models),
         Route("/healthz", api.health),
@@ -49,7 +51,8 @@ def make_app(
         Route("/openapi.json", openapi),
         Route("/docs", docs),
     ]
-    counted = [route.path for route in routes]
+    counted = [route.path for route in routes if isinstance(route, Route)]
+    routes.append(WebSocketRoute("/v1/live", live.serve))
     if files is not None:
         routes += [Route(path, _page_route(files)) for path in files.paths]
     inner = Starlette(

@@ -133,16 +133,17 @@ class Guard:
         if origin is not None and not own and not {origin, "*"} & self._origins:
             return RefusedError(403, "pages of this origin may not use the server")
         # A browser cannot give a WebSocket headers: there the first message may have the token.
-        if scope["type"] == "http" and not self.knows(headers.get("authorization", "")):
+        if scope["type"] == "http" and not knows(self._token, headers.get("authorization", "")):
             return RefusedError(
                 401, "this needs the token of the server", {"www-authenticate": "Bearer"}
             )
         return None
 
-    def knows(self, authorization: str) -> bool:
-        """Whether this header has the token, or none is needed."""
-        kind, _, given = authorization.partition(" ")
-        return same_token(self._token, given if kind.lower() == "bearer" else "")
+
+def knows(token: str | None, authorization: str) -> bool:
+    """Whether this header has the token, or none is needed."""
+    kind, _, given = authorization.partition(" ")
+    return same_token(token, given if kind.lower() == "bearer" else "")
 
 
 def same_token(token: str | None, given: Any) -> bool:

@@ -20,6 +20,7 @@ from stonekey.model.listing import list_models
 from stonekey.model.registry import find_model
 from stonekey.server.api import Api, token_of
 from stonekey.server.app import make_app
+from stonekey.server.live import Live
 from stonekey.server.page_files import PageFiles
 from stonekey.server.settings import ServerSettings
 from stonekey.server.temporary import uploads_folder
@@ -60,7 +61,7 @@ def serve_api(
         token = token_of(settings.token_file)
         # Each worker has one core. The pool's limit on a file's time comes before the estimator's.
         estimator = replace(estimator, threads=1, timeout=2 * settings.max_time)
-        paths, records = _models(settings.model, estimator)
+        paths, records, default = _models(settings.model, estimator)
         work = AnalysisSettings(paths, asdict(estimator), settings.max_duration, settings.max_time)
         count = settings.workers or (core_count() if estimator.device == "cpu" else 1)
         with (
@@ -68,20 +69,23 @@ def serve_api(
             Workers(count, work, settings.max_memory * GIGABYTE) as workers,
         ):
             api = Api(settings, estimator, records, workers, folder)
-            app = make_app(api, files, token, settings.cors_origin)
+            live = Live(settings, default, token, api.metrics)
+            app = make_app(api, live, files, token, settings.cors_origin)
             _Server(app, api, workers, settings.grace, on_start).run([listener])
 
 
 def _models(
-    names: tuple[str, ...], estimator: EstimatorSettings
-) -> tuple[dict[str, str], list[dict[str, Any]]]:
-    """The path of each model by its name, and what the API says of each."""
+    names: tuple[str, ...], settings: EstimatorSettings
+) -> tuple[dict[str, str], list[dict[str, Any]], KeyEstimator]:
+    """The path of each model by its name, what the API says of each, and the default one."""
     paths: dict[str, str] = {}
+    estimators: list[KeyEstimator] = []
     records: list[dict[str, Any]] = []
     known = {row["name"]: row for row in list_models()}
     for name in names:
         path = find_model(name)
-        info = KeyEstimator(path, settings=estimator).info
+        estimators.append(KeyEstimator(path, settings=settings))
+        info = estimators[-1].info
         assert info.class_table is not None  # the estimator needs one
         if info.name in paths:
             raise ValueError(f"two models are called '{info.name}'")
@@ -94,7 +98,7 @@ def _models(
                 "description": known.get(name, {}).get("description", ""),
             }
         )
-    return paths, records
+    return paths, records, estimators[0]
 
 
 class _Server(uvicorn.Server):
