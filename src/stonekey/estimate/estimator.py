@@ -25,6 +25,9 @@ _Recording = TypeVar("_Recording", bound=Recording)
 
 # A fast answer that is less likely to be that for the whole recording comes with a warning.
 SURE = 0.9
+# A label that was answered before gives way only to one that is so many times as probable: one that
+# is barely ahead is as likely to fall back.
+OVERTAKES = 2.0
 
 
 class KeyEstimator:
@@ -188,7 +191,7 @@ class KeyEstimator:
         def run(number: int) -> None:
             # A recording shorter than a segment is alone, so all of a stream are equally long.
             batch = waiting[number]
-            outputs = self._backend.run([self._padded(x) for _, x in batch])
+            outputs = self.outputs([x for _, x in batch])
             for (start, x), output in zip(batch, outputs, strict=True):
                 heard[number].append((start, len(x), float(swing(x)), output))
             if self.watch and number == 0:
@@ -214,18 +217,57 @@ class KeyEstimator:
         )
         return self._estimate(source, segments), windows
 
+    def outputs(self, segments: Sequence[np.ndarray]) -> np.ndarray:
+        """What the model says of each of some segments, probabilities (segments, outputs).
+
+        Args:
+            segments: mono float32 (samples,) at the model's rate, at a peak of about 1; one too
+                short for the network is repeated.
+        """
+        return self._backend.run([self._padded(x) for x in segments])
+
     def _estimate(self, source: Source, segments: tuple[SegmentEstimate, ...]) -> KeyEstimate:
         """What the segments say, all of which have been read."""
-        no_signal = source.activity.no_signal()
-        found = [*source.warnings, *no_signal]
+        found = self.pooled(
+            segments, source.seconds, source.tuner.cents, source.warnings,
+            source.activity.no_signal(),
+        )  # fmt: skip
+        if found.label is None or source.whole_seconds is None:
+            return found
+        doubt = self._doubt(segments, source.whole_seconds)
+        return replace(found, warnings=(*found.warnings, *doubt))
+
+    def pooled(
+        self,
+        segments: Sequence[SegmentEstimate],
+        seconds: float,
+        tuning: float | None,
+        warnings: Sequence[str] = (),
+        no_signal: Sequence[str] = (),
+        kept: ClassLabel | None = None,
+    ) -> KeyEstimate:
+        """One answer from segments.
+
+        Args:
+            segments: of one recording, or of a stretch of it.
+            seconds: its length.
+            tuning: cents, as in `KeyEstimate`.
+            warnings: what there is to say of it already.
+            no_signal: why there cannot be a key, as `Activity.no_signal` gives it.
+            kept: a label that is answered unless another is `OVERTAKES` times as probable.
+        """
+        found = [*warnings, *no_signal]
         counted = [segment.probabilities for segment in segments if segment.counted]
         if no_signal or not counted:
             return KeyEstimate(
-                None, None, 0.0, {}, segments, source.seconds, self.info.name,
-                tuple(found), None if no_signal else source.tuner.cents,
+                None, None, 0.0, {}, tuple(segments), seconds, self.info.name,
+                tuple(found), None if no_signal else tuning,
             )  # fmt: skip
         mean = answer_of(counted, self.info.segment_temperature, self.info.confidence_temperature)
         best = int(mean.argmax())
+        if kept is not None:
+            before = self.class_table.index(kept)
+            best = before if OVERTAKES * mean[before] > mean[best] else best
         label = self.class_table[best]
         confidence = float(mean[best])
         clear = clarity(counted, self.class_table) >= self.min_clarity
@@ -234,18 +276,16 @@ class KeyEstimator:
         elif confidence < self.settings.min_confidence:
             clear = False
             found.append(f"no clear key: {label} with a confidence of only {confidence:.2g}")
-        if clear and source.whole_seconds is not None:
-            found += self._doubt(segments, source.whole_seconds)
         return KeyEstimate(
             key=label if clear and isinstance(label, Key) else None,
             signature=label.signature if clear else None,
             confidence=confidence,
             probabilities={k: float(p) for k, p in zip(self.class_table, mean, strict=True)},
-            segments=segments,
-            duration=source.seconds,
+            segments=tuple(segments),
+            duration=seconds,
             model=self.info.name,
             warnings=tuple(found),
-            tuning=source.tuner.cents,
+            tuning=tuning,
         )
 
     def _doubt(self, segments: Sequence[SegmentEstimate], whole: float) -> list[str]:

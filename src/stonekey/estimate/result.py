@@ -89,19 +89,24 @@ class KeyEstimate(ByValue):
         """The ``count`` most probable labels, best first; ties in the order of the class table."""
         return sorted(self.probabilities.items(), key=lambda item: -item[1])[:count]
 
-    def as_dict(self, notation: str = "musical", top: int = 3) -> dict[str, Any]:
+    def to_dict(self, notation: str = "musical", top: int | None = None) -> dict[str, Any]:
         """The record, for JSON: `stonekey.estimate.record.FIELDS` in order.
 
         ``key`` is None for "no key"; ``tonic`` and ``mode`` also for a 12-signature model.
         Probabilities and times are rounded for reading.
+
+        Args:
+            notation: how keys are written (`stonekey.keys.NOTATIONS`).
+            top: how many of the most probable labels to list; None for all.
         """
         confidence = FIELDS["confidence"]
+        count = len(self.probabilities) if top is None else top
         return {
             **key_fields(self.label, notation),
             "confidence": confidence.rounded(self.confidence),
             "top": [
                 {"key": k.format(notation), "probability": confidence.rounded(p)}
-                for k, p in self.top(top)
+                for k, p in self.top(count)
             ],
             "duration": FIELDS["duration"].rounded(self.duration),
             "segments": len(self.segments),
