@@ -14,12 +14,15 @@ import pytest
 pytest.importorskip("starlette", reason="needs the extra server")
 
 from serving import PATIENCE, Served, served, until
+from stonekey.estimate.live import LiveEstimator
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from stonekey.estimate.estimator import KeyEstimator
 from stonekey.keys import Key
 from stonekey.server.settings import ServerSettings
 from stonekey.synthesis import cadence
+from stonekey.text import json_text
 
 FIRST = {"sample_rate": 22050, "format": "f32le", "channels": 1}
 
@@ -31,8 +34,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield running
 
 
-def live(server: Served, **options: Any) -> ClientConnection:
-    return connect(f"ws://127.0.0.1:{server.port}/v1/live", **options)
+def live(server: Served, query: str = "", **options: Any) -> ClientConnection:
+    return connect(f"ws://127.0.0.1:{server.port}/v1/live?{query}", **options)
 
 
 def pcm(key: str, seconds: float, rate: int, kind: str, channels: int) -> bytes:
@@ -71,11 +74,36 @@ def test_the_key_of_what_is_played(
 ) -> None:
     with live(server) as socket:
         socket.send(json.dumps({"sample_rate": rate, "format": kind, "channels": channels}))
-        lines = heard(socket, pcm("Eb major", 13.0, rate, kind, channels), size, 3)
-    assert [line["key"] for line in lines] == ["Eb major"] * 3
-    times = [line["time"] for line in lines]
-    assert times == sorted(times)
-    assert all(line["confidence"] > 0.5 for line in lines)
+        sound = pcm("Eb major", 13.0, rate, kind, channels)
+        for start in range(0, len(sound), size):
+            socket.send(sound[start : start + size])
+        socket.send('{"end": true}')
+        lines = said(socket)
+        assert socket.protocol.close_rcvd is not None
+        assert socket.protocol.close_rcvd.code == 1000
+    assert [line["time"] for line in lines] == [3.0, 6.0, 9.0, 12.0, 13.0]
+    assert [line["key"] for line in lines[1:]] == ["Eb major"] * 4
+    samples = np.frombuffer(sound, "<f4" if kind == "f32le" else "<i2").reshape(-1, channels)
+    listener = LiveEstimator(KeyEstimator(threads=1), rate, channels)
+    expected = [*listener.push(samples), *listener.flush()]
+    assert lines == [json.loads(json_text(answer.to_dict(top=3))) for answer in expected]
+
+
+def test_options_of_a_stream(server: Served) -> None:
+    sound = pcm("Eb major", 7.0, 22050, "f32le", 1)
+    for query, key in (("notation=camelot&top=1", "5B"), ("model=stone12", "Eb major / C minor")):
+        with live(server, query) as socket:
+            socket.send(json.dumps(FIRST))
+            *_, line = heard(socket, sound, 44100, 2)
+        assert line["key"] == key
+    for query, error in (
+        ("notation=x", "notation: must be one of"),
+        ("model=x", "model: this server has no"),
+        ("fast=1", "live: not with fast"),
+    ):
+        with live(server, query) as socket:
+            socket.send(json.dumps(FIRST))
+            assert said(socket)[0]["error"].startswith(error)
 
 
 def test_two_streams_are_not_mixed_up_and_a_third_is_refused(server: Served) -> None:
@@ -104,18 +132,18 @@ def test_two_streams_are_not_mixed_up_and_a_third_is_refused(server: Served) -> 
 @pytest.mark.parametrize(
     ("first", "error"),
     [
-        ("{", "the first message: "),
-        ("[]", "the first message: the first message must be a JSON object"),
-        (b"\0\0", "the first message: "),
-        ('{"sample_rate": 22050, "format": "f32le", "x": 1}', "the first message: "),
-        ('{"sample_rate": 1, "format": "f32le"}', "the first message: sample_rate must be"),
-        ('{"sample_rate": 1e999, "format": "f32le"}', "the first message: sample_rate must be"),
-        ('{"sample_rate": true, "format": "f32le"}', "the first message: sample_rate must be"),
-        ('{"sample_rate": 22050, "format": "mp3"}', "the first message: format must be one of"),
-        ('{"sample_rate": 22050, "format": []}', "the first message: format must be one of"),
+        ("{", ""),
+        ("[]", "the first message must be a JSON object"),
+        (b"\0\0", ""),
+        ('{"sample_rate": 22050, "format": "f32le", "x": 1}', ""),
+        ('{"sample_rate": 1, "format": "f32le"}', "sample_rate must be"),
+        ('{"sample_rate": 1e999, "format": "f32le"}', "sample_rate must be"),
+        ('{"sample_rate": true, "format": "f32le"}', "sample_rate must be"),
+        ('{"sample_rate": 22050, "format": "mp3"}', "format must be one of"),
+        ('{"sample_rate": 22050, "format": []}', "format must be one of"),
         (
             '{"sample_rate": 22050, "format": "f32le", "channels": 0}',
-            "the first message: channels must be",
+            "channels must be",
         ),
     ],
 )
@@ -138,7 +166,9 @@ def test_what_is_no_sound_does_no_harm(server: Served) -> None:
         (line,) = heard(socket, rng.bytes(4 * 22050 * 4), 50_000, 1)
         assert line["key"] is None
         socket.send("text")
-        assert said(socket)[-1] == {"error": "after the first message all must be samples"}
+        assert said(socket)[-1] == {
+            "error": 'after the first message, expected samples or {"end": true}'
+        }
 
 
 def test_a_message_that_is_too_large_ends_the_connection(server: Served) -> None:

@@ -93,7 +93,7 @@ def analysed(
             estimate = estimator(path)
         except Exception as error:  # one bad file must not end the run, whatever is wrong
             return _failed(path, reason(error))
-        return Result.from_dict({**estimate.as_dict(top=0), "path": path_text(path)})
+        return Result.from_dict({**estimate.to_dict(top=0), "path": path_text(path)})
 
     with ExitStack() as stack:
         todo: Iterable[Path] = distinct

@@ -11,11 +11,12 @@ import numpy as np
 from anyio import fail_after, to_thread
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from stonekey.audio.mixing import Mixer
-from stonekey.audio.resampling import BlockResampler
 from stonekey.estimate.estimator import KeyEstimator
+from stonekey.estimate.live import LiveEstimator
+from stonekey.server.errors import RefusedError
 from stonekey.server.guard import knows, same_token
 from stonekey.server.metrics import Metrics
+from stonekey.server.query import read_query
 from stonekey.server.settings import ServerSettings
 from stonekey.text import json_text
 
@@ -23,8 +24,8 @@ from stonekey.text import json_text
 FORMATS = {"f32le": np.dtype("<f4"), "s16le": np.dtype("<i2")}
 MOST_CHANNELS = 32
 RATES = (8000, 192_000)
-# An answer is about so much of the stream, and comes after so much more of it.
-RECENT_SECONDS, EVERY_SECONDS = 30.0, 3.0
+# The message with which a client asks for the last answers and a close.
+END = '{"end": true}'
 # Codes with which a connection is closed.
 _REFUSED, _BUSY = 1008, 1013
 
@@ -80,43 +81,12 @@ class Samples:
         return np.frombuffer(data[:whole], self._type).reshape(-1, self._channels)
 
 
-class Listener:
-    """Hears one stream: every few seconds the key of what was played last.
-
-    Args:
-        estimator: answers; several listeners may share it.
-        stream: the samples to come.
-    """
-
-    def __init__(self, estimator: KeyEstimator, stream: Stream) -> None:
-        self._estimator = estimator
-        self._rate = estimator.info.front_end.sample_rate
-        self._from_rate = stream.sample_rate
-        self._mixer = Mixer()
-        self._resampler = BlockResampler(stream.sample_rate, self._rate)
-        self._recent = np.empty(0, np.float32)
-        self._heard = self._answered = 0
-
-    def feed(self, samples: np.ndarray) -> dict[str, Any] | None:
-        """Hear more, (n, channels); the new answer if it is time for one, as a record."""
-        mono = self._mixer(samples, self._from_rate)
-        for block in self._resampler.push(mono):
-            self._heard += len(block)
-            keep = round(RECENT_SECONDS * self._rate)
-            self._recent = np.concatenate([self._recent, block])[-keep:]
-        if self._heard - self._answered < EVERY_SECONDS * self._rate:
-            return None
-        self._answered = self._heard
-        record = self._estimator(self._recent, self._rate).as_dict()
-        return {"time": round(self._heard / self._rate, 3), **record}
-
-
 class Live:
     """The route of live connections.
 
     Args:
         settings: limits of the server.
-        estimator: answers them all.
+        estimators: answer, by the names of their models, the default one first.
         token: what the header or the first message must have; None for nothing.
         metrics: the counters.
     """
@@ -124,12 +94,17 @@ class Live:
     def __init__(
         self,
         settings: ServerSettings,
-        estimator: KeyEstimator,
+        estimators: dict[str, KeyEstimator],
         token: str | None,
         metrics: Metrics,
     ) -> None:
         self._settings = settings
-        self._estimator = estimator
+        # What chooses segments is for recordings.
+        whole = {"fast": False, "overlap": 0.0, "published_segments": False}
+        self._estimators = {
+            name: estimator.with_settings(**whole) for name, estimator in estimators.items()
+        }
+        self._defaults = next(iter(self._estimators.values())).settings
         self._token = token
         self._metrics = metrics
         self._connections = 0
@@ -156,27 +131,34 @@ class Live:
         first = await self._message(socket)
         try:
             message = json.loads(first if isinstance(first, str) else "")
+            given = message.get("token") if isinstance(message, dict) else None
+            header = socket.headers.get("authorization", "")
+            if not (knows(self._token, header) or same_token(self._token, given)):
+                raise ValueError("this needs the token of the server")
             stream = Stream.from_message(message)
-        except ValueError as error:
-            await _refuse(socket, f"the first message: {error}")
+            asked = read_query(socket.query_params, self._estimators, self._defaults)
+            estimator = self._estimators[asked.model].with_settings(**asked.options)
+            listener = LiveEstimator(estimator, stream.sample_rate, stream.channels)
+        except (RefusedError, ValueError) as error:
+            await _refuse(socket, str(error))
             return
-        if not (
-            knows(self._token, socket.headers.get("authorization", ""))
-            or same_token(self._token, message.get("token"))
-        ):
-            await _refuse(socket, "this needs the token of the server")
-            return
-        samples, listener = Samples(stream), Listener(self._estimator, stream)
-        while True:
+        samples = Samples(stream)
+        ended = False
+        while not ended:
             block = await self._message(socket)
             if isinstance(block, str):
-                await _refuse(socket, "after the first message all must be samples")
-                return
-            heard = samples.read(block)
-            record = await to_thread.run_sync(listener.feed, heard)
-            self._metrics.audio_seconds.inc(len(heard) / stream.sample_rate)
-            if record is not None:
-                await socket.send_text(json_text(record))
+                if block != END:
+                    await _refuse(socket, f"after the first message, expected samples or {END}")
+                    return
+                ended = True
+                answers = await to_thread.run_sync(listener.flush)
+            else:
+                heard = samples.read(block)
+                answers = await to_thread.run_sync(listener.push, heard)
+                self._metrics.audio_seconds.inc(len(heard) / stream.sample_rate)
+            for answer in answers:
+                await socket.send_text(json_text(answer.to_dict(asked.notation, asked.top)))
+        await socket.close()
 
     async def _message(self, socket: WebSocket) -> str | bytes:
         with fail_after(self._settings.stall_seconds):

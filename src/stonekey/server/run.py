@@ -61,7 +61,7 @@ def serve_api(
         token = token_of(settings.token_file)
         # Each worker has one core. The pool's limit on a file's time comes before the estimator's.
         estimator = replace(estimator, threads=1, timeout=2 * settings.max_time)
-        paths, records, default = _models(settings.model, estimator)
+        paths, records, estimators = _models(settings.model, estimator)
         work = AnalysisSettings(paths, asdict(estimator), settings.max_duration, settings.max_time)
         count = settings.workers or (core_count() if estimator.device == "cpu" else 1)
         with (
@@ -69,27 +69,28 @@ def serve_api(
             Workers(count, work, settings.max_memory * GIGABYTE) as workers,
         ):
             api = Api(settings, estimator, records, workers, folder)
-            live = Live(settings, default, token, api.metrics)
+            live = Live(settings, estimators, token, api.metrics)
             app = make_app(api, live, files, token, settings.cors_origin)
             _Server(app, api, workers, settings.grace, on_start).run([listener])
 
 
 def _models(
     names: tuple[str, ...], settings: EstimatorSettings
-) -> tuple[dict[str, str], list[dict[str, Any]], KeyEstimator]:
-    """The path of each model by its name, what the API says of each, and the default one."""
+) -> tuple[dict[str, str], list[dict[str, Any]], dict[str, KeyEstimator]]:
+    """The path of each model by its name, what the API says of each, and itself."""
     paths: dict[str, str] = {}
-    estimators: list[KeyEstimator] = []
+    estimators: dict[str, KeyEstimator] = {}
     records: list[dict[str, Any]] = []
     known = {row["name"]: row for row in list_models()}
     for name in names:
         path = find_model(name)
-        estimators.append(KeyEstimator(path, settings=settings))
-        info = estimators[-1].info
+        estimator = KeyEstimator(path, settings=settings)
+        info = estimator.info
         assert info.class_table is not None  # the estimator needs one
         if info.name in paths:
             raise ValueError(f"two models are called '{info.name}'")
         paths[info.name] = str(path.absolute())
+        estimators[info.name] = estimator
         records.append(
             {
                 "name": info.name,
@@ -98,7 +99,7 @@ def _models(
                 "description": known.get(name, {}).get("description", ""),
             }
         )
-    return paths, records, estimators[0]
+    return paths, records, estimators
 
 
 class _Server(uvicorn.Server):
