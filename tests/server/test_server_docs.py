@@ -76,18 +76,22 @@ def test_the_commands_of_the_page(tmp_path: Path) -> None:
     with_token = [call for call in calls if "token.txt" in call]
     with started(starts[0], tmp_path) as address:
         found = [json.loads(shell(c, address) or "0") for c in calls if c not in with_token]
-        (code,) = blocks("python")
-        done = subprocess.run(
-            [sys.executable, "-c", code.replace(ADDRESS, address)], cwd=tmp_path, text=True,
-            capture_output=True, check=True,
-        )  # fmt: skip
+        place = address.removeprefix("http://")
+        printed = [
+            subprocess.run(
+                [sys.executable, "-c", code.replace("127.0.0.1:8000", place)], cwd=tmp_path,
+                text=True, capture_output=True, check=True,
+            ).stdout
+            for code in blocks("python")
+        ]  # fmt: skip
     raw, form, named, models, health = found
     assert (raw["file"], raw["key"]) == ("song.mp3", "E minor")
     assert [(one["file"], one["key"]) for one in form] == [("song.mp3", "9A"), ("song.flac", "9A")]
     assert (named["file"], named["key"]) == ("album/song.mp3", "E minor")
     assert models[0]["name"] == "stone24"
     assert health == 0
-    assert done.stdout.startswith("E minor 0.")
+    assert printed[0].startswith("E minor 0.")
+    assert re.fullmatch(r"3\.0 9A 0\.\d+\n4\.0 9A 0\.\d+\n", printed[1])
     with started(starts[1], tmp_path) as address:
         for call in with_token:
             assert json.loads(shell(call, address))[0]["name"] == "stone24"

@@ -21,11 +21,11 @@ from stonekey.server.settings import ServerSettings
 from stonekey.text import json_text
 
 # How the samples of a stream are stored.
-FORMATS = {"f32le": np.dtype("<f4"), "s16le": np.dtype("<i2")}
+FORMATS: dict[str, np.dtype] = {"f32le": np.dtype("<f4"), "s16le": np.dtype("<i2")}
 MOST_CHANNELS = 32
 RATES = (8000, 192_000)
 # The message with which a client asks for the last answers and a close.
-END = '{"end": true}'
+_END = {"end": True}
 # Codes with which a connection is closed.
 _REFUSED, _BUSY = 1008, 1013
 
@@ -130,7 +130,7 @@ class Live:
     async def _listen(self, socket: WebSocket) -> None:
         first = await self._message(socket)
         try:
-            message = json.loads(first if isinstance(first, str) else "")
+            message = _json(first) if isinstance(first, str) else None
             given = message.get("token") if isinstance(message, dict) else None
             header = socket.headers.get("authorization", "")
             if not (knows(self._token, header) or same_token(self._token, given)):
@@ -147,8 +147,9 @@ class Live:
         while not ended:
             block = await self._message(socket)
             if isinstance(block, str):
-                if block != END:
-                    await _refuse(socket, f"after the first message, expected samples or {END}")
+                if _json(block) != _END:
+                    expected = f"samples or {json_text(_END)}"
+                    await _refuse(socket, f"after the first message, expected {expected}")
                     return
                 ended = True
                 answers = await to_thread.run_sync(listener.flush)
@@ -167,6 +168,14 @@ class Live:
             raise WebSocketDisconnect(message.get("code", 1005))
         text: str | None = message.get("text")
         return message["bytes"] if text is None else text
+
+
+def _json(text: str) -> Any:
+    """A JSON value; None for what is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 async def _refuse(socket: WebSocket, error: str, code: int = _REFUSED) -> None:
