@@ -132,15 +132,30 @@ def memory(pid: int) -> tuple[float, float]:
     return resident(pid), sum(resident(int(child)) for child in children)
 
 
+def processor(pid: int) -> tuple[float, float]:
+    """Processor seconds so far of a process, and of its children together."""
+
+    def spent(one: int) -> float:
+        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return spent(pid), sum(spent(int(child)) for child in children)
+
+
 def load(sounds: dict[str, bytes], workers: int, count: int, limit: float) -> None:
-    print(f"{'clients':>8}{'requests':>10}{'per second':>12}{'p50 ms':>9}{'p95 ms':>9}")
-    with server(workers, max(CLIENTS)) as (address, _):
+    print(f"{'clients':>8}{'requests':>10}{'per second':>12}{'p50 ms':>9}{'p95 ms':>9}"
+          "   processor ms for a request: server, workers")  # fmt: skip
+    with server(workers, max(CLIENTS)) as (address, pid):
         Clients(address, sounds).many(2 * workers, workers, limit)  # every worker has started
         for clients in CLIENTS:
             sender = Clients(address, sounds)
+            before = processor(pid)
             times, span = sender.many(count, clients, limit)
+            spent = 1000 * np.subtract(processor(pid), before) / len(times)
             middle, high = 1000 * np.percentile(times, [50, 95])
-            print(f"{clients:8}{len(times):10}{len(times) / span:12.1f}{middle:9.0f}{high:9.0f}")
+            print(f"{clients:8}{len(times):10}{len(times) / span:12.1f}{middle:9.0f}{high:9.0f}"
+                  f"{spent[0]:12.1f}{spent[1]:8.1f}")  # fmt: skip
             assert sender.statuses == {200: len(times)}, sender.statuses
             assert not sender.wrong
 
