@@ -9,15 +9,11 @@ Importing this loads nothing heavy; names are resolved on first use.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from stonekey import _moved
 
 __version__ = "0.1.0"
-
-# ONNX Runtime reports its use to its makers from some version on, and reads this when it is loaded.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from stonekey.audio import AudioError

@@ -66,6 +66,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
+    from stonekey.output.page import rule
+
     console = Console()
     table = [["Model", "Classes", "Scores", "Licence", ""]]
     for row in rows:
@@ -76,7 +78,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
         for cells in table
     )
-    console.print(Text(head, style="bold"), "\u2500" * max(map(len, lines)), sep="\n")
+    console.print(Text(head, style="bold"), rule(console, max(map(len, lines))), sep="\n")
     for row, line in zip(rows, lines, strict=True):
         console.print(Text(line, style="bold" if row["default"] else ""))
         console.print(Padding(Text(row["description"]), (0, 0, 0, 2)))

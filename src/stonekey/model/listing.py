@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from stonekey.files import cache_folder, sha256
@@ -38,7 +39,7 @@ def list_models() -> list[dict[str, Any]]:
                 "default": published.name == DEFAULT_MODEL,
                 "classes": len(published.class_table),
                 "source": published.url,
-                "available": path.is_file() and sha256(path) == published.sha256,
+                "available": os.path.isfile(path) and sha256(path) == published.sha256,
                 "path": str(path),
                 "licence": published.licence,
                 "description": f"published by its authors; trained on {published.trained_on}",
