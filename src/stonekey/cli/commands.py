@@ -10,6 +10,7 @@ COMMANDS = {
     "listen": "Everyday",
     "page": "Everyday",
     "demo": "Everyday",
+    "serve": "Everyday",
     "scan": "Music libraries",
     "tag": "Music libraries",
     "mix": "Music libraries",
