@@ -50,6 +50,7 @@ NOT_RUN = {
     r"^(docker|podman) ": "needs Docker; .ci/images tries the images",
     r"^stonekey listen( --|$)": "needs a microphone; tests/cli/test_listen.py has one of its own",
     r"^stonekey serve|127\.0\.0\.1": "does not end, or needs a server",
+    r"^python page/build": "needs Node and npm; tests/page builds it",
     r"completion (zsh|fish)": "another shell; tests/cli/test_completion.py tries those there are",
 }
 # Pages with tests of their own, which run every block.
