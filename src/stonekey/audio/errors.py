@@ -8,7 +8,7 @@ from itertools import islice
 
 from stonekey.text import display_name, is_address, printable, shown
 
-# In a folder of more files a hint is not worth the time that it takes.
+# With more files in the folder, looking for a similar name takes too long.
 _MOST_NAMES = 500
 # Longer paths Windows does not find unless it is told to.
 _LONGEST_PATH = 259
@@ -42,7 +42,7 @@ class EmptyAudioError(AudioError):
 
 
 class TimeLimitError(AudioError):
-    """The file took longer than it was given."""
+    """The file took longer than its time limit."""
 
 
 class TooShortError(AudioError):
@@ -50,7 +50,7 @@ class TooShortError(AudioError):
 
 
 def absence(path: str) -> str:
-    """What to say of a path at which there is no file, with the name that may be meant."""
+    """The error message for a missing file; suggests a similar name in the folder."""
     if is_address(path):
         return "an address, not a file: download it first"
     if os.name == "nt" and len(os.path.abspath(path)) > _LONGEST_PATH:

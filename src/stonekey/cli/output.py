@@ -52,7 +52,7 @@ def check_output(
 
 
 def _files(reads: Iterable[Path], model: str | None) -> Iterator[Path]:
-    """The files of these that are there."""
+    """The files among these that exist, and the model's."""
     from stonekey.model.registry import local_model
 
     if model is not None and (path := local_model(model)):

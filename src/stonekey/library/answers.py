@@ -38,7 +38,7 @@ def replaced(result: Result) -> bool:
 
 
 def _lengths(path: Path) -> Iterator[float]:
-    """The length in seconds by the header, then by decoding; nothing for what is no sound."""
+    """The length in seconds: by the header, then by decoding; nothing if it is not sound."""
     from stonekey.audio import AudioError, stream_audio
 
     try:
@@ -100,7 +100,7 @@ def analysed(
             estimate = estimator(path)
         except Exception as error:  # one bad file must not end the run, whatever is wrong
             return _failed(path, reason(error))
-        return Result.from_dict({**estimate.as_dict(top=0), "path": path_text(path)})
+        return Result.from_dict({**estimate.to_dict(top=0), "path": path_text(path)})
 
     with ExitStack() as stack:
         todo: Iterable[Path] = distinct

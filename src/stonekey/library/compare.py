@@ -60,7 +60,7 @@ def compare(path: Path, read: ReadKey, result: Result) -> Comparison:
     """Compare one track's own key with the result for it.
 
     Args:
-        read: gives the track's own key, text that is none, or None.
+        read: returns the track's own key, text that is not a key, or None.
     """
     try:
         theirs = read()

@@ -1,4 +1,4 @@
-"""Sources of a scan that are no folders: lists of files, and addresses."""
+"""Sources of a scan other than folders: lists of files, and addresses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stonekey.text import address, is_address, one_line, to_install
 SUFFIXES = (".txt", ".csv", ".parquet")
 COLUMNS = ("path", "file", "filename", "url")
 
-# Size in bytes and time of change in seconds since 1970; 0 where nobody says.
+# Size in bytes and modification time in seconds since 1970; 0 if unknown.
 Status = tuple[int, float]
 
 
@@ -169,7 +169,7 @@ def at_address(place: Path, extensions: frozenset[str] | None) -> Iterator[tuple
 
 
 def _time(about: dict[str, Any]) -> float:
-    """Time of change, which each file system calls otherwise."""
+    """Modification time, under whatever name the file system gives it."""
     for name in ("LastModified", "last_modified", "updated", "mtime", "Last-Modified"):
         value = about.get(name)
         if isinstance(value, datetime):

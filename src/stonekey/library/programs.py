@@ -52,7 +52,7 @@ class Outcome:
 
 
 def stored_keys(track: Track) -> dict[str, Key | None]:
-    """What each text of a key in a library says, by its text; None for what is no key."""
+    """The key that each text in a library means, by text; None for text that is not a key."""
     found: dict[str, Key | None] = {}
     for field, text in sorted(track.keys.items()):  # VALUE last, wherever it stands
         try:
@@ -179,7 +179,7 @@ Edit = tuple[int, int, bytes]
 
 
 def _edits(source: Path, contents: mmap.mmap, track: Track, key: Key, notation: str) -> list[Edit]:
-    """Which bytes become which, in order."""
+    """The edits for a track, in order: start, end and the new bytes."""
     fields = {
         "TRACK": ("Tonality", key.format(notation)),
         "INFO": ("KEY", key.format(notation)),

@@ -26,7 +26,7 @@ FIELDS = by_name(
     ANSWER["error"],
     ANSWER["warnings"],
 )
-# The columns that a table edited by somebody must still have.
+# The columns without which an edited table is refused.
 ESSENTIAL = ("path", "key", "camelot")
 
 _ESCAPED = re.compile("[\x00-\x1f\x7f\udc80-\udcff]|\\\\(?=x[0-9a-f]{2})")

@@ -182,7 +182,7 @@ def _pool(engine: str, workers: int | None, work: WorkerSettings, memory: float)
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Hold the output's lock. There is none at an address."""
+    """Hold the output's lock; an address has none."""
     if is_address(path):
         yield
         return

@@ -16,7 +16,7 @@ from stonekey.output.page import Page
 from stonekey.text import csv_cells, json_text, printable
 
 Write = TypeVar("Write")
-# Columns of tables whose cells stand on the right, and others that are never folded.
+# Columns that are aligned to the right, and others that are never folded.
 NUMBERS = ("Confidence", "Tracks", "Share", "Tempo", "Distance")
 _SHORT = ("Key", "Move", "In the tags", "Ours", "Relation")
 Record = dict[str, Any]

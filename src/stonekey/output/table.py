@@ -99,7 +99,7 @@ def clock(seconds: float) -> str:
 
 
 def _columns(layout: Layout, room: int | None) -> list[Column]:
-    """The columns, each as wide as it needs, names at most as wide as there is room for."""
+    """The columns, as wide as they need to be; names are limited to the room there is."""
     from rich.cells import cell_len
     from rich.table import Column
 

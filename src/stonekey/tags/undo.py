@@ -56,7 +56,7 @@ def choose(
     names = None if names is None else list(names)
     for run in runs:
         entries = run.entries if names is None else within(run.entries, names)
-        unreadable = names is None and not entries  # damaged: an earlier run is not meant
+        unreadable = names is None and not entries  # damaged: do not fall back to an earlier run
         if unreadable or not all(map(is_gone, entries)):
             there.append((run, entries, list(passed)))
             if names is None or any(_is_open(entry, force) for entry in entries):
@@ -67,7 +67,7 @@ def choose(
 
 
 def _is_open(entry: Entry, force: bool) -> bool:
-    """Whether an entry can be reverted, as far as the state of its file shows."""
+    """Whether an entry can be reverted, judging by the state of its file."""
     try:
         now = fingerprint(os.stat(entry.path))
     except OSError:

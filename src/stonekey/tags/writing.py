@@ -85,7 +85,7 @@ def rewrite(
 
 
 def check_writable(path: Path, before: os.stat_result) -> Path:
-    """Check permissions, as far as they show without writing; returns the file behind links.
+    """Check the permissions that can be checked without writing; returns the file behind links.
 
     Raises:
         TagError: the file or its folder is read-only.
