@@ -117,7 +117,7 @@ def test_every_format_gives_the_confidence_of_no_key(form: str, confidence: str)
 @pytest.mark.parametrize(("cents", "shown"), [(-0.04, "0.0"), (-0.06, "-0.1"), (None, "None")])
 def test_no_tuning_is_minus_zero(cents: float | None, shown: str) -> None:
     estimate = KeyEstimate(None, None, 0.0, {}, (), 4.0, "m", (), cents)
-    assert str(estimate.as_dict()["tuning"]) == shown
+    assert str(estimate.to_dict()["tuning"]) == shown
 
 
 @pytest.mark.parametrize("form", ["tsv", "csv", "jsonl", "table"])

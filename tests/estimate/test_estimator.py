@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 import soundfile
 from cli_tools import ROOT
+from plain_cuts import segment_starts
 
 from stonekey import AudioError, CheckpointError, KeyEstimate, KeyEstimator
 from stonekey.audio import load_audio
-from stonekey.estimate.segments import segment_starts
 from stonekey.estimate.source import whole
 from stonekey.keys import Key, KeySignature
 from stonekey.synthesis import cadence
@@ -81,13 +81,13 @@ def test_a_signature_model_names_no_mode() -> None:
     assert result.signature is not None
     assert result.signature == result.label == result.top(1)[0][0]
     assert set(result.probabilities) == {KeySignature(i) for i in range(12)}
-    described = result.as_dict()
+    described = result.to_dict()
     assert (described["tonic"], described["mode"]) == (None, None)
     assert described["key"] == str(result.signature)
 
 
-def test_as_dict(estimator: KeyEstimator, music: np.ndarray) -> None:
-    described = estimator(music, RATE).as_dict("flats", top=2)
+def test_to_dict(estimator: KeyEstimator, music: np.ndarray) -> None:
+    described = estimator(music, RATE).to_dict("flats", top=2)
     assert described["key"] == "Eb minor"
     assert (described["tonic"], described["mode"]) == ("Eb", "minor")
     assert (described["camelot"], described["open_key"]) == ("2A", "7m")
@@ -342,7 +342,7 @@ def test_no_key(name: str, published: bool) -> None:
     assert str(result) == "no key"
     assert len(result.warnings) == 1
     assert why in result.warnings[0]
-    described = result.as_dict()
+    described = result.to_dict()
     assert described["key"] is described["camelot"] is described["tonic"] is None
     assert described["top"] == []
 

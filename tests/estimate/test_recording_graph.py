@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from cli_tools import ROOT, call
+from js_tools import JS, missing_tools
 
 from stonekey import KeyEstimator
 from stonekey.estimate.recording_graph import recording_graph, vectors
@@ -40,6 +41,16 @@ import numpy as np
 cases = json.load(open("waveforms.json"))
 answers = [answer(np.array(case, np.float32) / 32768) for case in cases]
 print(json.dumps([[key, sure, np.asarray(p).tolist()] for key, sure, p in answers]))
+"""
+# The same for a program in JavaScript.
+RUN_NODE = """
+import { readFileSync } from "node:fs";
+import { answer } from "./recipe.mjs";
+const found = [];
+for (const wave of JSON.parse(readFileSync("waveforms.json"))) {
+  found.push(await answer(Float32Array.from(wave, (x) => x / 32768)));
+}
+console.log(JSON.stringify(found));
 """
 
 
@@ -125,50 +136,62 @@ def test_the_graph_is_no_model_of_this_package(tmp_path: Path) -> None:
         recording_graph(tmp_path / "unnamed.safetensors")
 
 
-def recipes() -> list[str]:
+def recipes(language: str) -> list[str]:
     text = (ROOT / "docs" / "apps.md").read_text()
-    found = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(found) == 2
-    return found
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-def answers(recipe: str, cases: list[Any], folder: Path) -> list[Any]:
+def answers(language: str, number: int, cases: list[Any], folder: Path) -> list[Any]:
     """What a recipe gives for waveforms in 16 bits."""
-    (folder / "recipe.py").write_text(recipe)
+    recipe = recipes(language)[number]
     (folder / "waveforms.json").write_text(json.dumps(cases))
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", RUN], cwd=folder, capture_output=True, text=True
-    )
+    if language == "js":
+        (folder / "recipe.mjs").write_text(recipe)
+        (folder / "run.mjs").write_text(RUN_NODE)
+        (folder / "node_modules").symlink_to(JS / "node_modules")
+        command = ["node", "run.mjs"]
+    else:
+        (folder / "recipe.py").write_text(recipe)
+        command = [sys.executable, "-W", "error", "-c", RUN]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return list(json.loads(done.stdout))
 
 
 @pytest.mark.parametrize(
-    ("number", "name", "model"),
+    ("language", "number", "name", "model"),
     [
-        (0, "stone24-recording.onnx", "stone24"),
-        (1, "stone24.onnx", "stone24"),
-        (1, "stone24.onnx", "template12"),  # of signatures, and without a network
+        ("python", 0, "stone24-recording.onnx", "stone24"),
+        ("js", 0, "stone24-recording.onnx", "stone24"),
+        ("python", 1, "stone24.onnx", "stone24"),
+        ("python", 1, "stone24.onnx", "template12"),  # of signatures, and without a network
     ],
 )
 def test_the_recipes_give_the_commands_answer(
-    number: int, name: str, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    language: str, number: int, name: str, model: str, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    if language == "js" and (missing := missing_tools()):
+        pytest.skip(missing)
     options = ["--recording"] if number == 0 else []
+    if language == "js":
+        options += ["--vectors", str(tmp_path / "stone24.json")]
     assert call("export", model, *options, "-o", tmp_path / name) == 0
     info = KeyEstimator(model).info
     rate = info.front_end.sample_rate
     sounds = waveforms(rate, info.front_end.segment_seconds)
     whole = [np.round(32767 * np.clip(s, -1, 1)).astype(np.int16) for s in sounds.values()]
-    got = answers(recipes()[number], [samples.tolist() for samples in whole], tmp_path)
+    got = answers(language, number, [samples.tolist() for samples in whole], tmp_path)
     assert got[-1][:2] == [None, 0]
+    folder = tmp_path / "sounds"
+    folder.mkdir()
     for index, samples in enumerate(whole[:-1]):  # a file of nothing is an error
-        with wave.open(str(tmp_path / f"{index:02}.wav"), "wb") as file:
+        with wave.open(str(folder / f"{index:02}.wav"), "wb") as file:
             file.setparams((1, 2, rate, 0, "NONE", ""))
             file.writeframes(samples.astype("<i2").tobytes())
     capsys.readouterr()
     options = ["--model", model, "--tune", "off", "--format", "json", "--top", "24"]
-    assert call("predict", tmp_path, *options) == 0
+    assert call("predict", folder, *options) == 0
     records = json.loads(capsys.readouterr().out)
     for (key, confidence, probabilities), record, name in zip(got, records, sounds, strict=False):
         assert key == record["key"], name

@@ -53,8 +53,8 @@ def demo(
             estimate, again = estimator(path), estimator(compressed)
     if as_json:
         written = None if output is None else display_name(output)
-        record = {"synthesised": str(wanted), "output": written, **estimate.as_dict()}
-        record["vorbis"] = {name: again.as_dict()[name] for name in ("key", "confidence")}
+        record = {"synthesised": str(wanted), "output": written, **estimate.to_dict()}
+        record["vorbis"] = {name: again.to_dict()[name] for name in ("key", "confidence")}
         echo(json_text(record))
         return
     echo(f"synthesised: {wanted}")

@@ -188,7 +188,7 @@ class KeyEstimator:
         def run(number: int) -> None:
             # A recording shorter than a segment is alone, so all of a stream are equally long.
             batch = waiting[number]
-            outputs = self._backend.run([self._padded(x) for _, x in batch])
+            outputs = self.outputs([x for _, x in batch])
             for (start, x), output in zip(batch, outputs, strict=True):
                 heard[number].append((start, len(x), float(swing(x)), output))
             if self.watch and number == 0:
@@ -217,13 +217,40 @@ class KeyEstimator:
     def _estimate(self, source: Source, segments: tuple[SegmentEstimate, ...]) -> KeyEstimate:
         """What the segments say, all of which have been read."""
         no_signal = source.activity.no_signal()
-        found = [*source.warnings, *no_signal]
+        if no_signal:
+            found = self.of_segments((), source.seconds, None, [*source.warnings, *no_signal])
+            return replace(found, segments=segments)
+        found = self.of_segments(segments, source.seconds, source.tuner.cents, source.warnings)
+        if found.label is not None and source.whole_seconds is not None:
+            doubt = self._doubt(segments, source.whole_seconds)
+            found = replace(found, warnings=(*found.warnings, *doubt))
+        return found
+
+    def outputs(self, segments: Sequence[np.ndarray]) -> np.ndarray:
+        """Probabilities (n, outputs) of n segments at the model's rate, all of one length."""
+        return self._backend.run([self._padded(x) for x in segments])
+
+    def of_segments(
+        self,
+        segments: tuple[SegmentEstimate, ...],
+        duration: float,
+        tuning: float | None = None,
+        warnings: Sequence[str] = (),
+    ) -> KeyEstimate:
+        """The answer that the counted ones among segments give; of none, "no key".
+
+        Args:
+            segments: of one recording.
+            duration: its length in seconds.
+            tuning: its deviation from A = 440 Hz in cents.
+            warnings: what is known of it already.
+        """
+        found = list(warnings)
         counted = [segment.probabilities for segment in segments if segment.counted]
-        if no_signal or not counted:
+        if not counted:
             return KeyEstimate(
-                None, None, 0.0, {}, segments, source.seconds, self.info.name,
-                tuple(found), None if no_signal else source.tuner.cents,
-            )  # fmt: skip
+                None, None, 0.0, {}, segments, duration, self.info.name, tuple(found), tuning
+            )
         mean = answer_of(counted, self.info.segment_temperature, self.info.confidence_temperature)
         best = int(mean.argmax())
         label = self.class_table[best]
@@ -234,18 +261,16 @@ class KeyEstimator:
         elif confidence < self.settings.min_confidence:
             clear = False
             found.append(f"no clear key: {label} with a confidence of only {confidence:.2g}")
-        if clear and source.whole_seconds is not None:
-            found += self._doubt(segments, source.whole_seconds)
         return KeyEstimate(
             key=label if clear and isinstance(label, Key) else None,
             signature=label.signature if clear else None,
             confidence=confidence,
             probabilities={k: float(p) for k, p in zip(self.class_table, mean, strict=True)},
             segments=segments,
-            duration=source.seconds,
+            duration=duration,
             model=self.info.name,
             warnings=tuple(found),
-            tuning=source.tuner.cents,
+            tuning=tuning,
         )
 
     def _doubt(self, segments: Sequence[SegmentEstimate], whole: float) -> list[str]:

@@ -33,7 +33,7 @@ class FileResult:
     def as_dict(self, model: str, notation: str = "musical", top: int = 3) -> dict[str, Any]:
         """The record: always all `FIELDS`, even if the file could not be read."""
         if self.estimate is not None:
-            return {"file": self.file, **self.estimate.as_dict(notation, top)}
+            return {"file": self.file, **self.estimate.to_dict(notation, top)}
         empty: dict[str, Any] = dict.fromkeys(FIELDS)
         lists: dict[str, Any] = {"top": [], "warnings": []}
         return {**empty, "file": self.file, **lists, "model": model, "error": self.error}
