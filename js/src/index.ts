@@ -12,6 +12,6 @@ export type { Result } from "./messages.ts";
 export type { FrontEnd, ModelInfo } from "./metadata.ts";
 export { loadModel, Model, type LoadOptions } from "./model.ts";
 export { readPcm, type Sound } from "./pcm.ts";
-export { resample } from "./resample.ts";
+export { resample, StreamResampler } from "./resample.ts";
 export * from "./timeline.ts";
 export { hearTuning, type Tuning } from "./tuning.ts";

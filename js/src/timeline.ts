@@ -44,7 +44,7 @@ const STEP_PRICE = 0.5;
 // A change of mode counts as so many steps.
 const MODE_STEP = 0.5;
 // Share of a window's probability that is spread over all keys.
-const DOUBT = 0.03;
+export const DOUBT = 0.03;
 
 /**
  * The keys of a recording over time.
@@ -113,7 +113,7 @@ export function timeline(model: Model, found: Estimate): Timeline {
 }
 
 /** Prices of a change from one label (row) to another (column); 0 on the diagonal. */
-function changePrices(labels: readonly string[]): number[][] {
+export function changePrices(labels: readonly string[]): number[][] {
   const price = (one: string, other: string): number => {
     if (one === other) return 0;
     const otherMode = parse(one).mode !== parse(other).mode;
