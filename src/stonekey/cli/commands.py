@@ -7,7 +7,10 @@ COMMANDS = {
     "predict": "Everyday",
     "timeline": "Everyday",
     "plot": "Everyday",
+    "listen": "Everyday",
+    "page": "Everyday",
     "demo": "Everyday",
+    "serve": "Everyday",
     "scan": "Music libraries",
     "tag": "Music libraries",
     "mix": "Music libraries",
@@ -26,6 +29,7 @@ COMMANDS = {
 DEFAULT_COMMAND = "predict"
 # "stonekey help COMMAND" is "stonekey COMMAND --help".
 HELP = "help"
-GROUP_OPTIONS = ("--help", "-h", "--version")
+VERBOSE = "--verbose"
+GROUP_OPTIONS = ("--help", "-h", "--version", VERBOSE)
 # Set by the scripts of "stonekey completion" when the shell asks for completions.
 COMPLETION_VARIABLE = "_STONEKEY_COMPLETE"

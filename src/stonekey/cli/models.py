@@ -39,6 +39,8 @@ def models(
     default = "table" if sys.stdout.isatty() else "tsv"
     form = one_of("--format", format or default, ("table", "tsv", "json"))
     with exit_on_error():
+        from stonekey.model.listing import list_models
+
         rows = list_models()
     if form == "json":
         echo(json_text(rows, indent=2))
@@ -47,49 +49,6 @@ def models(
             echo("\t".join(_line(row)))
     else:
         _print_table(rows)
-
-
-def list_models() -> list[dict[str, Any]]:
-    """One record per model; downloads nothing."""
-    from stonekey.files import cache_folder, sha256
-    from stonekey.model.published import PUBLISHED
-    from stonekey.model.registry import DEFAULT_MODEL, EMBEDDED, scores
-
-    known = {
-        name: ", ".join(f"{measure} {score.value:.1f}" for measure, score in measured.items())
-        for name, measured in scores().items()
-    }
-    rows: list[dict[str, Any]] = [
-        {
-            "name": model.name,
-            "default": model.name == DEFAULT_MODEL,
-            "classes": model.classes,
-            "source": "in the package",
-            "available": model.path.is_file(),
-            "path": str(model.path),
-            "licence": getattr(model, "licence", "MIT"),
-            "description": model.description,
-            "scores": known[model.name],
-        }
-        for model in EMBEDDED
-    ]
-    folder = cache_folder()
-    for published in PUBLISHED:
-        path = folder / published.file
-        rows.append(
-            {
-                "name": published.name,
-                "default": published.name == DEFAULT_MODEL,
-                "classes": len(published.class_table),
-                "source": published.url,
-                "available": path.is_file() and sha256(path) == published.sha256,
-                "path": str(path),
-                "licence": published.licence,
-                "description": f"published by its authors; trained on {published.trained_on}",
-                "scores": known[published.name],
-            }
-        )
-    return rows
 
 
 def _line(row: dict[str, Any]) -> list[str]:
@@ -107,6 +66,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
+    from stonekey.output.page import rule
+
     console = Console()
     table = [["Model", "Classes", "Scores", "Licence", ""]]
     for row in rows:
@@ -117,7 +78,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
         for cells in table
     )
-    console.print(Text(head, style="bold"), "\u2500" * max(map(len, lines)), sep="\n")
+    console.print(Text(head, style="bold"), rule(console, max(map(len, lines))), sep="\n")
     for row, line in zip(rows, lines, strict=True):
         console.print(Text(line, style="bold" if row["default"] else ""))
         console.print(Padding(Text(row["description"]), (0, 0, 0, 2)))

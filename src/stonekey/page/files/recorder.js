@@ -1,0 +1,1 @@
+registerProcessor("recorder",class extends AudioWorkletProcessor{#r=new Float32Array(4096);#e=0;process([r]){let s=r[0]?.length??0;for(let e=0;e<s;e++){let o=0;for(let t of r)o+=t[e];this.#r[this.#e++]=o/r.length,this.#e===4096&&(this.port.postMessage(this.#r,[this.#r.buffer]),this.#r=new Float32Array(4096),this.#e=0)}return!0}});
