@@ -7,12 +7,16 @@ export const SILENCE_PEAK = 1e-4;
 export const PAUSE = 1e-3;
 // Less sound than this in a whole recording says nothing about a key.
 const MIN_SIGNAL_SECONDS = 0.5;
-/** Of the frames whose levels are compared. */
-export const FRAME_SECONDS = 0.05;
+// Of the frames whose levels are compared.
+const FRAME_SECONDS = 0.05;
 
 /** Why there cannot be a key; null where there can. */
 export function noSignal(samples: Float32Array, rate: number): string | null {
-  const { levels, frame } = levelsOf(samples, rate);
+  const frame = Math.max(1, roundEven(rate * FRAME_SECONDS));
+  const levels: number[] = [];
+  for (let start = 0; start < samples.length; start += frame) {
+    levels.push(swing(samples.subarray(start, start + frame)));
+  }
   const loudest = levels.reduce((a, b) => Math.max(a, b), 0);
   if (loudest < SILENCE_PEAK) return "silence";
   let count = 0;
@@ -22,19 +26,6 @@ export function noSignal(samples: Float32Array, rate: number): string | null {
   const seconds = count / rate;
   if (seconds >= MIN_SIGNAL_SECONDS) return null;
   return `only ${Number(seconds.toPrecision(2))} s of sound, too little for a key`;
-}
-
-/** The swing of each frame, the last of which may be cut short, and samples of a frame. */
-export function levelsOf(
-  samples: Float32Array,
-  rate: number,
-): { levels: number[]; frame: number } {
-  const frame = Math.max(1, roundEven(rate * FRAME_SECONDS));
-  const levels: number[] = [];
-  for (let start = 0; start < samples.length; start += frame) {
-    levels.push(swing(samples.subarray(start, start + frame)));
-  }
-  return { levels, frame };
 }
 
 /** Half the range: the peak, but 0 for a constant, which is no sound. */

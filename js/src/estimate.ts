@@ -60,8 +60,6 @@ export interface EstimateOptions {
 export const WINDOW_HOP = 2;
 export const WINDOW_SECONDS = 8;
 
-// A label that was answered before gives way only to one that is so many times as probable.
-const OVERTAKES = 2;
 const SMALLEST = 1e-12;
 const UNCLEAR = "no clear key: noise, speech or drums?";
 
@@ -142,15 +140,10 @@ function breath(): Promise<void> {
   });
 }
 
-/**
- * What the segments of a recording say together.
- *
- * @param kept a label that is answered unless another is twice as probable.
- */
+/** What the segments of a recording say together. */
 export function answerOf(
   model: Model,
   segments: readonly Segment[],
-  kept: string | null = null,
 ): Pick<Estimate, "key" | "confidence" | "probabilities" | "clarity" | "warnings"> {
   const counted = segments.filter((segment) => segment.counted).map((s) => s.probabilities);
   if (!counted.length) {
@@ -159,9 +152,7 @@ export function answerOf(
   }
   const probabilities = pooled(model, counted);
   const clarity = clarityOf(model.labels, counted);
-  let best = argmax(probabilities);
-  const before = kept === null ? -1 : model.labels.indexOf(kept);
-  if (before >= 0 && OVERTAKES * probabilities[before] > probabilities[best]) best = before;
+  const best = argmax(probabilities);
   const clear = clarity >= model.minClarity;
   return {
     key: clear ? model.labels[best] : null,

@@ -54,61 +54,6 @@ export function resample(samples: Float32Array, fromRate: number, toRate: number
   return out;
 }
 
-// Of a stream: seconds that are changed at once, and that are known on either side, which are more
-// than the filters reach.
-const CHUNK_SECONDS = 0.25;
-const MARGIN_SECONDS = 0.03;
-
-/** A stream of mono samples from one whole rate to another, both in Hz, without seams. */
-export class StreamResampler {
-  #from: number;
-  #to: number;
-  // Samples in which both rates have a whole number, and such units of a chunk and a margin.
-  #unit: number;
-  #chunk: number;
-  #margin: number;
-  #held: Float32Array;
-
-  constructor(fromRate: number, toRate: number) {
-    if (!Number.isInteger(fromRate) || fromRate < 8000) {
-      throw new RangeError(`a stream's rate must be whole, from 8000 Hz on, not ${fromRate}`);
-    }
-    this.#from = fromRate;
-    this.#to = toRate;
-    let [a, b] = [fromRate, toRate];
-    while (b) [a, b] = [b, a % b];
-    this.#unit = fromRate / a;
-    this.#chunk = Math.ceil((CHUNK_SECONDS * fromRate) / this.#unit);
-    this.#margin = Math.ceil((MARGIN_SECONDS * fromRate) / this.#unit);
-    this.#held = new Float32Array(this.#margin * this.#unit);
-  }
-
-  /** What is ready at the new rate once samples have been added. */
-  push(samples: Float32Array): Float32Array {
-    const held = new Float32Array(this.#held.length + samples.length);
-    held.set(this.#held);
-    held.set(samples, this.#held.length);
-    const [chunk, margin] = [this.#chunk * this.#unit, this.#margin * this.#unit];
-    const ready: Float32Array[] = [];
-    let at = 0;
-    for (; at + chunk + 2 * margin <= held.length; at += chunk) {
-      const known = held.subarray(at, at + chunk + 2 * margin);
-      const [first, end] = [margin, margin + chunk].map((x) => (x / this.#from) * this.#to);
-      ready.push(
-        resample(known, this.#from, this.#to).subarray(Math.round(first), Math.round(end)),
-      );
-    }
-    this.#held = held.slice(at);
-    const out = new Float32Array(ready.reduce((sum, part) => sum + part.length, 0));
-    let place = 0;
-    for (const part of ready) {
-      out.set(part, place);
-      place += part.length;
-    }
-    return out;
-  }
-}
-
 /** Samples without the frequencies above `edge`, filtered as spectra, block by block. */
 function lowPassed(samples: Float32Array, edge: number, transition: number): Float32Array {
   const { taps, count } = bankFor(edge, transition, 1);

@@ -44,7 +44,7 @@ const STEP_PRICE = 0.5;
 // A change of mode counts as so many steps.
 const MODE_STEP = 0.5;
 // Share of a window's probability that is spread over all keys.
-export const DOUBT = 0.03;
+const DOUBT = 0.03;
 
 /**
  * The keys of a recording over time.
@@ -61,9 +61,7 @@ export function timeline(model: Model, found: Estimate): Timeline {
   const evidence = windows.map((window, i) => {
     const before = i ? times[i - 1] : times[0] - WINDOW_HOP;
     const share = window.counted ? (times[i] - before) / WINDOW_SECONDS : 0;
-    return labels.map(
-      (_, k) => share * Math.log((1 - DOUBT) * window.probabilities[k] + DOUBT / labels.length),
-    );
+    return evidenceOf(window.probabilities, share);
   });
   const price = changePrices(labels);
   const path = viterbi(evidence, price);
@@ -112,6 +110,14 @@ export function timeline(model: Model, found: Estimate): Timeline {
   return { times, probabilities, keys, spans, modulations, warnings };
 }
 
+/** Log-likelihood of each label in a window, a share of which counts. */
+export function evidenceOf(probabilities: Float32Array, share: number): number[] {
+  return Array.from(
+    probabilities,
+    (p) => share * Math.log((1 - DOUBT) * p + DOUBT / probabilities.length),
+  );
+}
+
 /** Prices of a change from one label (row) to another (column); 0 on the diagonal. */
 export function changePrices(labels: readonly string[]): number[][] {
   const price = (one: string, other: string): number => {
@@ -123,7 +129,7 @@ export function changePrices(labels: readonly string[]): number[][] {
 }
 
 /** The states with the largest sum of evidence (steps, states) less prices. */
-function viterbi(evidence: number[][], price: number[][]): number[] {
+export function viterbi(evidence: number[][], price: number[][]): number[] {
   let best = evidence[0];
   const previous: number[][] = [];
   for (const row of evidence.slice(1)) {

@@ -302,15 +302,15 @@ def test_a_stream_is_answered_as_it_comes(package: Path) -> None:
     rate = 44100
     stream = np.concatenate(
         [
-            detuned("C major", -30, 33, rate),
-            detuned("F# major", -30, 27, rate),
-            np.zeros(4 * rate),
-            detuned("A minor", 45, 21, rate),
-            np.zeros(4 * rate),
+            detuned("C major", -30, 30, rate),
+            detuned("F# major", -30, 30, rate),
+            np.zeros(5 * rate),
+            detuned("A minor", 45, 16, rate),
+            0.1 * np.random.default_rng(0).normal(size=14 * rate),
         ]
     ).astype(np.float32)
     program = """
-    const live = new web.Live(model, { sampleRate: 44100, window: 30 });
+    const live = new web.Live(model, { sampleRate: 44100 });
     answer = [];
     for (let at = 0; at < arrays[0].length; at += 10007) {
       const found = await live.push(arrays[0].subarray(at, at + 10007));
@@ -318,32 +318,15 @@ def test_a_stream_is_answered_as_it_comes(package: Path) -> None:
     }
     """
     got = run_node(LOAD + program, package, stream, **loading())
-    live = LiveEstimator(KeyEstimator("stone24", threads=1), rate, window_seconds=30)
-    wanted = [*live.push(stream)]
-    assert len(got) == len(wanted) >= 28
+    wanted = LiveEstimator(KeyEstimator("stone24", threads=1), rate).push(stream)
+    assert len(got) == len(wanted) == 47
     for found, want in zip(got, wanted, strict=True):
-        assert found["time"] == want.time
-        assert found["key"] == (want.label and str(want.label)), want.time
-        assert found["since"] == pytest.approx(want.since, abs=0.06)
-        assert found["confidence"] == pytest.approx(want.confidence, abs=NEAR)
-        tuning = want.estimate.tuning
-        assert found["tuning"] == (tuning if tuning is None else pytest.approx(tuning, abs=0.05))
-    assert len({found["since"] for found in got}) >= 3
-    assert {found["key"] for found in got} >= {"C major", "F# major", "A minor"}
-
-
-@pytest.mark.parametrize("rate", [44100, 48000, 8000])
-def test_a_stream_has_no_seams(package: Path, rate: int) -> None:
-    samples = np.random.default_rng(0).normal(0, 0.1, 3 * rate)
-    program = """
-    const stream = new web.StreamResampler(rate, 11025);
-    const found = [];
-    for (let at = 0; at < arrays[0].length; at += 997) {
-      found.push(...stream.push(arrays[0].subarray(at, at + 997)));
-    }
-    answer = { found, whole: [...web.resample(arrays[0], rate, 11025)] };
-    """
-    got = run_node(program, package, samples, rate=rate)
-    assert len(got["found"]) > 2.4 * 11025
-    whole = np.array(got["whole"][: len(got["found"])])
-    assert np.abs(np.array(got["found"]) - whole).max() < 1e-6
+        assert (found["time"], found["since"]) == (want.time, want.since)
+        estimate = want.estimate
+        assert found["key"] == (estimate.label and str(estimate.label)), want.time
+        assert found["confidence"] == pytest.approx(estimate.confidence, abs=NEAR)
+        assert found["seconds"] == pytest.approx(estimate.duration)
+        assert tuple(found["warnings"]) == estimate.warnings
+        same = None if estimate.tuning is None else pytest.approx(estimate.tuning, abs=0.05)
+        assert found["tuning"] == same
+    assert {found["key"] for found in got} >= {"C major", "F# major", "A minor", None}
