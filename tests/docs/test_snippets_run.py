@@ -69,6 +69,7 @@ DATA = {
     **dict.fromkeys(("html", "js", "ts"), "tests/js runs the package for browsers"),
     **dict.fromkeys(("cpp", "swift"), "needs ONNX Runtime's library for that language"),
     "nginx": "needs a proxy",
+    "powershell": "needs PowerShell",
 }
 # A broken file is part of that page.
 EXIT_CODES = {"stonekey scan catalogue/": 1, "stonekey compare catalogue/": 1}
