@@ -76,6 +76,7 @@ EXIT_CODES = {"stonekey scan catalogue/": 1, "stonekey compare catalogue/": 1}
 
 
 def reason(line: str) -> str | None:
+    line = re.sub(r"\s+# .*", "", line)
     return next((why for what, why in NOT_RUN.items() if re.search(what, line)), None)
 
 
