@@ -9,7 +9,8 @@ import common
 import typer
 
 from stonekey.evaluation.figures import FORMATS, label_efficiency_figure, save
-from stonekey.evaluation.tables import markdown_table, write_text
+from stonekey.evaluation.tables import markdown_table
+from stonekey.files import write_text
 
 # Read off the chart of Kong et al., ISMIR 2024, +-0.2: MIREX score on FMAK, omega 7.
 PUBLISHED = {

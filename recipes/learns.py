@@ -80,7 +80,7 @@ def make_pieces(
     manifest = folder / f"manifest_{labelled}.csv"
 
     def write(temporary: Path) -> None:
-        with temporary.open("w", newline="") as stream:
+        with temporary.open("w", encoding="utf-8", newline="") as stream:
             csv.writer(stream).writerows([("path", "key"), *rows])
 
     write_atomically(manifest, write)

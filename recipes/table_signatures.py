@@ -7,7 +7,8 @@ from typing import Annotated
 import common
 import typer
 
-from stonekey.evaluation.tables import markdown_table, write_report, write_text
+from stonekey.evaluation.tables import markdown_table, write_report
+from stonekey.files import write_text
 
 # Kong et al., ISMIR 2024, on FMAK: correct, fifth, of 5489 tracks.
 PUBLISHED = {

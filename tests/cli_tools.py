@@ -71,30 +71,38 @@ def run_alone(*arguments: str | Path | bytes) -> subprocess.CompletedProcess[str
     return run_module("stonekey", arguments)
 
 
-def on_terminal(*arguments: str | Path, columns: int = 80) -> str:
+def on_terminal(
+    *arguments: str | Path,
+    columns: int = 80,
+    encoding: str = "utf-8",
+    cwd: Path = ROOT,
+    **environment: str,
+) -> str:
     """What ``stonekey ARGUMENTS`` writes, out and error, to a terminal of so many columns."""
-    import fcntl
     import struct
-    import termios
+
+    fcntl = pytest.importorskip("fcntl", reason="a terminal of Unix")
+    termios = pytest.importorskip("termios", reason="a terminal of Unix")
 
     screen, terminal = os.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "TERMINAL_WIDTH")}
+    inherited = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "TERMINAL_WIDTH")}
     with subprocess.Popen(
         [sys.executable, "-m", "stonekey", *arguments],
-        cwd=ROOT, stdin=terminal, stdout=terminal, stderr=terminal,
-        env={**environment, "TERM": "xterm-256color"},
+        cwd=cwd, stdin=terminal, stdout=terminal, stderr=terminal,
+        env={**inherited, "TERM": "xterm-256color", "PYTHONIOENCODING": encoding, **environment},
     ):  # fmt: skip
         os.close(terminal)
         shown = b""
-        while True:
+        part = b"-"
+        while part:
             try:
                 part = os.read(screen, 65536)
             except OSError:  # how Linux says that the other end is closed
                 break
             shown += part
     os.close(screen)
-    return shown.decode().replace("\r\n", "\n")
+    return shown.decode(encoding).replace("\r\n", "\n")
 
 
 def run_module(

@@ -7,12 +7,41 @@ import hashlib
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from stonekey.text import address, is_address, one_line
+
+PATIENCE = 2.0  # seconds that another program may keep a file on Windows
+_MOST_NAME = 200  # bytes of a file's name in those of its temporary files; systems allow 255
+
+
+def put_in_place(new: Path, path: Path) -> None:
+    """Rename ``new`` to ``path``, which may exist.
+
+    Windows refuses that while a program has either file open, as virus scanners and indexers
+    have for a moment.
+    """
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            os.replace(new, path)
+            return
+        except PermissionError:
+            if os.name != "nt" or time.monotonic() > end:
+                raise
+        time.sleep(0.05)
+
+
+def hidden_name(path: Path, end: str = "") -> str:
+    """Name of a hidden file that belongs to ``path``: ``.keys.csv.`` and an end."""
+    name = path.name
+    while len(os.fsencode(name)) > _MOST_NAME:
+        name = name[:-1]
+    return f".{name}.{end}"
 
 
 @contextmanager
@@ -22,9 +51,12 @@ def replacing(path: Path) -> Iterator[Path]:
     A symbolic link stays one: the file that it points to is replaced. If anything fails (a full
     disk, for example), the old file stays and the temporary one is deleted.
     """
-    path = Path(os.path.realpath(path))
+    given, path = path, Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=hidden_name(path))
+    except OSError as error:  # which names the temporary file
+        raise OSError(error.errno, error.strerror, os.fspath(given)) from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -32,7 +64,7 @@ def replacing(path: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
+        put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -41,6 +73,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill the temporary file of `replacing`."""
     with replacing(path) as temporary:
         write(temporary)
+
+
+def write_text(path: Path, text: str) -> None:
+    r"""Write a file as UTF-8 with ``\n`` at the ends of lines, as `write_atomically` does."""
+    data = text.encode("utf-8", "replace")
+    write_atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
 def file_system(path: str | os.PathLike[str]) -> tuple[Any, str]:
@@ -151,8 +189,10 @@ else:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, of: Path | None = None) -> Iterator[None]:
     """Hold a lock on the file ``path``, which is created and, at the end, deleted.
+
+    If it cannot be created, the error names the file ``of`` which it is for.
 
     The operating system releases the lock of a killed process, even if the file stays. (The
     library ``filelock`` always leaves its files behind.)
@@ -163,7 +203,10 @@ def locked(path: Path) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, os.fspath(of or path)) from error
         try:
             take(handle)
         except OSError as error:
@@ -172,14 +215,16 @@ def locked(path: Path) -> Iterator[None]:
                 raise  # a file system without locks
             raise LockedError(f"{path} is locked by another process") from error
         # The last holder may have deleted the file after it was opened here.
-        if sys.platform == "win32" or _is_there(path, handle):
+        if os.name == "nt" or _is_there(path, handle):
             break
         os.close(handle)
     try:
         yield
     finally:
-        if sys.platform == "win32":  # an open file cannot be deleted there
+        if os.name == "nt":  # where an open file cannot be deleted, so nobody holds a deleted one
             os.close(handle)
+            with suppress(OSError):
+                os.unlink(path)
         else:
             path.unlink(missing_ok=True)
             os.close(handle)

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import unicodedata
+from pathlib import PurePath
 from typing import Any
 
 _ODD = re.compile("[^ -~]")
@@ -26,7 +27,12 @@ _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}(?=[^/])")
 
 def is_address(path: str | os.PathLike[str]) -> bool:
     """Whether a path is spelt like ``https://host/file``, or what pathlib makes of it."""
-    return _ADDRESS.match(os.fspath(path)) is not None
+    return _ADDRESS.match(_with_slashes(path)) is not None
+
+
+def _with_slashes(path: str | os.PathLike[str]) -> str:
+    r"""The path as text, on Windows with ``/`` for ``\``."""
+    return path.as_posix() if isinstance(path, PurePath) else os.fspath(path).replace(os.sep, "/")
 
 
 def address(path: str | os.PathLike[str]) -> str:
@@ -41,7 +47,31 @@ def display_name(path: str | os.PathLike[str]) -> str:
 
 def _decoded(path: str | os.PathLike[str], errors: str) -> str:
     """The text of a path; an address has its two slashes again."""
-    return _ADDRESS.sub(r"\1://", os.fsencode(path).decode("utf-8", errors), count=1)
+    if not is_address(path):
+        return bytes_of(os.fspath(path)).decode("utf-8", errors)
+    text = bytes_of(_with_slashes(path)).decode("utf-8", errors)
+    return _ADDRESS.sub(r"\1://", text, count=1)
+
+
+def path_of(raw: bytes) -> str:
+    """The path that bytes from outside mean.
+
+    As `os.fsdecode`, which on Windows refuses what is not UTF-8.
+    """
+    try:
+        return os.fsdecode(raw)
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", "surrogateescape")
+
+
+def bytes_of(path: str) -> bytes:
+    """Inverse of `path_of`."""
+    if os.name == "nt":
+        try:
+            return path.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:  # half of a pair, which NTFS allows in names
+            pass
+    return os.fsencode(path)
 
 
 def printable(text: str, keep: str = "") -> str:

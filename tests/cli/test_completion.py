@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -69,6 +70,8 @@ def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     def answer(shell: str, line: str) -> list[str]:
         words = line.split(" ")
         monkeypatch.setenv("_STONEKEY_COMPLETE", f"complete_{shell}")
+        monkeypatch.setenv("COLUMNS", "80")
+        monkeypatch.setenv("_TYPER_COMPLETE_WORD_TO_COMPLETE", words[-1])
         if shell == "bash":
             monkeypatch.setenv("COMP_WORDS", "\n".join(words))
             monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
@@ -108,8 +111,8 @@ def test_every_command_has_its_options(name: str, ask: Ask) -> None:
     assert "--help" in ask("bash", f"stonekey {name} --h")
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_what_zsh_and_fish_are_answered(shell: str, ask: Ask) -> None:
+@pytest.mark.parametrize("shell", ["zsh", "fish", "powershell"])
+def test_what_other_shells_are_answered(shell: str, ask: Ask) -> None:
     def asked(line: str) -> str:
         return " ".join(ask(shell, line))
 
@@ -120,11 +123,32 @@ def test_what_zsh_and_fish_are_answered(shell: str, ask: Ask) -> None:
     assert "predict" not in asked("stonekey song.mp3 --over")
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_line_for_each_completion_of_powershell(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_STONEKEY_COMPLETE", "complete_powershell")
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", "stonekey tag --")
+    monkeypatch.setenv("_TYPER_COMPLETE_WORD_TO_COMPLETE", "--")
+    monkeypatch.setenv("COLUMNS", "80")
+    assert call() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 20
+    assert all(re.match("--[a-z-]+:::", line) for line in lines)
+
+
+def test_an_empty_variable_asks_for_no_completion(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_STONEKEY_COMPLETE", "")
+    assert call("help") == 0
+    assert "Usage" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
 def test_the_script_is_for_that_shell(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("completion", shell) == 0
     script = capsys.readouterr().out
-    assert f"_STONEKEY_COMPLETE=complete_{shell}" in script
+    assert f"_STONEKEY_COMPLETE=complete_{shell}" in re.sub(' = "', "=", script)
     if path := shutil.which(shell):
         assert subprocess.run([path, "-n"], input=script, text=True).returncode == 0
 

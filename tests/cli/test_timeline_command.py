@@ -1,4 +1,4 @@
-"""``stonekey timeline`` and its formats; the commands in the pages of docs/."""
+"""``stonekey timeline`` and its formats."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import csv
 import io
 import json
 import re
-import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_tools import ROOT, call, run
+from cli_tools import call, run
 
 from stonekey.keys import Key
 from stonekey.synthesis import cadence, write_wav
@@ -139,22 +138,3 @@ def test_no_key_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "silence" in error
     assert call("timeline", tmp_path / "nothing.wav", "-f", "json") == 0
     assert json.loads(capsys.readouterr().out)["spans"] == []
-
-
-@pytest.mark.parametrize("page", ["timeline", "tuning", "plots"])
-def test_the_commands_of_the_page(
-    page: str, sonata: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if page == "plots":
-        pytest.importorskip("matplotlib")
-    text = (ROOT / "docs" / f"{page}.md").read_text()
-    commands = re.findall(r"^stonekey (.+)$", text, re.MULTILINE)
-    assert len(commands) >= 3
-    for name in ("sonata.wav", "song.wav"):
-        (tmp_path / name).write_bytes(sonata.read_bytes())
-    monkeypatch.chdir(tmp_path)
-    for command in commands:
-        arguments = shlex.split(command)
-        assert call(*arguments) == 0, command
-        if "--output" in arguments:
-            assert Path(arguments[arguments.index("--output") + 1]).stat().st_size > 40

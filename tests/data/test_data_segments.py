@@ -117,24 +117,11 @@ def test_draws_depend_on_position_seed_and_purpose_only() -> None:
         assert [d.generator.integers(1 << 30) for d in islice(other.share(), 20)] != first
 
 
-def test_groups_are_read_a_few_at_a_time() -> None:
-    groups = np.repeat(np.arange(12), 10)
-    stream = TrackStream(120, seed=0, groups=groups.tolist(), window=3)
-    order = stream.order(0)
-    assert sorted(order) == list(range(120))
-    windows = [set(groups[order[i : i + 30]]) for i in range(0, 120, 30)]
-    assert [len(window) for window in windows] == [3, 3, 3, 3]
-    assert len(set(groups[order[:10]])) > 1  # mixed within a window
-    assert not np.array_equal(order, stream.order(1))
-
-
 def test_bad_shares_are_refused() -> None:
     with pytest.raises(ValueError, match="rank must be 0 to 1"):
         next(TrackStream(5).share(rank=2, world=2))
     with pytest.raises(ValueError, match="no tracks"):
         TrackStream(0)
-    with pytest.raises(ValueError, match="5 tracks but 4 groups"):
-        TrackStream(5, groups=[0] * 4)
 
 
 def test_a_balanced_stream_keeps_to_shares_and_strata() -> None:

@@ -7,16 +7,15 @@ import tarfile
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from data_music import SHORT, write_tracks
 
 from stonekey.data.audio_loader import AudioLoader
-from stonekey.data.cache import build_cache, read_track
-from stonekey.data.loaders import CachedLoader
+from stonekey.data.cache import build_cache
 from stonekey.data.manifest import Track
-from stonekey.data.shards import ShardError, open_audio_shards, open_vqt_shards, write_shards
+from stonekey.data.shard_index import ShardIndex
+from stonekey.data.shards import ShardError, index_shards, open_audio_shards, write_shards
 from stonekey.model.settings import FrontEnd
 
 SECONDS = [9.0, 8.0, 6.0, 5.0, 8.5]
@@ -68,30 +67,6 @@ def test_loader_of_audio_shards_equals_that_of_files(tracks: list[Track], tmp_pa
     assert batches[0][1]["keymode"] == batches[1][1]["keymode"]
 
 
-def test_loader_of_transforms_equals_that_of_the_cache(tracks: list[Track], tmp_path: Path) -> None:
-    cached = build_cache(tracks, tmp_path / "c", SHORT, workers=1, progress=False).tracks
-    folder = tmp_path / "shards"
-    write_shards(cached, folder, front_end=SHORT, seed=None, size=100_000, progress=False)
-    opened = open_vqt_shards(folder, SHORT)
-    assert len({track.file for track in opened}) > 1
-    for a, b in zip(cached, opened, strict=True):
-        np.testing.assert_array_equal(read_track(a, 99), read_track(b, 99))
-    batches = []
-    for source in (cached, opened):
-        with CachedLoader(source, "mix", batch_size=3, front_end=SHORT) as loader:
-            batches.append(list(islice(loader, 2)))
-            state = loader.state_dict()
-    for a, b in zip(*batches, strict=True):
-        assert all(torch.equal(a[name], b[name]) for name in a)
-    # Read a few files at a time: each track once an epoch still, and resumable.
-    with CachedLoader(opened, batch_size=5, front_end=SHORT, shuffle_by_file=True) as loader:
-        assert len({float(x.sum()) for x in next(loader)["a"]}) == 5
-        state = loader.state_dict()
-        following = next(loader)["a"]
-        loader.load_state_dict(state)
-        assert torch.equal(next(loader)["a"], following)
-
-
 def test_list_of_places_is_kept_and_renewed(tracks: list[Track], tmp_path: Path) -> None:
     first = write_shards(tracks[:3], tmp_path, seed=None, progress=False).shards[0]
     assert len(open_audio_shards(tmp_path)) == 3
@@ -114,7 +89,7 @@ def test_shards_that_cannot_be_used_are_named(tracks: list[Track], tmp_path: Pat
     with pytest.raises(ShardError, match="there are shards already"):
         write_shards(tracks[1:], tmp_path / "a", progress=False)
     with pytest.raises(ShardError, match="not transforms"):
-        open_vqt_shards(tmp_path / "a", SHORT)
+        index_shards(tmp_path / "a", SHORT)
     broken = tmp_path / "broken.tar"
     broken.write_bytes(shard.read_bytes()[:100_000])
     with pytest.raises(ShardError, match=r"broken\.tar: not a whole tar file"):
@@ -126,6 +101,6 @@ def test_shards_that_cannot_be_used_are_named(tracks: list[Track], tmp_path: Pat
     cached = build_cache(tracks[:1], tmp_path / "c", SHORT, workers=1, progress=False).tracks
     write_shards(cached, tmp_path / "v", front_end=SHORT, progress=False)
     with pytest.raises(ShardError, match="front end with other fmin"):
-        open_vqt_shards(tmp_path / "v", FrontEnd(fmin=26.0))
+        ShardIndex.load(tmp_path / "v", FrontEnd(fmin=26.0))
     with pytest.raises(ShardError, match="holds transforms, not audio"):
         open_audio_shards(tmp_path / "v")

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 import soundfile
 from cli_tools import ROOT
+from plain_cuts import segment_starts
 
 from stonekey import AudioError, CheckpointError, KeyEstimate, KeyEstimator
 from stonekey.audio import load_audio
-from stonekey.estimate.segments import segment_starts
 from stonekey.estimate.source import whole
 from stonekey.keys import Key, KeySignature
 from stonekey.synthesis import cadence

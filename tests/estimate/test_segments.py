@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from plain_cuts import segment_starts
 
-from stonekey.estimate.segments import cut, peak_normalised, segment_hop, segment_starts
+from stonekey.estimate.segments import cut, peak_normalised, segment_hop
 
 
 def in_blocks(rng: np.random.Generator, samples: np.ndarray, largest: int) -> Iterator[np.ndarray]:

@@ -199,20 +199,6 @@ def test_the_fast_option(songs: dict[str, Path], capsys: pytest.CaptureFixture[s
     assert "fast chooses its own segments" in capsys.readouterr().err
 
 
-def test_the_commands_of_the_page(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    lines = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8").splitlines()
-    commands = [line.split()[1:] for line in lines if line.startswith("stonekey ")]
-    assert len(commands) == 2
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "music").mkdir()
-    music(tmp_path / "music" / "song.wav", "D major", seconds=5.0)
-    for command in commands:
-        assert call(*command) == 0
-        assert "D major" in capsys.readouterr().out
-
-
 LONG = """
 import numpy as np
 from pathlib import Path

@@ -214,7 +214,6 @@ def test_coverage_rises_as_the_threshold_falls() -> None:
     assert curve.coverage.tolist() == pytest.approx([0.2, 0.6, 0.8, 1.0])
     assert curve.score.tolist() == pytest.approx([1.0, 2 / 3, 3 / 4, 3 / 5])
     assert curve.threshold.tolist() == [0.9, 0.8, 0.4, 0.1]
-    assert curve.score_at(0.5) == pytest.approx(2 / 3)
     assert curve.area == pytest.approx(0.2 * 1 + 0.4 * 2 / 3 + 0.2 * 3 / 4 + 0.2 * 3 / 5)
     json.dumps(curve.as_dict())
 
@@ -224,8 +223,6 @@ def test_tracks_without_an_answer_are_never_covered() -> None:
     curve = coverage_curve([1, 0, 0, 0], [0.9, 0.5, nan, nan], [True, True, False, False])
     assert curve.coverage.tolist() == [0.25, 0.5]
     assert curve.score.tolist() == [1.0, 0.5]
-    with pytest.raises(ValueError, match="never reached"):
-        curve.score_at(0.75)
     with pytest.raises(ValueError, match="no track was answered"):
         coverage_curve([0.0], [0.5], [False])
 

@@ -102,6 +102,22 @@ def test_fetched_once_then_cached(server: str, tmp_path: Path) -> None:
     assert Handler.requests == ["/good.pt"]
 
 
+def test_a_download_is_announced_before_it_begins(
+    server: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = replace(model(f"{server}/good.pt"), size=1_234_567)
+    fetch(wanted, tmp_path)
+    (record,) = caplog.records
+    host = server.removeprefix("http://")
+    assert record.getMessage() == (
+        f"stonekey: downloading test/model once: 1.2 MB from {host}/good.pt to {tmp_path} "
+        f"(licence: {wanted.licence})"
+    )
+    caplog.clear()
+    fetch(wanted, tmp_path)
+    assert not caplog.records
+
+
 def test_cached_file_needs_no_network(tmp_path: Path) -> None:
     (tmp_path / "m.pt").write_bytes(BODY)
     assert fetch(model("http://127.0.0.1:9/none.pt"), tmp_path) == tmp_path / "m.pt"
@@ -196,6 +212,7 @@ def test_published_hashes(shared: Path) -> None:
     for published in PUBLISHED:
         path = shared / "golden" / "checkpoints" / published.file
         assert sha256(path) == published.sha256
+        assert path.stat().st_size == published.size
 
 
 @pytest.mark.parametrize("name", ["template", "template12"])

@@ -7,7 +7,7 @@ from cli_tools import ROOT
 
 from stonekey.model.registry import model_names, scores
 
-PAGES = ("README.md", "docs/results.md")
+PAGES = ("README.md", "docs/results.md", "docs/explanation/comparison.md")
 
 
 def test_every_model_is_scored() -> None:

@@ -140,8 +140,7 @@ def test_killed_before_the_copy_replaces_the_file(library: Path) -> None:
     before = path.read_bytes()
     program = (
         "import os, signal, sys\n"
-        "from pathlib import Path\n"
-        "Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "from stonekey.cli import main\n"
         "main(['tag', sys.argv[1], '--write'])\n"
     )

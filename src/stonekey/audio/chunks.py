@@ -1,6 +1,6 @@
-"""Files made of chunks (WAV, RF64, W64, AIFF, CAF), and those with a wrong size of the sound.
+"""Files made of chunks (WAV, RF64, W64, AIFF, CAF), including those whose header has a wrong size.
 
-A recorder that crashed leaves the size of the sound at 0, or at what it was some time before.
+A recorder that crashes leaves the size of the sound at 0, or at an earlier value.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
-# A file with more of them before its sound is for FFmpeg, which is watched.
+# A file with more chunks before its sound is left to FFmpeg, which has a time limit.
 MOST_CHUNKS = 1000
-# Less than this that no chunk lays claim to is rubbish, not sound; so are zeros wherever one looks.
+# Fewer bytes outside any chunk are junk, not sound; so are bytes that are zero wherever we look.
 _LEAST_BYTES = 16_384
 _LOOKS, _LOOK_BYTES = 32, 256
 _GUID_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # of W64, after four letters
@@ -24,10 +24,10 @@ class Layout:
 
     Attributes:
         first: where the first chunk is.
-        name: bytes of a chunk's name; of W64, 4 letters are what tells.
-        width: bytes of its size.
-        order: of these bytes.
-        own: what the size counts of the chunk's own head.
+        name: bytes of a chunk's name; in W64 the first 4 identify it.
+        width: bytes of the size field.
+        order: byte order of the size field.
+        own: bytes of the chunk's header that the size includes.
         align: where chunks start, in bytes.
         sound: name of the chunk that holds the sound.
     """
@@ -43,7 +43,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Name, place and size of what it holds, and place of the size itself."""
+    """A chunk: its name, the offset and size of its contents, and the offset of the size field."""
 
     name: bytes
     start: int
@@ -84,10 +84,10 @@ def chunks(file: BinaryIO, start: int, end: int, layout: Layout) -> Iterator[Chu
 
 
 def mended(file: BinaryIO, start: int, end: int, layout: Layout) -> dict[int, bytes]:
-    """What to read instead where the size of the sound is wrong: bytes by their place in the file.
+    """Corrected bytes of a wrong size of the sound, by their offset in the file.
 
-    The sound then reaches to the end of the file. Empty where the size is right, more than there
-    is (a file cut short), or left open on purpose.
+    With them the sound extends to the end of the file. Empty if the size is right, larger than
+    the file (which was cut short), or left open on purpose.
     """
     large: int | None = None
     for chunk in chunks(file, start, end, layout):
@@ -110,7 +110,7 @@ def mended(file: BinaryIO, start: int, end: int, layout: Layout) -> dict[int, by
 
 
 def _goes_on(file: BinaryIO, at: int, end: int, layout: Layout) -> bool:
-    """Whether a chunk or a tag starts there."""
+    """Whether a chunk or a tag starts at this offset."""
     file.seek(at)
     head = file.read(max(8, layout.name + layout.width))
     if head.startswith(_TAGS):

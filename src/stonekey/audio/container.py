@@ -9,52 +9,25 @@ import av
 from stonekey.audio.deadline import Deadline
 from stonekey.audio.errors import AudioError, TimeLimitError, UnreadableError
 
-# FFmpeg's names of the formats. What is not here is a list of other files, a device, a picture,
-# text, or too rare for what its reader's faults could do.
+# The formats allowed, by FFmpeg's names. Left out: playlists, devices, pictures, text, and formats
+# too rare to be worth the risk of a flaw in their demuxer.
 FORMATS = (
-    *(
-        "aac",
-        "ac3",
-        "aiff",
-        "amr",
-        "amrnb",
-        "amrwb",
-        "ape",
-        "asf",
-        "au",
-        "avi",
-        "caf",
-        "dsf",
-        "dts",
-    ),
-    *(
-        "dtshd",
-        "eac3",
-        "flac",
-        "flv",
-        "iff",
-        "loas",
-        "matroska",
-        "mlp",
-        "mov",
-        "mp3",
-        "mpc",
-        "mpc8",
-    ),
-    *("mpeg", "mpegts", "ogg", "oma", "rm", "tak", "truehd", "tta", "w64", "wav", "wv"),
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,dtshd,eac3,flac,"
+    "flv,iff,loas,matroska,mlp,mov,mp3,mpc,mpc8,mpeg,mpegts,ogg,oma,rm,tak,"
+    "truehd,tta,w64,wav,wv"
 )
-# Read without a packet of sound, be it of a header, a picture or a film; the least that a look
-# anywhere in the file counts for.
+# Give up after reading this many bytes (of headers, pictures, film) without a packet of sound; each
+# read or seek counts as at least LOOK_BYTES.
 SILENT_BYTES, LOOK_BYTES = 128_000_000, 4096
 
 
 class View:
-    """A binary file from one place on, with some of its bytes replaced; it stays the caller's.
+    """A binary file from an offset on, with some of its bytes replaced; the caller closes it.
 
     Args:
-        file: the file, which has to be seekable unless nothing is to be changed.
-        start: its first byte here.
-        patches: bytes to read instead, by their place in ``file``.
+        file: the file; must be seekable for a start or patches.
+        start: offset in ``file`` that counts as 0 here.
+        patches: bytes to read instead, by their offset in ``file``.
     """
 
     def __init__(self, file: BinaryIO, start: int, patches: dict[int, bytes]) -> None:
@@ -66,11 +39,11 @@ class View:
             file.seek(start)
 
     def tell(self) -> int:
-        """The place, from ``start``."""
+        """The position, counted from ``start``."""
         return self._file.tell() - self._start
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Move as files do; returns the place."""
+        """Like a file's ``seek``; returns the new position."""
         return self._file.seek(offset + (self._start if whence == 0 else 0), whence) - self._start
 
     def read(self, size: int) -> bytes:
@@ -86,12 +59,12 @@ class View:
 
 
 class Reader:
-    """A binary file as FFmpeg reads it: until its time is over, or too much of it is no sound.
+    """A binary file for FFmpeg that seems to end on a timeout, or after too much that is not sound.
 
-    From then on the file seems to end there. It has no ``close``: the file stays the caller's.
+    It has no ``close``: the caller closes the file.
 
     Attributes:
-        error: why the file seems to end; None as long as it does not.
+        error: why the file was cut short; None until then.
     """
 
     def __init__(self, file: BinaryIO | View, path: str, deadline: Deadline) -> None:
@@ -104,11 +77,11 @@ class Reader:
         self.tell = file.tell
 
     def seekable(self) -> bool:
-        """Whether the file is."""
+        """Whether the file is seekable."""
         return self._file.seekable()
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Move as the file does; -1, which FFmpeg takes for an error, after the end."""
+        """Like a file's ``seek``; after the end -1, which FFmpeg takes as an error."""
         return -1 if self._ended(0) else self._file.seek(offset, whence)
 
     def read(self, size: int) -> bytes:
@@ -119,7 +92,7 @@ class Reader:
         return b"" if self._ended(len(data)) else data
 
     def sounded(self) -> None:
-        """A packet of sound has come."""
+        """Note that a packet of sound was read."""
         self._silent = 0
 
     def _ended(self, count: int) -> bool:
@@ -136,23 +109,23 @@ class Reader:
 
 
 def open_container(reader: Reader) -> Any:
-    """The container in a file, to be read.
+    """Open the container in a file for reading.
 
-    FFmpeg gets bytes, not a name, and may use no protocol: whatever a file names stays closed.
+    FFmpeg gets bytes, not a name, and may use no protocol, so it cannot open any other file.
 
     Raises:
-        av.FFmpegError: none of `FORMATS`, or damaged.
-        AudioError: the reader's, where it has one.
+        av.FFmpegError: not one of `FORMATS`, or damaged.
+        AudioError: ``reader.error``, if that is what stopped it.
     """
-    # Not ``options``: PyAV 13 gives those to each stream, too, and crashes where streams turn up
-    # while the file is being read.
-    settings = {"protocol_whitelist": "none", "format_whitelist": ",".join(FORMATS)}
+    # Not ``options``: PyAV 13 also passes those to each stream, and crashes when a stream appears
+    # in the middle of the file.
+    settings = {"protocol_whitelist": "none", "format_whitelist": FORMATS}
     start = reader.tell() if reader.seekable() else 0
     try:
         try:
             container = av.open(reader, container_options=settings)
         except UnicodeDecodeError:
-            # Of tags. PyAV 19 has done away with both the error and the setting against it.
+            # Raised for tags. PyAV 19 removed both the error and the setting that avoids it.
             reader.seek(start)
             container = av.open(reader, container_options=settings, metadata_errors="replace")
     except av.FFmpegError:

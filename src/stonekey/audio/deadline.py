@@ -1,4 +1,4 @@
-"""How long a file may keep its reader."""
+"""Time limits for reading a file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _SECONDS, _SECONDS_PER_MEGABYTE = 120.0, 30.0
 
 
 def time_limit(path: str | os.PathLike[str]) -> float:
-    """Seconds that a file may take unless somebody says otherwise: 120, and 30 for each megabyte.
+    """The default time limit of a file in seconds: 120, and 30 more for each megabyte.
 
-    What counts are bytes on the disk: the holes of a sparse file hold no sound.
+    Counts bytes on the disk, since the holes of a sparse file hold no sound.
     """
     try:
         status = os.stat(path)
@@ -25,11 +25,11 @@ def time_limit(path: str | os.PathLike[str]) -> float:
 
 
 class Deadline:
-    """The end of a file's time, which starts now.
+    """The time limit of a file, which starts now.
 
     Args:
         path: of the file, for the error.
-        seconds: its time; None for `time_limit`, infinite for no end.
+        seconds: the limit; None for `time_limit`, infinite for none.
     """
 
     def __init__(self, path: str | os.PathLike[str], seconds: float | None = None) -> None:
@@ -41,11 +41,11 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds until then; TimeLimitError when it is over."""
+        """Seconds left; raises TimeLimitError if there are none."""
         self.check()
         return max(1e-3, self._end - time.monotonic())
 
     def check(self) -> None:
-        """Raise TimeLimitError when the time is over."""
+        """Raise TimeLimitError if the time is up."""
         if time.monotonic() > self._end:
             raise TimeLimitError(self._path, f"took longer than {self._seconds:g} s")

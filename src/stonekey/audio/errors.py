@@ -8,8 +8,10 @@ from itertools import islice
 
 from stonekey.text import display_name, is_address, printable, shown
 
-# In a folder of more files a hint is not worth the time that it takes.
+# With more files in the folder, looking for a similar name takes too long.
 _MOST_NAMES = 500
+# Longer paths Windows does not find unless it is told to.
+_LONGEST_PATH = 259
 
 
 class AudioError(Exception):
@@ -40,7 +42,7 @@ class EmptyAudioError(AudioError):
 
 
 class TimeLimitError(AudioError):
-    """The file took longer than it was given."""
+    """The file took longer than its time limit."""
 
 
 class TooShortError(AudioError):
@@ -48,9 +50,11 @@ class TooShortError(AudioError):
 
 
 def absence(path: str) -> str:
-    """What to say of a path at which there is no file, with the name that may be meant."""
+    """The error message for a missing file; suggests a similar name in the folder."""
     if is_address(path):
         return "an address, not a file: download it first"
+    if os.name == "nt" and len(os.path.abspath(path)) > _LONGEST_PATH:
+        return "No such file, or its path is too long: Windows needs LongPathsEnabled for that"
     folder, name = os.path.split(path)
     try:
         with os.scandir(folder or ".") as listing:

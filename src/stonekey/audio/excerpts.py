@@ -19,7 +19,7 @@ class Excerpts:
         seconds: length of the whole recording, as its header promises.
         starts: where each part starts, in seconds.
         parts: mono float32, (n,) each, equally long.
-        warnings: what decoding had to say.
+        warnings: warnings of the decoder.
     """
 
     rate: float
@@ -32,7 +32,7 @@ class Excerpts:
 def spread(total: float, count: int, length: float) -> tuple[float, ...]:
     """Starts of ``count`` parts, each in the middle of an equal share of ``total``.
 
-    Empty where the parts would touch: then they are no saving.
+    Empty if the parts would touch, since they would then save nothing.
     """
     share = total / count
     if share <= length:
@@ -46,8 +46,8 @@ def read_excerpts(
     """Read ``count`` parts of ``length`` seconds; ``timeout`` as for `stream_audio`.
 
     Returns:
-        None for a file that has to be read from start to end: its header does not promise a
-        length, it is no longer than the parts, or not all of them are there (a damaged file).
+        None for a file that must be read from start to end: its header gives no length, it is no
+        longer than the parts together, or some parts are missing (a damaged file).
 
     Raises:
         UnreadableError: missing, not to be read, a folder, or nothing that can be decoded.

@@ -14,70 +14,26 @@ from stonekey.text import reason, shown
 
 logger = logging.getLogger(__name__)
 
-AUDIO_EXTENSIONS = frozenset(
-    [
-        "aac",
-        "ac3",
-        "aif",
-        "aifc",
-        "aiff",
-        "alac",
-        "amr",
-        "ape",
-        "au",
-        "caf",
-        "dts",
-        "eac3",
-        "flac",
-        "m4a",
-        "m4b",
-        "m4r",
-        "mka",
-        "mp2",
-        "mp3",
-        "mpc",
-        "oga",
-        "ogg",
-        "opus",
-        "ra",
-        "rf64",
-        "snd",
-        "spx",
-        "tta",
-        "w64",
-        "wav",
-        "wave",
-        "wma",
-        "wv",
-    ]
-)
-VIDEO_EXTENSIONS = frozenset(
-    [
-        "3gp",
-        "asf",
-        "avi",
-        "flv",
-        "m2ts",
-        "m4v",
-        "mkv",
-        "mov",
-        "mp4",
-        "mpeg",
-        "mpg",
-        "mts",
-        "ogv",
-        "ts",
-        "vob",
-        "webm",
-        "wmv",
-    ]
+AUDIO_EXTENSIONS = frozenset([
+    "aac", "ac3", "aif", "aifc", "aiff", "alac", "amr", "ape", "au", "caf", "dts", "eac3", "flac",
+    "m4a", "m4b", "m4r", "mka", "mp2", "mp3", "mpc", "oga", "ogg", "opus", "ra", "rf64", "snd",
+    "spx", "tta", "w64", "wav", "wave", "wma", "wv",
+])  # fmt: skip
+VIDEO_EXTENSIONS = frozenset([
+    "3gp", "asf", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "ogv",
+    "ts", "vob", "webm", "wmv",
+])  # fmt: skip
+
+# Folders in which systems and servers keep what is deleted or their own, in lower case.
+NOT_MUSIC = frozenset(
+    ["$recycle.bin", "#recycle", "@eadir", "__macosx", "system volume information"]
 )
 
 PathLike = str | os.PathLike[str]
 
 
 def listing_problem(error: OSError) -> str:
-    """What to say of a folder or playlist for which `find_audio_files` reports this error."""
+    """The message for an error that `find_audio_files` reports about a folder or playlist."""
     if isinstance(error, PlaylistError):
         return reason(error)
     return f"cannot be listed: {reason(error)}"
@@ -99,14 +55,13 @@ def find_audio_files(
         paths: files, kept whatever their extension (a missing one too: decoding will say so);
             playlists and libraries (`stonekey.audio.playlists`), which stand for their entries
             in their order; and folders, searched to any depth, whose files are sorted. Hidden
-            files and folders inside them, and playlists, are left out. Links are followed, but
-            not to a folder above, and each real folder and file is listed once.
+            files and folders inside them, `NOT_MUSIC` and playlists are left out. Links are
+            followed, but not to a folder above, and each real folder and file is listed once.
         extensions: the endings to look for in folders, with or without the dot, in any case
             (default: every known one of audio and video).
-        on_error: called with a folder that cannot be listed, a playlist that cannot be read or
-            an entry of which is no file, or an entry that is missing, and the error
-            (`listing_problem` words it); the search goes on. By default it is logged as a
-            warning.
+        on_error: called with a path and the error (`listing_problem` words it): a folder that
+            cannot be listed, a playlist that cannot be read or has an entry that is not a file,
+            or a missing entry. The search goes on. By default, logs a warning.
         on_repeat: called with a link that leads to a file already in the list.
     """
     if isinstance(paths, (str, os.PathLike)):
@@ -119,7 +74,7 @@ def find_audio_files(
         else frozenset(extension.lower().lstrip(".") for extension in extensions)
     )
     given = list(dict.fromkeys(expanded(map(Path, paths), on_error)))
-    # Also of a name that is too long for a file.
+    # os.path.isdir, because Path.is_dir raises for a name that is too long.
     search = _Search(wanted, filter(os.path.isdir, given), on_error, on_repeat)
     files = (file for path in given for file in search.found.get(path, [path]))
     return list(dict.fromkeys(files))
@@ -209,7 +164,7 @@ class _Search:
         return _Folder(path, real, given, (*inside, real))
 
     def _listed(self, folder: _Folder) -> list[_Folder]:
-        """Take the files of a folder; returns the folders in it that are no links."""
+        """Collect the files of a folder; returns its subfolders, without links."""
         below: list[_Folder] = []
         try:
             status = folder.path.stat()
@@ -222,7 +177,9 @@ class _Search:
             self._on_error(folder.path, error)
             return below
         for entry in entries:
-            if entry.name.startswith("."):
+            if entry.name.startswith("."):  # also what macOS keeps beside files: ._song.mp3
+                continue
+            if entry.name.lower() in NOT_MUSIC:
                 continue
             path = folder.path / entry.name
             real = os.path.join(folder.real, entry.name)

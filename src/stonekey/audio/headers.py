@@ -15,7 +15,7 @@ Backend = Literal["soundfile", "pyav"]
 # PCM, float, A-law, mu-law, extensible: the WAV encodings soundfile reads; the rest go to FFmpeg.
 _WAV_TAGS = frozenset({1, 3, 6, 7, 0xFFFE})
 _UNKNOWN_SIZES = frozenset({0, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFFFF000, 0x7FFFF000})  # from pipes
-_MOST_TAGS = 64  # a file with more of them before its sound is for FFmpeg, which is watched
+_MOST_TAGS = 64  # a file with more of them before its sound is left to FFmpeg
 _MP3_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 
 
@@ -25,9 +25,9 @@ class Header:
 
     Attributes:
         backend: the decoder to try first.
-        seconds: the length the header promises, or None where it says nothing to be trusted.
-        start: where FFmpeg is to start reading: after a tag that does not belong to the format.
-        patches: what it is to read instead of what the file has, by the place in the file.
+        seconds: length according to the header; None if it gives none that can be trusted.
+        start: offset at which FFmpeg starts reading: after a tag that is foreign to the format.
+        patches: bytes that replace those of the file, by their offset.
     """
 
     backend: Backend
@@ -40,7 +40,7 @@ def header_of(path: str) -> Header:
     """Read the header of ``path``.
 
     Raises:
-        UnreadableError: missing, not to be read, or not a file.
+        UnreadableError: missing, unreadable, or not a file.
         EmptyAudioError: no bytes in it.
     """
     try:
@@ -61,7 +61,7 @@ def header_of(path: str) -> Header:
 
 
 def header_within(file: BinaryIO) -> Header:
-    """What the header of a file object says of how FFmpeg is to read it."""
+    """The header of a file object, which only FFmpeg reads."""
     try:
         if file.seekable() and file.tell() == 0:
             header = read_header(file)
@@ -75,9 +75,9 @@ def header_within(file: BinaryIO) -> Header:
 def read_header(file: BinaryIO) -> Header:
     """Read the header of a seekable file, from its first byte.
 
-    soundfile is the faster on WAV, FLAC and MP3. An MP3 goes to FFmpeg when nothing in it tells
-    its length, or when what does disagrees with the file's size (cut, joined): libsndfile stops
-    at the length it guessed, and libmpg123 writes notes on standard error.
+    soundfile is faster for WAV, FLAC and MP3. An MP3 goes to FFmpeg if its length is unknown or
+    disagrees with the size of the file (cut, joined), because libsndfile stops at the length it
+    guessed and libmpg123 writes to standard error.
     """
     size = file.seek(0, os.SEEK_END)
     start = _after_id3(file)
@@ -94,13 +94,13 @@ def read_header(file: BinaryIO) -> Header:
         return replace(_flac(head), start=start)
     if len(head) > 4 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2:  # MPEG audio, layer 3
         return _mp3(head, size - start)
-    # Other MPEG sound, or padding before it, is FFmpeg's own to find.
+    # FFmpeg itself skips padding before other MPEG sound.
     mpeg = head[:1] in (b"", b"\0", b"\xff") and head[4:8] != b"ftyp"
     return Header("pyav", start=0 if mpeg else start)
 
 
 def _after_id3(file: BinaryIO) -> int:
-    """Return where the ID3v2 tags at the start of the file end; of too many, somewhere inside."""
+    """The offset after the ID3v2 tags at the start of the file (the first `_MOST_TAGS` of them)."""
     start = 0
     for _ in range(_MOST_TAGS):
         file.seek(start)

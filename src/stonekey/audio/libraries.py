@@ -20,14 +20,14 @@ from stonekey.text import one_line, reason, shown
 
 MAX_ENTRIES = 200_000
 _BLOCK = 1 << 20
-# More than any start tag or text of these formats; what is longer would slow the parser down.
+# Longer than any start tag or text in these formats; anything longer would slow the parser down.
 _MAX_TOKEN = 16 << 20
 _MAX_TEXT = 1 << 16
 _MAX_DEPTH = 100
 
 
 class PlaylistError(OSError):
-    """A playlist, or an entry of it, that cannot be used: ``path``, and ``reason`` why."""
+    """A playlist or one of its entries, ``path``, cannot be used; ``reason`` says why."""
 
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(path, reason)
@@ -94,7 +94,7 @@ class _Reader:
         self._ids.append(id)
 
     def begin_list(self) -> None:
-        """A playlist begins; two with tracks are as good as any number."""
+        """A playlist begins. Only whether there are none, one or several with tracks matters."""
         if self._lists[-1] and len(self._lists) < 3:
             self._lists.append([])
 

@@ -1,7 +1,7 @@
 """Find the files that playlists and libraries name, as written on this machine or another.
 
 A name may be relative or a file:// URL, in another encoding or form of Unicode, with backslashes
-or percent signs. What lies on another drive or machine is looked for from the list's folder upward.
+or percent signs. A file on another drive or machine is looked for from the list's folder upward.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
+from stonekey.text import bytes_of, path_of
+
 _ADDRESS = re.compile(
     rb"([A-Za-z][A-Za-z0-9+.-]+):(?=//)|(?i:file|mailto|data|spotify|soundcloud|beatport|tidal):"
 )
@@ -22,7 +24,7 @@ _ENCODINGS = (
     "cp1252", "mac_roman", "cp1250", "cp1251", "cp1253", "cp1254", "cp932", "gb18030", "cp949",
     "big5", "cp437", "cp850", "cp866", "koi8_r",
 )  # fmt: skip
-# A drive, a share, or where systems mount drives; what follows may lie on another one here.
+# A drive, a share or a mount point; the rest of the path may exist on another drive here.
 _ROOT = re.compile(
     r"(?:[A-Za-z]:|//[^/]+/[^/]+(?=/)|/Volumes/[^/]+|/(?:run/)?media/[^/]+/[^/]+|/mnt/[^/]+)?/+(.+)",
     re.DOTALL,
@@ -58,7 +60,7 @@ def url_path(raw: bytes) -> tuple[bytes, str | None]:
 
 
 class Locator:
-    """Finds what one list names; it remembers which folders exist.
+    """Finds the files that one list names; caches which folders exist.
 
     Args:
         folder: where relative names start: the list's own folder.
@@ -66,16 +68,16 @@ class Locator:
 
     def __init__(self, folder: Path) -> None:
         self._folder = "" if folder == Path() else os.fspath(folder)
-        # Where there is no folder, no file is looked for.
+        # No file is looked for in a folder that does not exist.
         self._is_folder = functools.cache(os.path.isdir)
         above = Path(os.path.abspath(folder))
         self._parents = [os.path.join(parent, "") for parent in (above, *above.parents)]
 
     def find(self, names: Sequence[bytes]) -> tuple[str, tuple[str, ...]]:
-        """The file that an entry means, and where it was looked for if it is not there.
+        """The file that an entry means, and the paths tried if it was not found.
 
         Args:
-            names: paths that it may have, the likeliest first.
+            names: its possible paths, the likeliest first.
         """
         tried: list[str] = []
         seen: set[str] = set()
@@ -88,7 +90,7 @@ class Locator:
                 return path, ()
             # On another system than Windows, a drive's name is not below the folder.
             tried.append(place if _DRIVE.match(place) else path)
-            for name in _readings(os.fsencode(place)):
+            for name in _readings(bytes_of(place)):
                 path = os.path.join(self._folder, name)
                 if self._exists(path):
                     return path, ()
@@ -99,7 +101,7 @@ class Locator:
 
     def _places(self, names: Sequence[bytes]) -> Iterator[str]:
         """The names, then those that start at a root as if it were one of the folders above."""
-        texts = [os.fsdecode(name) for name in names]
+        texts = [path_of(name) for name in names]
         yield from texts
         for text in texts:
             if _DRIVE.match(text) or text.startswith("\\"):
@@ -120,7 +122,7 @@ def _readings(raw: bytes) -> Iterator[str]:
     if b"%" in raw:
         spellings.append(unquote_to_bytes(raw))
     for spelling in spellings:
-        names = [os.fsdecode(spelling)]
+        names = [path_of(spelling)]
         if not spelling.isascii():
             names.append(spelling.decode("cp1252", "replace"))
             names += _in_other_encodings(spelling)

@@ -12,9 +12,9 @@ from stonekey.audio.spikes import FACTOR, find_spikes
 
 Samples: TypeAlias = npt.NDArray[np.float32]
 
-# Floats beyond this are no sound, and overflow when they are filtered.
+# Larger floats are not sound, and overflow when filtered.
 LOUDEST = 1e30
-# Samples of each channel for which one mix is chosen.
+# Samples per channel that are mixed in the same way.
 BLOCK = 32768
 
 
@@ -58,7 +58,7 @@ def _mean(floats: Samples, scale: float) -> Samples:
 
 
 class Mixer:
-    """Mixes the blocks of one file: by the mean of the channels, unless they cancel in it.
+    """Mixes the blocks of one file to the mean of the channels, unless they cancel each other.
 
     What is no sound becomes 0 and is counted: samples that are not finite, or beyond `LOUDEST`, and
     spikes.
@@ -101,7 +101,7 @@ class Mixer:
 
     @property
     def warnings(self) -> list[str]:
-        """What to say of the blocks so far."""
+        """Warnings about the blocks so far."""
         found = []
         if self._phases.seconds:
             found.append(

@@ -1,4 +1,4 @@
-"""Channels out of phase: their mean cancels, and what does not is heard instead.
+"""Channels out of phase, whose mean cancels: find a mix that does not.
 
 What the mean of the channels leaves of a sound: 1 where the channels have nothing to do with each
 other or only one of them sounds, their number where they are alike, 0 where they cancel.
@@ -16,11 +16,11 @@ import numpy.typing as npt
 Samples: TypeAlias = npt.NDArray[np.float32]
 Matrix: TypeAlias = npt.NDArray[np.floating]
 
-# A mix that leaves less than this (11 dB below unrelated channels) is given up; the mean is taken
-# again once it leaves more than that.
+# Drop a mix that keeps less of the sound than this (11 dB below unrelated channels); return to the
+# mean once that keeps more than the second limit.
 LOST, REGAINED = 0.08, 0.3
-# Music can cancel under drums that do not, so its partials are looked at, too: this often, in
-# frames of so many samples, between these Hz.
+# Music can cancel under drums that do not, so its partials are checked too: at this interval, in
+# frames of this many samples, between these frequencies in Hz.
 _EVERY_SECONDS = 10.0
 _FRAME = 8192
 _LOWEST, _HIGHEST = 100.0, 2100.0
@@ -33,7 +33,7 @@ class PhaseWatch:
     """Watches the channels of one file, block by block.
 
     Attributes:
-        seconds: of sound that was not mixed by the mean of its channels, so far.
+        seconds: how much sound so far was not mixed to the mean of its channels.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class PhaseWatch:
     def mix(
         self, channels: Samples, mono: Samples, energy: float, scale: float, rate: float
     ) -> Samples | None:
-        """The mix of a block, None for the mean unless that would lose the music.
+        """The mix of a block; None if the mean keeps the music.
 
         Args:
             channels: (n, channels); ``scale`` stands for 1.
@@ -57,7 +57,7 @@ class PhaseWatch:
         if not 0 < power < math.inf:
             return None
         self._wait -= len(mono) / rate
-        # Cheap, and true of what can't be heard, too: an offset, a rumble.
+        # A cheap check first; inaudible sound (an offset, a rumble) passes it too.
         cancels = (channels.shape[1] * scale) ** 2 * energy < LOST * power
         if not (cancels or self._wait <= 0 or self.seconds):
             return None
@@ -99,7 +99,7 @@ def _weights(seen: Matrix, now: Samples) -> Samples:
 
 
 def _left(weights: Samples, seen: Matrix) -> float:
-    """What a mix leaves of the sound whose channels have the covariance ``seen``."""
+    """The share of the sound that a mix keeps, for channels with the covariance ``seen``."""
     power = float(np.trace(seen))
     return float(len(weights) * (weights @ seen @ weights)) / power if power else 1.0
 

@@ -1,4 +1,4 @@
-"""Playlists: read with the oddities of their writers, and written as M3U.
+"""Playlists: read, however their programs wrote them, and written as M3U.
 
 >>> from stonekey.audio.playlists import read_playlist
 >>> playlist = read_playlist("set.m3u8")
@@ -25,14 +25,14 @@ __all__ = [
 ]  # fmt: skip
 
 SUFFIXES = (".m3u", ".m3u8", ".pls", *XML_SUFFIXES)
-# What is larger is a film of that name; XML is read as a stream.
+# A larger file is something else, such as a film; XML is read as a stream.
 MAX_BYTES = 100_000_000
 _LINE_END = re.compile(rb"[\r\n]+")
 _PLS_LINE = re.compile(rb"(?i:(File)|Title)([0-9]{1,9})[ \t]*=[ \t]*(.+)")
 # Seconds, perhaps attributes in quotes, then the title.
 _EXTINF = re.compile(rb"(?i:#EXTINF):[^,\"]*(?:\"[^\"]*\"[^,\"]*)*,(.+)")
-SHOWN = 5  # places named of those where a missing file was looked for
-# Lists of other programs, by suffix or name in lower case, which cannot be read.
+SHOWN = 5  # paths that the message about a missing file names
+# Lists that cannot be read, by suffix or name in lower case.
 UNSUPPORTED = {
     ".asx": "an ASX playlist",
     ".b4s": "a Winamp playlist (b4s)",
@@ -69,10 +69,10 @@ class Playlist:
     """A playlist.
 
     Attributes:
-        entries: files in the list's order, absolute where the list's own path is; also those
-            that do not exist, and one twice that is named twice.
-        skipped: entries that are no files, such as web radio, and why.
-        missing: those of ``entries`` that were not found, and the paths that were tried.
+        entries: files in the list's order, including missing ones and repetitions; absolute if
+            the list's own path is.
+        skipped: entries that are not files, such as web radio, with the reason.
+        missing: the entries that were not found, with the paths tried.
         tracks: what the list says of each of ``entries``.
     """
 
@@ -88,7 +88,7 @@ class Playlist:
 
 @dataclass(frozen=True)
 class Entry:
-    """A line to write: a file; seconds and a title where they are known."""
+    """A line to write: a file, and its seconds and title if they are known."""
 
     path: Path
     seconds: float | None = None
@@ -211,14 +211,14 @@ def _utf16_as_utf8(contents: bytes) -> bytes:
     return contents
 
 
-def playlist_bytes(path: Path, entries: Iterable[Entry]) -> bytes:
+def playlist_bytes(path: Path | None, entries: Iterable[Entry]) -> bytes:
     """The contents of a playlist at ``path``: UTF-8, in `.m3u` too.
 
     A file below the playlist's folder is written relative to it, any other as an absolute
     path; one that would not be read back so (a line end in its name) as a file:// URL. An
-    address is written as it is.
+    address is written as it is. Without ``path``, as on standard output, all are absolute.
     """
-    folder = os.path.abspath(path.parent)
+    folder = None if path is None else os.path.join(os.path.abspath(path.parent), "")
     lines = [b"#EXTM3U"]
     for entry in entries:
         title = " ".join((entry.title or entry.path.stem).split())
@@ -228,11 +228,11 @@ def playlist_bytes(path: Path, entries: Iterable[Entry]) -> bytes:
     return b"\n".join(lines) + b"\n"
 
 
-def _line(path: Path, folder: str) -> bytes:
+def _line(path: Path, folder: str | None) -> bytes:
     if is_address(path):
         return address(path).encode("utf-8", "surrogateescape")
     file = os.path.abspath(path)
-    raw = os.fsencode(file.removeprefix(os.path.join(folder, "")))
+    raw = os.fsencode(file.removeprefix(folder) if folder else file)
     misread = raw != raw.strip(b" \t") or raw.startswith(b"#") or is_url(raw)
     if misread or b"\n" in raw or b"\r" in raw:
         return Path(file).as_uri().encode()

@@ -25,10 +25,10 @@ from stonekey.audio.mixing import Mixer, Samples
 from stonekey.audio.resampling import check_rate
 
 BLOCK_FRAMES = 16384
-_MAX_FAILURES = 512  # a page of Ogg holds up to 255 packets, each of which may fail
+_MAX_FAILURES = 512  # a page of Ogg holds up to 255 packets, and each may fail
 _DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
-# FFmpeg guesses the length of the other formats from the bit rate. That of Ogg is the last time
-# stamp: it tells of sound lost within the file, not of a cut end.
+# For other formats FFmpeg guesses the length from the bit rate. For Ogg it is the last time stamp,
+# which reveals sound lost within the file but not a missing end.
 _FORMATS_WITH_LENGTH = frozenset(
     {"mov", "matroska", "asf", "flac", "wav", "aiff", "ape", "wv", "tta", "caf", "w64", "au", "ogg"}
 )
@@ -41,10 +41,10 @@ class PyavSource:
     Attributes:
         rate: sampling rate in Hz of the stream as announced; blocks carry their own.
         channels: number of channels as announced.
-        seconds: the length the header promises, or None where FFmpeg would be guessing.
+        seconds: length according to the header; None if FFmpeg would be guessing.
         guess: FFmpeg's guess of the length, or None.
         format: FFmpeg's name of the container.
-        bad_packets: parts that could not be decoded and were left out, so far.
+        bad_packets: number of packets so far that could not be decoded and were left out.
     """
 
     def __init__(self, path: str, mixer: Mixer, deadline: Deadline, file: BinaryIO | View) -> None:
@@ -53,7 +53,7 @@ class PyavSource:
         Raises:
             UnreadableError: FFmpeg does not understand it, or has no decoder for its sound.
             NoAudioStreamError: there is no sound in it.
-            TimeLimitError: the file's time is over; by the other methods too.
+            TimeLimitError: the time is up; the other methods raise it too.
         """
         self.path = path
         self.bad_packets = 0
@@ -75,7 +75,7 @@ class PyavSource:
             context: Any = stream.codec_context
             if context is None:
                 raise UnreadableError(path, "no decoder for the codec of its sound")
-            context.thread_count = 1  # more threads gain nothing on sound
+            context.thread_count = 1  # for sound, more threads gain nothing
         except BaseException:
             self._container.close()
             raise
@@ -92,7 +92,7 @@ class PyavSource:
         if kind not in _FORMATS_WITH_LENGTH:
             return None
         seconds = self._stated_length()
-        # What these state is the end, and what was cut out of a stream starts late.
+        # These state the end; an excerpt of a stream starts late.
         late = kind == "matroska" or (kind == "ogg" and self._stream.codec_context.name != "vorbis")
         if late and seconds and self._stream.start_time:
             seconds -= float(max(0, self._stream.start_time) * self._stream.time_base)
@@ -109,7 +109,7 @@ class PyavSource:
         return None
 
     def _frames(self) -> Iterator[Any]:
-        """Yield decoded frames, leaving out what cannot be decoded."""
+        """Yield decoded frames; skip what cannot be decoded."""
         packets = self._container.demux(self._stream)
         failures = 0  # one after another, while reading the container
         while failures < _MAX_FAILURES:
@@ -164,7 +164,7 @@ class PyavSource:
         """Go to the frame at a time, for the next `blocks`.
 
         Raises:
-            UnreadableError: the container has no way there.
+            UnreadableError: the container cannot seek there.
         """
         try:
             ticks = round(seconds / self._stream.time_base) + (self._stream.start_time or 0)
@@ -181,11 +181,11 @@ class PyavSource:
         return bool(start + frame.samples / frame.sample_rate <= seconds)
 
     def own(self, file: BinaryIO) -> None:
-        """Close ``file`` with this source, or when nobody has it any more."""
+        """Close ``file`` with this source, or once it is garbage."""
         self._close_file = weakref.finalize(self, file.close)
 
     def close(self) -> None:
-        """Close the container, and the file where it is this source's own."""
+        """Close the container, and the file if this source owns it."""
         self._container.close()
         if self._close_file is not None:
             self._close_file()
@@ -226,7 +226,7 @@ def open_pyav(
 class _Packer:
     """Puts all channels in one plane where there are eight or more.
 
-    PyAV counts one plane too many of eight: up to 18 it reads beyond them, from 19 on it refuses.
+    PyAV counts one plane too many from eight on: version 18 reads beyond the data, 19 refuses.
     """
 
     def __init__(self) -> None:
@@ -240,16 +240,16 @@ class _Packer:
         if kind != self._kind:
             self._resampler: Any = av.AudioResampler(*kind)
             self._kind = kind
-        frame.pts = None  # nothing is to be put in or left out
+        frame.pts = None  # do not compensate for gaps
         (packed,) = self._resampler.resample(frame)
         return packed
 
 
 class _Batch:
-    """Frames of one kind put end to end."""
+    """Joins frames of one kind."""
 
     def __init__(self, frame: Any) -> None:
-        """Of the kind of ``frame``; ValueError or LookupError where that is no kind of sound."""
+        """For frames like ``frame``; ValueError or LookupError if its format is not sound."""
         self.rate: int = frame.sample_rate
         check_rate(self.rate)
         self._format: str = frame.format.name
@@ -272,7 +272,7 @@ class _Batch:
         return same_kind and self._end + frame.samples * self._width <= self._rows.shape[1]
 
     def add(self, frame: Any) -> None:
-        """Add a frame's samples; ValueError, and nothing added, where they are not all there."""
+        """Add a frame's samples; if some are missing, adds nothing and raises ValueError."""
         count = frame.samples * self._width
         for row, plane in zip(self._rows, frame.planes, strict=True):
             row[self._end : self._end + count] = np.frombuffer(plane, self._dtype, count)

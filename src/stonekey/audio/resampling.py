@@ -11,14 +11,14 @@ import numpy.typing as npt
 from stonekey.audio.mixing import Samples, mix
 
 QUALITY = "HQ"
-# Hz. What claims another rate is damaged, or no sound: resampling it takes any memory and time.
+# Hz. A file with another rate is damaged or not sound, and resampling it could exhaust memory.
 LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
-# Samples that one step of resampling may give.
+# Most samples that one resampling step returns.
 _STEP = 1 << 20
 
 
 def check_rate(rate: float) -> None:
-    """ValueError for a sampling rate that no sound has."""
+    """Raise ValueError for an implausible sampling rate."""
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
         raise ValueError(
             f"a sampling rate is in Hz, between {LOWEST_RATE} and {HIGHEST_RATE}; got {rate:.9g}"

@@ -40,12 +40,12 @@ class SoundfileSource:
             path: of the file.
             mixer: makes blocks mono.
             deadline: of the file.
-            by_content: do not go by its suffix. libsndfile looks for MP3 frames in whatever is
-                called .mp3, and its MP3 decoder writes to standard error what it finds instead.
+            by_content: ignore the suffix. libsndfile looks for MP3 frames in any file called
+                .mp3, and its MP3 decoder writes to standard error if it finds none.
 
         Raises:
             UnreadableError: libsndfile refuses it.
-            TimeLimitError: by `blocks`, when the file's time is over.
+            TimeLimitError: the time is up (raised by `blocks`).
         """
         try:
             # Bytes, because names that are not UTF-8 cannot be encoded strictly.
@@ -65,7 +65,7 @@ class SoundfileSource:
         Raises:
             UnreadableError: a part that cannot be decoded; what came before it has been yielded.
         """
-        # 16-bit files are read as they are: libsndfile's own conversion is the slower.
+        # 16-bit files are read as they are: libsndfile's own conversion is slower.
         dtype = "int16" if self._file.subtype == "PCM_16" else "float32"
         frames = max(256, BLOCK_VALUES // self.channels)
         buffer = np.empty((frames, self.channels), dtype)

@@ -1,4 +1,4 @@
-"""Single samples far above all others: no sound, but a peak that would make silence of the rest."""
+"""Spikes: single samples so loud that scaling to their peak would silence the rest."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ Samples: TypeAlias = npt.NDArray[np.float32]
 
 # Times the level (RMS) of the rest of the block.
 FACTOR = 1000.0
-# At most so many samples of a block, and so many in a row. Music that starts or stops at a block's
-# end looks like a spike, but never is so many times louder than full scale.
+# At most this many samples of a block, and this many in a row. Music that starts or stops at the
+# end of a block looks like a spike, but is never this many times louder than full scale.
 _MOST, _LONGEST, _NEVER = 64, 8, 10.0
 
 
@@ -32,7 +32,7 @@ def find_spikes(
     """
     if len(mono) < 2:
         return None
-    # Cheap: with spikes, nearly all of the energy is theirs.
+    # A cheap check first: spikes hold nearly all of the energy.
     peak = max(float(mono.max()), -float(mono.min()))
     if 2 * _MOST * peak * peak < energy < np.inf:
         return None

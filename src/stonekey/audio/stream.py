@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from stonekey.audio.soundfile_source import SoundfileSource
 
 SAMPLE_RATE = 22050  # Hz, of every model
-# Lossy formats round their length to frames and count or not the encoder's delay.
+# Lossy formats round their length to frames, and some count the encoder's delay.
 _TOLERANCE_SECONDS = 0.3
-# A header that promises more (115 days) lies.
+# A header that states more (115 days) is wrong.
 _LONGEST_SECONDS = 10_000_000.0
 # Held for `Tune`: 60 s at the highest rate that music has.
 _LOOK_SAMPLES = round(LOOK_SECONDS) * 192_000
@@ -65,9 +65,9 @@ class AudioStream:
         sample_rate: rate asked for, in Hz, at which the blocks are in tune.
         rate: samples of the blocks per second of the recording; differs from ``sample_rate`` from
             the first block on where the pitch is corrected.
-        source_rate: rate of the file in Hz, 0 where only decoding would tell.
-        channels: number of channels of the file, 0 where only decoding would tell.
-        expected_seconds: the length the file's header promises; None where it promises nothing.
+        source_rate: rate of the file in Hz; 0 if only decoding can tell.
+        channels: number of channels of the file; 0 if only decoding can tell.
+        expected_seconds: length according to the file's header; None if it gives none.
         backend: "soundfile" or "pyav", the one in use.
         warnings: what went wrong without stopping the decoding; complete after the last block.
     """
@@ -149,20 +149,20 @@ class AudioStream:
         self.channels = source.channels
 
     def part(self, start: float, seconds: float, rate: int) -> Samples:
-        """The decoder's own mono samples from a time on, not resampled; less where the file ends.
+        """Mono samples from ``start`` on, not resampled; fewer at the end of the file.
 
-        FFmpeg starts at the frame that holds it, up to 0.1 s before. What has another rate than
-        ``rate`` is left out.
+        FFmpeg starts at the frame that contains ``start``, up to 0.1 s early. Sound at another
+        rate than ``rate`` is left out.
 
         Raises:
-            UnreadableError: there is no way there.
+            UnreadableError: the decoder cannot seek there.
         """
         self._source.seek(start)
         return _joined(self._source.blocks(), seconds, rate)
 
     @property
     def mix_warnings(self) -> list[str]:
-        """What there is to say of the mix of the blocks so far."""
+        """Warnings about the mix of the blocks so far."""
         return self._mixer.warnings
 
     @property
@@ -243,7 +243,7 @@ class AudioStream:
     def _parts_of_rest(self, rate: int) -> Generator[Samples, None, None]:
         """Yield the parts of what follows the first minute (`part_starts`), read apart.
 
-        Of a file that does not tell its length, they are found by decoding all of it.
+        If the length of the file is unknown, finds them by decoding all of it.
         """
         given = self._given
         here = given.tell() if given is not None and given.seekable() else None
@@ -300,14 +300,14 @@ class AudioStream:
             yield rest, rate
 
     def _missing(self) -> float:
-        """Return how many seconds of what the header promised did not come."""
+        """Seconds missing from the length that the header states."""
         if self.expected_seconds is None:
             return 0.0
         missing = self.expected_seconds - self._decoded_seconds
         return missing if missing > _TOLERANCE_SECONDS else 0.0
 
     def _finish(self) -> None:
-        """Write the warnings, once everything has been decoded."""
+        """Add the warnings once everything has been decoded."""
         bad = getattr(self._source, "bad_packets", 0)
         if self._decoded_seconds == 0.0:
             if bad:
@@ -351,7 +351,7 @@ def _joined(blocks: Iterator[tuple[Samples, int]], seconds: float, rate: int) ->
 
 
 def _believed(seconds: float | None) -> float | None:
-    """A promised length, unless it cannot be."""
+    """The length in a header; None if it is impossible."""
     return seconds if seconds is not None and 0 < seconds < _LONGEST_SECONDS else None
 
 
@@ -366,9 +366,9 @@ def stream_audio(
     Args:
         source: a path, or a binary file object, which stays the caller's to close.
         sample_rate: rate wanted, in Hz, 1 kHz to 1 MHz.
-        tune: hears the first minute, a `Tuner` also parts of the rest if need be, and says by
-            how many cents the pitch is to be lowered.
-        timeout: seconds from now on for decoding and for what the caller does with the blocks;
+        tune: given the first minute, returns by how many cents to lower the pitch; a `Tuner`
+            also gets parts of the rest if it needs them.
+        timeout: seconds from now, for decoding and for what the caller does with the blocks;
             None for a limit by the file's size (`stonekey.audio.deadline.time_limit`).
 
     Returns:
@@ -377,9 +377,9 @@ def stream_audio(
         the last block. A truncated or damaged file gives what could be decoded, and a warning.
 
     Raises:
-        UnreadableError: missing, not to be read, a folder, or nothing that can be decoded.
+        UnreadableError: missing, unreadable, a folder, or not decodable.
         NoAudioStreamError: understood, but holds no sound.
-        EmptyAudioError: holds nothing; for a file that has a header, when iterating ends.
+        EmptyAudioError: empty; for a file with a header, raised at the end of the iteration.
         TimeLimitError: when iterating, after ``timeout``.
         ValueError: ``sample_rate`` out of range.
     """

@@ -16,23 +16,23 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-# Of a recording, from its start; it has to be held in memory.
+# Length of the start of a recording that is examined; it is held in memory.
 LOOK_SECONDS = 60.0
-# With so much of that in one piece that is no music, the rest of the recording is heard too, until
-# there is enough music: in parts of a frame or two, so far apart, and further where there would be
-# more than that many.
+# If a stretch this long of it is not music, the rest of the recording is examined too, until there
+# is enough music: in parts of a frame or two at this interval, or a longer one if that would give
+# more parts than the limit.
 PAUSE_SECONDS = 12.0
 PART_SECONDS, PARTS_EVERY = 0.52, 2.0
 _MOST_PARTS, _LONG_PARTS_EVERY, _MOST_LONG_PARTS = 48, 10.0, 256
 _ENOUGH_FRAMES = 12
 _GOLDEN = (math.sqrt(5) - 1) / 2
-# Deviations up to this are left as they are: no answer changes over them, and those of music in
-# tune (other temperaments, vibrato, the estimate's own error) lie within.
+# Smaller deviations are not corrected: they change no answer, and music in tune has them too (other
+# temperaments, vibrato, errors of the estimate).
 DEAD_BAND = 8.0
-# Length of the mean of unit vectors, one for each peak: 1 where all peaks agree, near 0 where
-# they are anywhere (drums, noise), which says nothing.
+# Length of the mean of unit vectors, one for each peak: 1 if all peaks agree, near 0 if they are
+# scattered (drums, noise), which tells nothing.
 MIN_AGREEMENT = 0.05
-# So little of it is rare in music (speech: 0.02 to 0.13): then more is heard.
+# Less is rare in music (speech: 0.02 to 0.13), so more of the recording is examined.
 DOUBTFUL = 0.15
 
 _FRAMES = 48
@@ -45,7 +45,7 @@ _ROUNDING = 1e-5  # of the frame's peak: 90 dB below it, a sine's peak being siz
 # -1.4 to -1.6. Music has several of them at a time; applause, drums and noise hardly ever have.
 _BANDS, _PROMINENCE, _NARROW = 12, math.log(4), -1.2
 _FEWEST_PARTIALS, _FEWEST_FRAMES = 3, 3
-# Of mains hum, all partials are multiples of about one of these Hz, give or take that many.
+# The partials of mains hum are multiples of one of these frequencies, within this many Hz.
 _MAINS, _MAINS_DRIFT, _MAINS_ERROR = (50.0, 60.0), 0.01, 1.5
 
 TuneOption = Literal["auto", "off"] | float
@@ -95,7 +95,7 @@ class Tuner:
 
 
 def checked_option(option: TuneOption | str) -> TuneOption:
-    """The option, a number in text turned into one.
+    """The option, with text that is a number converted to one.
 
     Raises:
         ValueError: when it is neither "auto", "off" nor cents within a semitone.
@@ -112,9 +112,9 @@ def checked_option(option: TuneOption | str) -> TuneOption:
 
 
 def part_starts(total: float) -> list[float]:
-    """Where the parts of a recording of ``total`` seconds start that follow its first minute.
+    """Starts of the parts after the first minute of a recording of ``total`` seconds.
 
-    In such an order that any number of them is spread over all of it.
+    Ordered so that the first few, however many, are spread over all of it.
     """
     rest = total - LOOK_SECONDS
     count = min(rest / PARTS_EVERY, max(_MOST_PARTS, rest / _LONG_PARTS_EVERY), _MOST_LONG_PARTS)
@@ -155,12 +155,12 @@ class Frame:
 
     @cached_property
     def is_music(self) -> bool:
-        """Whether there are several steady partials, and not of mains hum."""
+        """Whether it has several steady partials that are not mains hum."""
         return int(self.steady.sum()) >= _FEWEST_PARTIALS and not self.hum
 
     @cached_property
     def hum(self) -> float:
-        """The Hz whose multiples nearly all steady partials are, where these are the mains'; 0."""
+        """The mains frequency in Hz if nearly all steady partials are its multiples, else 0."""
         hz = self.hz[self.steady]
         if len(hz) < _FEWEST_PARTIALS:
             return 0.0
@@ -172,7 +172,7 @@ class Frame:
         return 0.0
 
     def without(self, step: float) -> Frame:
-        """The peaks that are no multiples of ``step`` Hz."""
+        """The peaks that are not multiples of ``step`` Hz."""
         keep = ~_multiples(self.hz, step)
         return Frame(self.hz[keep], self.magnitudes[keep], self.steady[keep])
 
@@ -188,7 +188,7 @@ def hear(samples: NDArray[np.float32], rate: float) -> tuple[list[Frame], float]
     frames = []
     for start in np.linspace(0, len(samples) - size, count).astype(int):
         frame = samples[start : start + size]
-        # The mean would leak into the peaks, and rounding must not be taken for them.
+        # An offset would leak into the peaks, and rounding noise must not count as peaks.
         least = _ROUNDING * size * float(np.abs(frame).max())
         spectrum = np.abs(np.fft.rfft((frame - frame.mean()) * window)[low - 1 : high + 1])
         bins, magnitudes, steady = _peaks(spectrum, least)
@@ -202,7 +202,7 @@ def _window(size: int) -> NDArray[np.float32]:
 
 
 def _longest_pause(frames: list[Frame]) -> int:
-    """How many frames in a row are no music, at most."""
+    """Length of the longest run of frames that are not music."""
     longest = now = 0
     for frame in frames:
         now = 0 if frame.is_music else now + 1
@@ -211,7 +211,7 @@ def _longest_pause(frames: list[Frame]) -> int:
 
 
 def _of_music(frames: list[Frame]) -> list[Frame]:
-    """The frames that are music, without the mains; where there are too few, all but hum."""
+    """The frames that are music, without hum; if there are too few, all frames that are not hum."""
     hums = [frame.hum for frame in frames]
     found = [frame for frame in frames if frame.is_music]
     if len(found) < _FEWEST_FRAMES:

@@ -7,29 +7,32 @@ parser sit inside its functions, so that a command starts fast.
 from __future__ import annotations
 
 import difflib
-import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from stonekey import __version__
+from stonekey.cli import version
 from stonekey.cli.commands import (
     COMMANDS,
     COMPLETION_VARIABLE,
     DEFAULT_COMMAND,
     GROUP_OPTIONS,
     HELP,
+    VERBOSE,
 )
-from stonekey.text import printable
+from stonekey.cli.system import expanded, prepare_streams
+from stonekey.text import echo, printable
 
 if TYPE_CHECKING:
     import typer
 
-WIDEST_HELP = 120
+WIDEST_HELP = 110  # columns; longer lines are hard to read
+
 _HELP = """Estimate the musical key of recordings.
 
 "stonekey FILE|FOLDER ..." is short for "stonekey predict FILE|FOLDER ...". "stonekey help COMMAND"
@@ -50,16 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Exit codes: 0 success, 1 some or all files failed, 2 bad usage, 130 interrupted.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    _limit_help_width()
-    for stream in (sys.stdout, sys.stderr):  # file names may hold any bytes
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    given = expanded(sys.argv[1:]) if arguments is None else list(arguments)
+    prepare_streams()
     try:
-        if given == ["--version"]:
-            print(f"stonekey {__version__}")
+        if sorted(given) in (["--version"], ["--verbose", "--version"]):
+            echo(version.details() if VERBOSE in given else version.short())
             sys.exit(0)
-        if COMPLETION_VARIABLE in os.environ:
+        if os.environ.get(COMPLETION_VARIABLE):  # some PowerShells leave it empty
+            os.environ["COLUMNS"] = "10000"  # a completion is one line
             from stonekey.cli.completion import needed_commands
 
             make_app(needed_commands(os.environ), completing=True)(args=[], prog_name="stonekey")
@@ -70,6 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if stop.code == 2:
             _explain_dashes(given)
         raise
+    except BrokenPipeError:  # the reader, such as head, has quit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
@@ -97,9 +101,12 @@ def with_command(given: list[str]) -> list[str]:
 
 def _refuse(word: str, kind: str) -> NoReturn:
     """Exit because a word names nothing, with the name that it may be meant for."""
-    here = [] if kind == "a command" else os.listdir()
+    here: list[str] = []
+    if kind != "a command":
+        with suppress(OSError):  # a folder that may not be listed, or is gone
+            here = os.listdir()
     near = difflib.get_close_matches(word, [*COMMANDS, HELP, *here], n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"commands: {', '.join(COMMANDS)}"
+    hint = f"did you mean '{near[0]}'?" if near else '"stonekey --help" lists the commands'
     print(printable(f"stonekey: '{word}' is not {kind}; {hint}"), file=sys.stderr)
     sys.exit(2)
 
@@ -114,18 +121,6 @@ def _explain_dashes(given: Sequence[str]) -> None:
             return
 
 
-def _limit_help_width() -> None:
-    """Keep help narrow enough to be read easily; it is otherwise as wide as the terminal."""
-    for stream in (1, 2, 0):
-        try:
-            wide = os.get_terminal_size(stream).columns > WIDEST_HELP
-        except OSError:
-            continue
-        if wide and "COLUMNS" not in os.environ:
-            os.environ.setdefault("TERMINAL_WIDTH", str(WIDEST_HELP))  # read by typer
-        return
-
-
 def _looks_like_path(word: str) -> bool:
     return bool(Path(word).suffix) or any(sep and sep in word for sep in (os.sep, os.altsep))
 
@@ -133,29 +128,34 @@ def _looks_like_path(word: str) -> bool:
 def make_app(names: Sequence[str], completing: bool = False) -> typer.Typer:
     """The Typer application with these commands; ``completing`` for shell completion."""
     import typer
-    from typer.core import TyperGroup
 
-    class Group(TyperGroup):
-        """Without a command, its help, which is not an error."""
-
-        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-            return super().parse_args(ctx, args or ([] if ctx.resilient_parsing else ["--help"]))
+    from stonekey.cli.help import Command, Group
 
     app = typer.Typer(
         cls=Group,
         add_completion=completing,
         pretty_exceptions_enable=False,
-        rich_markup_mode="markdown",
-        context_settings={"help_option_names": ["-h", "--help"]},
+        rich_markup_mode=None,
+        context_settings={
+            "help_option_names": ["-h", "--help"],
+            "max_content_width": WIDEST_HELP,
+        },
     )
 
     @app.callback(help=_HELP)
     def group(
-        version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+        show_version: bool = typer.Option(
+            False,
+            "--version",
+            help="Print the version and exit; with --verbose, all that a bug report needs.",
+        ),
+        verbose: bool = typer.Option(False, VERBOSE, hidden=True),
     ) -> None:
-        if version:
-            typer.echo(f"stonekey {__version__}")
+        if show_version:
+            echo(version.details() if verbose else version.short())
             raise typer.Exit
+        if verbose:
+            raise typer.BadParameter("--verbose goes with --version")
 
     for name in names:
         command = getattr(import_module(f"stonekey.cli.{name}"), name)
@@ -166,5 +166,7 @@ def make_app(names: Sequence[str], completing: bool = False) -> typer.Typer:
             needs_arguments = name in (
                 "predict", "scan", "calibrate", "compare", "export", "mix", "completion"
             )  # fmt: skip
-            app.command(name, no_args_is_help=needs_arguments, rich_help_panel=panel)(command)
+            app.command(name, cls=Command, no_args_is_help=needs_arguments, rich_help_panel=panel)(
+                command
+            )
     return app

@@ -7,7 +7,11 @@ COMMANDS = {
     "predict": "Everyday",
     "timeline": "Everyday",
     "plot": "Everyday",
+<<<<<<< HEAD
     "page": "Everyday",
+=======
+    "listen": "Everyday",
+>>>>>>> origin/main
     "demo": "Everyday",
     "scan": "Music libraries",
     "tag": "Music libraries",
@@ -27,6 +31,7 @@ COMMANDS = {
 DEFAULT_COMMAND = "predict"
 # "stonekey help COMMAND" is "stonekey COMMAND --help".
 HELP = "help"
-GROUP_OPTIONS = ("--help", "-h", "--version")
+VERBOSE = "--verbose"
+GROUP_OPTIONS = ("--help", "-h", "--version", VERBOSE)
 # Set by the scripts of "stonekey completion" when the shell asks for completions.
 COMPLETION_VARIABLE = "_STONEKEY_COMPLETE"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -16,7 +17,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from stonekey.keys import NOTATIONS
-from stonekey.text import log, to_install
+from stonekey.text import log, shown, to_install
 
 
 def complete_model(incomplete: str) -> list[str]:
@@ -47,7 +48,7 @@ def notation_option(remark: str = "") -> Any:
 
 
 def output_kept(engine: str) -> AbstractContextManager[object]:
-    """While Ray works, what it prints goes to standard error: the output is the command's."""
+    """Send what Ray prints to standard error: standard output is for the command's result."""
     return redirect_stdout(sys.stderr) if engine == "ray" else nullcontext()
 
 
@@ -59,7 +60,7 @@ def one_of(option: str, given: str, choices: Iterable[str]) -> str:
 
 
 def _words(given: list[str] | None) -> list[str]:
-    """The words of an option that may be repeated or hold commas; typer makes none of them None."""
+    """The words of an option that may be repeated or hold commas; typer turns [] into None."""
     return [w.strip() for one in given or () for w in one.split(",") if w.strip()]
 
 
@@ -72,7 +73,7 @@ Engine = Annotated[
         callback=lambda value: one_of("--engine", value, ("local", "ray")),
     ),
 ]
-# A file that may not be read is reported like any other that gives no sound, not as bad usage.
+# readable=False: a file without read permission is a failed file, not bad usage.
 Recording = Annotated[
     Path,
     typer.Argument(
@@ -139,8 +140,13 @@ def exit_on_error(code: int = 2) -> Iterator[None]:
         raise
     except AudioError as error:
         fail(str(error), 1)
-    except (CheckpointError, ValueError, OSError) as error:
+    except (CheckpointError, ValueError) as error:
         fail(str(error), code)
+    except OSError as error:
+        named = isinstance(error.filename, (str, bytes)) and error.strerror
+        fail(
+            f"{shown(os.fsdecode(error.filename))}: {error.strerror}" if named else str(error), code
+        )
     except KeyboardInterrupt:
         fail("interrupted", 130)
 
@@ -149,7 +155,7 @@ def exit_on_error(code: int = 2) -> Iterator[None]:
 def at_hand(path: Path) -> Iterator[Path]:
     """The file to decode: ``path``, or for ``-`` a copy of standard input.
 
-    Decoders jump about in a file, which a pipe does not allow.
+    A copy, because decoders seek, which a pipe does not allow.
     """
     from stonekey.audio import AudioError
 

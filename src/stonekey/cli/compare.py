@@ -70,7 +70,7 @@ def compare(
     with exit_on_error():
         found, problems = _compared(sources, from_, extension, model, hearing)
         if not found and not problems:
-            fail("no tracks", 1)
+            fail(f"no tracks in {', '.join(map(shown, sources))}", 1)
         counts = Counter(one.relation for one in found)
         terminal = to_terminal(form, output)
         table = Comparisons([one.as_dict(notation) for one in found], counts, terminal)
@@ -105,8 +105,7 @@ def _compared(
     tracks = {track.path: track for track in own_keys(sources, extension, note)}
     missing = {path: track.missing for path, track in tracks.items() if track.missing}
     if from_:
-        known = {result.path: result for result in read_results(from_)}
-        results = looked_up(tracks, missing, known)
+        results = looked_up(tracks, missing, read_results(from_))
     else:
         results = analysed(tracks, missing, model, hearing)
     found = [compared(path, track.read, results[path]) for path, track in tracks.items()]

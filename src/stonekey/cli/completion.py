@@ -11,12 +11,12 @@ import typer
 from stonekey.cli.commands import COMMANDS, COMPLETION_VARIABLE, DEFAULT_COMMAND
 from stonekey.cli.common import fail
 
-SHELLS = ("bash", "zsh", "fish")
+SHELLS = ("bash", "zsh", "fish", "powershell")
 _FIRST = re.compile(r"(\S+\s+)(\S*)(\s?)(.*)", re.DOTALL)
 
 
 def completion(
-    shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish", help="Your shell.")],
+    shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish|powershell", help="Your shell.")],
 ) -> None:
     """Print a script that makes your shell complete commands, options and model names.
 
@@ -27,6 +27,8 @@ def completion(
       eval "$(stonekey completion zsh)"    # in ~/.zshrc
 
       stonekey completion fish > ~/.config/fish/completions/stonekey.fish
+
+      stonekey completion powershell | Out-String | iex    # in $PROFILE
     """
     from typer.completion import get_completion_script  # type: ignore[attr-defined]
 

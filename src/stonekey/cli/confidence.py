@@ -45,7 +45,7 @@ def confidence(
 
     For example:
 
-      stonekey confidence model.safetensors --manifest labels.csv --output fitted.safetensors
+      stonekey confidence a.safetensors --manifest keys.csv -o fitted.safetensors
     """
     if output.suffix != ".safetensors":
         fail(f"{output}: the output file must end in .safetensors")

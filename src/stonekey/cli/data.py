@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from stonekey.cli.common import Engine, exit_on_error, fail, needs_extra, output_kept
+from stonekey.cli.help import Command
 from stonekey.files import core_count
 from stonekey.text import address, counted, echo, log
 
-data = typer.Typer(help="Prepare data sets for training.", rich_markup_mode="markdown")
+data = typer.Typer(help="Prepare data sets for training.", rich_markup_mode=None)
 
 
 GinFile = Annotated[
@@ -23,11 +24,16 @@ Workers = Annotated[
 ]
 
 
-@data.command("shard")
+@data.command("shard", cls=Command)
 def shard(
-    source: Annotated[Path, typer.Argument(help="Folder of music, or a manifest.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="Folder of music, or a manifest.")
+    ],
     output: Annotated[
-        Path, typer.Argument(help="Folder for the shards, or an address such as s3://bucket/name.")
+        Path,
+        typer.Argument(
+            metavar="OUTPUT", help="Folder for the shards, or an address such as s3://bucket/name."
+        ),
     ],
     size: Annotated[int, typer.Option(min=1, help="Approximate megabytes per shard.")] = 1000,
     name: Annotated[str, typer.Option(help="Prefix of the shards' file names.")] = "shard",
@@ -88,10 +94,12 @@ def shard(
             raise typer.Exit(1)
 
 
-@data.command("cache")
+@data.command("cache", cls=Command)
 def cache(
-    source: Annotated[Path, typer.Argument(help="Folder of music, or a manifest.")],
-    output: Annotated[Path, typer.Argument(help="Folder of the cache.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="Folder of music, or a manifest.")
+    ],
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Folder of the cache.")],
     gin_file: GinFile = None,
     workers: Workers = None,
     pack: Annotated[
@@ -125,15 +133,18 @@ def cache(
             raise typer.Exit(1)
 
 
-@data.command("render")
+@data.command("render", cls=Command)
 def render(
     scores: Annotated[
         Path,
         typer.Argument(
-            help="Folder of MIDI, MusicXML and chord charts; a CSV (path, key); or a chart file."
+            metavar="SCORES",
+            help="Folder of MIDI, MusicXML and chord charts; a CSV (path, key); or a chart file.",
         ),
     ],
-    output: Annotated[Path, typer.Argument(help="Folder for the audio and its manifest.")],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUTPUT", help="Folder for the audio and its manifest.")
+    ],
     soundfont: Annotated[
         list[Path] | None,
         typer.Option(
@@ -220,10 +231,12 @@ def render(
             raise typer.Exit(1)
 
 
-@data.command("subset")
+@data.command("subset", cls=Command)
 def subset(
-    manifest: Annotated[Path, typer.Argument(help="Manifest (path, key, split).")],
-    output: Annotated[Path, typer.Argument(help="Folder for the manifests.")],
+    manifest: Annotated[
+        Path, typer.Argument(metavar="MANIFEST", help="Manifest (path, key, split).")
+    ],
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Folder for the manifests.")],
     share: Annotated[
         list[float] | None,
         typer.Option(help="Percent of the labels to keep; may be repeated.", metavar="PERCENT"),

@@ -53,7 +53,7 @@ def demo(
             estimate, again = estimator(path), estimator(compressed)
     if as_json:
         written = None if output is None else display_name(output)
-        record = {"synthesised": str(wanted), "output": written, **estimate.to_dict(top=3)}
+        record = {"synthesised": str(wanted), "output": written, **estimate.to_dict()}
         record["vorbis"] = {name: again.to_dict()[name] for name in ("key", "confidence")}
         echo(json_text(record))
         return

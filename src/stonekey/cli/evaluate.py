@@ -95,8 +95,8 @@ def evaluate(
     Prints the scores with confidence intervals. --output DIR also writes report.json,
     report.md, tracks.csv and figures, which need matplotlib (the extra "eval"). Model
     outputs are kept: the same command is fast the second time, and resumes after an interruption.
-    Tracks without audio, without a label or with one that is no key are counted and left out; a
-    track that cannot be read counts as wrong.
+    Tracks without audio, without a label or with a label that is not a key are counted and left
+    out; a track that cannot be read counts as wrong.
 
     Exit code: 0 when every track got an answer, 1 when some did not or none can be scored, 2 for
     bad usage, 130 after Ctrl-C.

@@ -76,10 +76,9 @@ def export(
         written = write(model, path, force)
         if vectors is not None:
             from stonekey.estimate.recording_graph import vectors as test_vectors
-            from stonekey.files import write_atomically
+            from stonekey.files import write_text
 
-            text = json_text(test_vectors(model))
-            write_atomically(vectors, lambda temporary: temporary.write_text(text + "\n"))
+            write_text(vectors, json_text(test_vectors(model)) + "\n")
         size = written.stat().st_size
         if as_json:
             echo(json_text({"output": display_name(written), "bytes": size}))

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from stonekey.cli.common import AsJson, Force, WriteConfidence, exit_on_error, one_of
+from stonekey.cli.help import Command
 from stonekey.cli.output import check_output
 from stonekey.keys import NOTATIONS
 from stonekey.text import display_name, echo, json_text, log, printable, shown
@@ -16,7 +17,7 @@ from stonekey.text import display_name, echo, json_text, log, printable, shown
 library = typer.Typer(
     help="Write keys into the libraries of DJ programs.",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
 )
 
 
@@ -25,7 +26,7 @@ def _group() -> None:
     """Without this, the group's only command would have no name of its own."""
 
 
-@library.command("export", no_args_is_help=True)
+@library.command("export", cls=Command, no_args_is_help=True)
 def export(
     source: Annotated[
         Path,

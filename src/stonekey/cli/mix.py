@@ -18,7 +18,7 @@ from stonekey.output.tracks import TRACKS, TrackList
 from stonekey.text import log, shown
 
 COLUMNS = ("path", "key", "move", "distance", "confidence")
-# On a terminal, which shows so many tracks unless --limit is given.
+# On a terminal, which shows at most SHOWN tracks without --limit.
 TABLE = ("artist", "title", "key", "move", "tempo", "confidence", "file")
 SHOWN = 50
 

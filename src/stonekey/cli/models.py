@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -82,7 +83,7 @@ def list_models() -> list[dict[str, Any]]:
                 "default": published.name == DEFAULT_MODEL,
                 "classes": len(published.class_table),
                 "source": published.url,
-                "available": path.is_file() and sha256(path) == published.sha256,
+                "available": os.path.isfile(path) and sha256(path) == published.sha256,
                 "path": str(path),
                 "licence": published.licence,
                 "description": f"published by its authors; trained on {published.trained_on}",
@@ -107,6 +108,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
+    from stonekey.output.page import rule
+
     console = Console()
     table = [["Model", "Classes", "Scores", "Licence", ""]]
     for row in rows:
@@ -117,7 +120,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
         for cells in table
     )
-    console.print(Text(head, style="bold"), "\u2500" * max(map(len, lines)), sep="\n")
+    console.print(Text(head, style="bold"), rule(console, max(map(len, lines))), sep="\n")
     for row, line in zip(rows, lines, strict=True):
         console.print(Text(line, style="bold" if row["default"] else ""))
         console.print(Padding(Text(row["description"]), (0, 0, 0, 2)))

@@ -17,8 +17,8 @@ def with_settings(*without: str) -> Callable[[Callable[..., None]], Callable[...
     """Replace a command's settings parameter by one option per field.
 
     Each parameter annotated with a dataclass becomes one option for each field declared with
-    `stonekey.options.option`; the command receives the dataclass. A value out of range exits
-    with bad usage.
+    `stonekey.options.option`, under the heading ``PANEL`` of the dataclass if it has one; the
+    command receives the dataclass. A value out of range exits with bad usage.
 
     Args:
         without: fields that the command does not offer; they keep their defaults.
@@ -36,7 +36,8 @@ def with_settings(*without: str) -> Callable[[Callable[..., None]], Callable[...
             options = [f for f in fields(kind) if "help" in f.metadata and f.name not in without]
             kinds[name] = kind, [f.name for f in options]
             types = get_type_hints(kind)
-            parameters += [_parameter(f, types[f.name]) for f in options]
+            panel = getattr(kind, "PANEL", None)
+            parameters += [_parameter(f, types[f.name], panel) for f in options]
 
         @wraps(function)
         def command(**given: Any) -> None:
@@ -53,13 +54,13 @@ def with_settings(*without: str) -> Callable[[Callable[..., None]], Callable[...
     return decorate
 
 
-def _parameter(field: Field[Any], kind: Any) -> Parameter:
+def _parameter(field: Field[Any], kind: Any, panel: str | None) -> Parameter:
     more = dict(field.metadata["typer"])
     kind = more.pop("type", kind)
     flags = field.metadata["flags"]
     if kind is bool and not flags:  # otherwise typer adds --no-...
         flags = ("--" + field.name.replace("_", "-"),)
-    option = typer.Option(*flags, help=field.metadata["help"], **more)
+    option = typer.Option(*flags, help=field.metadata["help"], rich_help_panel=panel, **more)
     return Parameter(
         field.name,
         Parameter.KEYWORD_ONLY,

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from errno import EINVAL
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -51,7 +52,7 @@ def check_output(
 
 
 def _files(reads: Iterable[Path], model: str | None) -> Iterator[Path]:
-    """The files of these that are there."""
+    """The files among these that exist, and the model's."""
     from stonekey.model.registry import local_model
 
     if model is not None and (path := local_model(model)):
@@ -110,6 +111,8 @@ def same_place(*streams: TextIO) -> bool:
     """Whether what is written to these streams ends up in one terminal, pipe or file."""
     try:
         states = [os.fstat(stream.fileno()) for stream in streams]
+        if not all(state.st_ino for state in states):  # consoles and pipes of Windows
+            return all(stream.isatty() for stream in streams)
     except (AttributeError, OSError, ValueError):  # closed, or not of the system
         return False
     return len({(state.st_dev, state.st_ino, state.st_rdev) for state in states}) == 1
@@ -134,7 +137,10 @@ def open_output(output: Path | None, guarded: bool = True) -> Iterator[BinaryIO]
     try:
         yield stream
         stream.flush()
-    except BrokenPipeError:  # the reader, such as head, has quit
+    except OSError as error:
+        # The reader, such as head, has quit; Windows calls that an invalid argument.
+        if not isinstance(error, BrokenPipeError) and (os.name, error.errno) != ("nt", EINVAL):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
 

@@ -78,7 +78,7 @@ def playlist(
 
       stonekey playlist --library keys.csv --order mix --output evening.m3u8
 
-      stonekey playlist set.m3u -l keys.csv -o keyed.m3u8 --key-in-title -n camelot
+      stonekey playlist set.m3u -l keys.csv -o out.m3u8 --key-in-title -n camelot
     """
     form = chosen_format(TRACKS, format, output, "m3u")
     one_of("--order", order, ORDERS)
@@ -92,14 +92,14 @@ def playlist(
         from stonekey.library.harmony import key_order, mix_order
         from stonekey.library.result import path_text
 
-        known = {result.path: result for result in read_results(library)} if library else None
+        known = read_results(library) if library else None
         titles: dict[Path, str] = {}
         if sources:
             paths, missing, problems = _tracks(sources, titles)
         else:
-            paths, missing, problems = list(known or ()), {}, 0
+            paths, missing, problems = [result.path for result in known or ()], {}, 0
         if not paths:
-            fail("no tracks", 1)
+            fail(f"no tracks in {', '.join(map(shown, sources or [library]))}", 1)
         if known is None:
             found = analysed(paths, missing, model, hearing)
         else:
@@ -120,7 +120,12 @@ def playlist(
             for result in results
         ]
         entries = [
-            Entry(r.path, r.duration, _title(r, titles.get(r.path), key_in_title)) for r in results
+            Entry(
+                r.path,
+                r.duration,
+                _title(r, titles.get(Path(os.path.abspath(r.path))), key_in_title),
+            )
+            for r in results
         ]
         terminal = to_terminal(form, output)
         tracks = TrackList(records, entries, COLUMNS, output=output, terminal=terminal)
@@ -143,7 +148,7 @@ def _title(result: Result, title: str | None, with_key: bool) -> str | None:
 def _tracks(
     sources: Sequence[Path], titles: dict[Path, str]
 ) -> tuple[list[Path], dict[Path, str], int]:
-    """Absolute paths in the order given, why some are missing, and how many sources failed.
+    """Paths in the order given, why some are missing, and how many sources failed.
 
     Args:
         titles: filled with those that playlists give, by absolute path.
@@ -158,11 +163,11 @@ def _tracks(
     def note(path: Path, error: OSError) -> None:
         if isinstance(error, MissingError):  # it keeps its place
             paths.append(path)
-            missing[Path(os.path.abspath(path))] = reason(error)
+            missing[path] = reason(error)
             return
         problems.append(path)
         log(f"stonekey: {shown(path)}: {listing_problem(error)}")
 
     for path in expanded(sources, note, titles):
         paths += find_audio_files([path], None, note) if os.path.isdir(path) else [path]
-    return [Path(os.path.abspath(path)) for path in paths], missing, len(problems)
+    return paths, missing, len(problems)

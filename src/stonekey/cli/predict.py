@@ -142,7 +142,7 @@ def _is_terminal(name: str) -> bool:
 def _find(
     paths: list[Path], extension: list[str] | None
 ) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """Files to read, and the folders that cannot be listed, each with the reason."""
+    """Files to read, and folders that cannot be listed, each with the reason."""
     from stonekey.audio.files import find_audio_files, listing_problem
 
     unlisted: list[tuple[Path, str]] = []
@@ -156,7 +156,7 @@ def _find(
 class _Run:
     """Analyses files, ``jobs`` in parallel; one bad file does not end the run.
 
-    ``told``: whoever reads the results reads standard error with them.
+    ``told``: results and standard error end up in the same place.
     """
 
     def __init__(
@@ -179,7 +179,7 @@ class _Run:
         self.done = 0
 
     def show_progress(self, patience: float) -> None:
-        """Show a bar, after so many seconds."""
+        """Show a progress bar after ``patience`` seconds."""
         from stonekey.output.progress import FilesBar
 
         self._bar = FilesBar(len(self._files), patience)
@@ -187,7 +187,7 @@ class _Run:
             self._estimator.watch = self._bar.heard
 
     def results(self) -> Generator[FileResult, None, None]:
-        """What there was before, then the files' results in order, until interrupted."""
+        """Earlier results, then those of the files in order, until interrupted."""
         for result in self._first:
             yield self._logged(result)
         with self._bar or nullcontext():

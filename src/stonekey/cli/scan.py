@@ -107,11 +107,13 @@ def scan(
     if progress is None:
         progress = sys.stderr is not None and sys.stderr.isatty()
     with exit_on_error(), Interrupt() as interrupt, ExitStack() as stack:
+        from stonekey.audio.spelling import AsGiven
         from stonekey.library.base import StoreError, StoreWriteError
         from stonekey.library.run import ScanError
         from stonekey.library.run import scan as run
 
         ticks: list[Iterator[Any]] = []
+        named = AsGiven(sources)
 
         def start(todo: int, kept: int) -> None:
             if kept:
@@ -125,7 +127,7 @@ def scan(
 
         def finish(path: Path, error: str | None) -> None:
             if error is not None:
-                log(f"stonekey: {shown(path)}: {error}")
+                log(f"stonekey: {shown(named(path))}: {error}")
             for tick in ticks:
                 next(tick, None)
 
@@ -153,7 +155,11 @@ def scan(
             fail(str(error), 1)
         except StoreError as error:
             fail(str(error), 1 if isinstance(error, StoreWriteError) else 2)
+    summary.output = output
+    summary.failed = [(named(path), error) for path, error in summary.failed]
     echo(json_text(_as_json(summary)) if as_json else _text(summary))
+    if not (summary.files or summary.failed):
+        log(f"stonekey: no audio files in {', '.join(map(shown, sources))}")
     if summary.interrupted:
         log("stonekey: interrupted; run the same command again to resume")
         raise typer.Exit(130)

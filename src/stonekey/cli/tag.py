@@ -30,7 +30,7 @@ from stonekey.estimate.settings import EstimatorSettings
 from stonekey.keys import Key
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.tags.programs import PROGRAMS, Program
-from stonekey.text import log
+from stonekey.text import log, shown
 
 if TYPE_CHECKING:
     from stonekey.tags.tagging import Outcome, Settings
@@ -231,11 +231,13 @@ def _from_estimator(model: str, settings: EstimatorSettings) -> _Keys:
 
 
 def _from_results(path: Path) -> _Keys:
+    from stonekey.audio.spelling import ByPath
     from stonekey.library.answers import REPLACED, replaced
     from stonekey.library.store import read_results
     from stonekey.tags import TagError
 
-    results = {result.path: result for result in read_results(path)}
+    known = read_results(path)
+    results = ByPath((result.path, result) for result in known)
 
     def find(path: Path) -> tuple[Key | None, float]:
         result = results.get(Path(os.path.abspath(path)))
@@ -249,7 +251,7 @@ def _from_results(path: Path) -> _Keys:
             raise TagError(path, "the results give its key signature, not its key")
         return result.label, result.confidence or 0.0
 
-    return _Keys(find, list(results))
+    return _Keys(find, [result.path for result in known])
 
 
 def _find_files(run: TagRun, paths: list[Path], extension: list[str] | None) -> list[Path]:
@@ -261,7 +263,7 @@ def _find_files(run: TagRun, paths: list[Path], extension: list[str] | None) -> 
 
     files = find_audio_files(paths, extension, note)
     if not files:
-        log("stonekey: no audio files")
+        log(f"stonekey: no audio files in {', '.join(map(shown, paths))}")
     return files
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ def revert(
 
     Exits with bad usage when there is nothing to revert, and when nobody can be asked.
     """
+    from stonekey.audio.spelling import AsGiven
     from stonekey.tags.journal import (
         UNDONE,
         WRITTEN,
@@ -50,6 +52,11 @@ def revert(
     if ask and not sys.stdin.isatty():
         fail("name the files or folders, or give --yes: here nobody can be asked")
     folder, verb = journal_folder(), "redo" if redo else "undo"
+    as_given = AsGiven(names or ())
+
+    def named(entry: Entry) -> Path:
+        return as_given(_path(entry))
+
     with ExitStack() as stack:
         runs = stack.enter_context(held_runs(folder)) if write else read_runs(folder)
         places = None if names is None else _expanded(run, names)
@@ -62,10 +69,11 @@ def revert(
         log(f"stonekey: {verb}: {_described(chosen)}")
 
         def preview(entry: Entry) -> Outcome:
-            return revert_file(entry, None, force, keep_mtime)[0]
+            outcome, _ = revert_file(entry, None, force, keep_mtime)
+            return replace(outcome, path=named(entry))
 
         if not write or ask:
-            listed = run.outcomes(entries, _path, preview)
+            listed = run.outcomes(entries, named, preview)
             if not write:
                 print_outcomes(listed, form, notation, "Before")
                 return
@@ -81,9 +89,9 @@ def revert(
 
         def work(entry: Entry) -> Outcome:
             outcome, reverted[id(entry)] = revert_file(entry, counter, force, keep_mtime)
-            return outcome
+            return replace(outcome, path=named(entry))
 
-        print_outcomes(run.outcomes(entries, _path, work), form, notation, "Before")
+        print_outcomes(run.outcomes(entries, named, work), form, notation, "Before")
 
 
 def history(run: TagRun, names: list[Path] | None, form: str) -> None:

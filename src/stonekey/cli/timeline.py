@@ -83,6 +83,7 @@ def timeline(
         table = form.name == "table"
         more = {"colour": output is None and sys.stdout.isatty()} if table else {}
         text = form.write(found, display_name(file), notation, **more)
-        data = text.encode("utf-8", "replace")
+        encoding = sys.stdout.encoding if more.get("colour") else None
+        data = text.encode(encoding or "utf-8", "replace")
         with open_output(output, guarded=not table) as stream:
             stream.write(data)

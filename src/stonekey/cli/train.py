@@ -28,7 +28,7 @@ def train(*, options: Options) -> None:
 
       stonekey train -n semi -tt ks_mode -g config/ks_mode.gin --data tracks.csv
 
-      stonekey train -n quick --data ~/Music -e 20 -ts 100 -b "data.batch_size = 16"
+      stonekey train -n try --data ~/Music -e 20 -ts 100 -b "data.batch_size = 16"
     """
     with needs_extra("train"):
         from stonekey.data.cache import CacheError

@@ -109,7 +109,6 @@ class AudioLoader(BatchLoader):
             seed,
             rank,
             world,
-            None,
             [f"{t.path}\n{t.key}" for t in tracks]
             + self._augment
             + ([f"window {self._window}"] if self._window else []),

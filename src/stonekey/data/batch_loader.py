@@ -16,7 +16,7 @@ import hashlib
 import queue
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -94,7 +94,6 @@ class BatchLoader:
         seed: int,
         rank: int,
         world: int,
-        groups: Mapping[bool, Sequence[int]] | None,
         fingerprint: Iterable[str],
         ahead: int = AHEAD,
     ) -> None:
@@ -111,10 +110,7 @@ class BatchLoader:
         for kind in kinds:
             if not sizes[kind]:
                 raise DataError("no track has a label" if kind else "no track is long enough")
-        self.streams = {
-            kind: TrackStream(sizes[kind], seed, int(kind), groups[kind] if groups else None)
-            for kind in kinds
-        }
+        self.streams = {kind: TrackStream(sizes[kind], seed, int(kind)) for kind in kinds}
         digest = hashlib.sha256()
         for number, text in enumerate(fingerprint):
             digest.update((("\0" if number else "") + text).encode("utf-8", "surrogateescape"))

@@ -32,7 +32,7 @@ import numpy as np
 from stonekey.data.cached import CachedTrack as CachedTrack
 from stonekey.data.cached import CachedTracks, CachedTracksBuilder
 from stonekey.data.manifest import Track
-from stonekey.files import write_atomically
+from stonekey.files import write_atomically, write_text
 from stonekey.model.settings import FrontEnd
 from stonekey.text import counted, json_text
 
@@ -274,9 +274,7 @@ def _prepare(target: Path, front_end: FrontEnd) -> dict[str, dict[str, Any]]:
     target.mkdir(parents=True, exist_ok=True)
     settings = json_text(front_end.as_dict(), ascii=True, indent=2)
     if not (target / "front_end.json").exists():
-        write_atomically(
-            target / "front_end.json", lambda temporary: temporary.write_text(settings)
-        )
+        write_text(target / "front_end.json", settings)
     return read_index(target)
 
 
@@ -319,7 +317,7 @@ def _cached(target: Path, entry: dict[str, Any], track: Track) -> CachedTrack:
 
 def _write_index(target: Path, index: dict[str, dict[str, Any]]) -> None:
     text = "".join(json_text(entry, ascii=True) + "\n" for entry in index.values())
-    write_atomically(target / INDEX, lambda temporary: temporary.write_text(text))
+    write_text(target / INDEX, text)
 
 
 class _Appender:

@@ -1,6 +1,6 @@
 """Endless loaders of training batches, resumable at any step, and fixed ones for validation.
 
-`CachedLoader` cuts log-VQTs out of the cache or out of shards of transforms;
+`CachedLoader` cuts log-VQTs out of the cache;
 `stonekey.data.audio_loader.AudioLoader` decodes. Modes and resumption: see
 `stonekey.data.batch_loader`.
 """
@@ -125,7 +125,7 @@ class CachedLoader(BatchLoader):
     Of a track with detuned variants, one is drawn for both segments.
 
     Args:
-        tracks: from `stonekey.data.cache.build_cache` or `stonekey.data.shards.open_vqt_shards`.
+        tracks: from `stonekey.data.cache.build_cache`.
         mode: see above. Self-supervised batches use labelled tracks too.
         batch_size: tracks in a batch, on each rank.
         front_end: the settings that the cache was built with.
@@ -135,7 +135,6 @@ class CachedLoader(BatchLoader):
             of that form. ``detune`` needs a cache with variants.
         device: where the batches are wanted. For a GPU, half precision is transferred and
             scaled there.
-        shuffle_by_file: read the tracks of a few files at a time: for shards on a slow disk.
         window_seconds: both segments of a track lie within so many seconds; None for no limit.
         shares: how often supervised batches draw from each group of tracks; within a group, major
             and minor keys equally often. None for every track once an epoch.
@@ -163,7 +162,6 @@ class CachedLoader(BatchLoader):
         world: int = 1,
         augment: Sequence[str | LogVqt] = (),
         device: torch.device | str = "cpu",
-        shuffle_by_file: bool = False,
         window_seconds: float | None = None,
         shares: Mapping[str, float] | None = None,
         sampler: Sampler | None = None,
@@ -181,13 +179,6 @@ class CachedLoader(BatchLoader):
         self.device = torch.device(device)
         self._frames = segment_frames(self.front_end)
         self._window = window_frames(window_seconds, self.front_end)
-        groups = None
-        if shuffle_by_file:
-            number: dict[str, int] = {}
-            groups = {
-                kind: [number.setdefault(v[0].file, len(number)) for v in self._variants.of(kind)]
-                for kind in (False, True)
-            }
         super().__init__(
             {kind: len(self._variants.of(kind)) for kind in (False, True)},
             mode,
@@ -195,7 +186,6 @@ class CachedLoader(BatchLoader):
             seed,
             rank,
             world,
-            groups,
             chain(
                 (f"{t.path}\n{t.samples}\n{t.cents}\n{t.target}" for t in tracks),
                 map(path_of, names),

@@ -37,44 +37,22 @@ class TrackStream:
         seed: of the orders and of the items' generators.
         purpose: distinguishes streams of one run with the same seed (self-supervised 0,
             supervised 1).
-        groups: the group, e.g. the shard, of each track, for data that is best read in sequence:
-            an epoch then shuffles the groups, and the tracks within ``window`` groups at a time.
-            Without it, an epoch is a uniformly random order.
-        window: groups mixed at a time.
 
     Raises:
-        ValueError: when there are no tracks, or as many groups are not given.
+        ValueError: when there are no tracks.
     """
 
-    def __init__(
-        self,
-        tracks: int,
-        seed: int = 0,
-        purpose: int = 0,
-        groups: Sequence[int] | None = None,
-        window: int = 8,
-    ) -> None:
+    def __init__(self, tracks: int, seed: int = 0, purpose: int = 0) -> None:
         if tracks < 1:
             raise ValueError("no tracks to draw from")
-        if groups is not None and len(groups) != tracks:
-            raise ValueError(f"{tracks} tracks but {len(groups)} groups")
         self.tracks = tracks
         self.seed = (seed, purpose)
-        self.groups = None if groups is None else np.asarray(groups)
-        self.window = window
         self._epoch = -1
         self._order = np.empty(0, np.int64)
 
     def order(self, epoch: int) -> np.ndarray:
-        """The tracks, int64 (tracks,), as epoch 0, 1, ... takes them."""
-        generator = np.random.default_rng([*self.seed, _ORDER, epoch])
-        if self.groups is None:
-            return generator.permutation(self.tracks)
-        groups = generator.permutation(np.unique(self.groups))
-        place = np.empty(int(self.groups.max()) + 1, np.int64)
-        place[groups] = np.arange(len(groups)) // self.window
-        # Sorted by window; within one, in random order.
-        return np.lexsort((generator.random(self.tracks), place[self.groups]))
+        """The tracks, int64 (tracks,), as epoch 0, 1, ... takes them: any order alike."""
+        return np.random.default_rng([*self.seed, _ORDER, epoch]).permutation(self.tracks)
 
     def draw(self, position: int) -> Draw:
         """The item at a position, 0, 1, ..."""

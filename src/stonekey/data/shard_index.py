@@ -21,7 +21,7 @@ import numpy as np
 
 from stonekey.data.cache import NOT_OF_THE_TRANSFORM
 from stonekey.data.cached import KEYLESS, UNLABELLED, UNSURE
-from stonekey.files import file_system, put_file, write_atomically
+from stonekey.files import file_system, put_file, write_text
 from stonekey.keys import Key
 from stonekey.model.settings import FrontEnd
 from stonekey.text import address, is_address, json_text
@@ -102,7 +102,7 @@ def members(path: Path) -> list[Member]:
     found = _scan(path)
     text = list_text(version, found)
     if os.access(path.parent, os.W_OK):
-        write_atomically(list_path(path), lambda temporary: temporary.write_text(text))
+        write_text(list_path(path), text)
     return found
 
 
@@ -125,7 +125,7 @@ def read_list(shard: Path) -> dict[str, Any]:
             system, inside = file_system(place)
             stored = json.loads(system.cat_file(inside))
         else:
-            stored = json.loads(place.read_text())
+            stored = json.loads(place.read_bytes())
         stored_members(stored)
         return dict(stored)
     except (OSError, ValueError, KeyError, TypeError):

@@ -134,7 +134,7 @@ class ShardLoader(BatchLoader):
         about = [digest.hexdigest(), *index.shards, *map(path_of, names), f"buffer {buffer}"]
         about += [f"window {self._window}"] if self._window else []
         sizes = {kind: len(found) for kind, found in rows.items()}
-        super().__init__(sizes, mode, batch_size, seed, rank, world, None, about, ahead)
+        super().__init__(sizes, mode, batch_size, seed, rank, world, about, ahead)
         self._orders = {
             kind: _Order(rows[kind], index.shard, (seed, int(kind)), rank, world)
             for kind in self.streams

@@ -37,12 +37,10 @@ from stonekey.data.shard_index import (
     Member,
     ShardIndex,
     all_members,
-    check_member,
     key_of,
     list_path,
     list_text,
     members,
-    probabilities_of,
     read_list,
     stored_members,
 )
@@ -264,7 +262,7 @@ def _write(job: _Job) -> tuple[Path, dict[str, Any]]:
         status = temporary.stat()
         version = [status.st_size, status.st_mtime_ns]
         text = list_text(version, written, job=job.identity, failed=failed)
-        put_file(list_path(job.shard), lambda listed: listed.write_text(text))
+        put_file(list_path(job.shard), lambda listed: listed.write_bytes(text.encode()))
 
     put_file(job.shard, write)
     return job.shard, {"members": [None] * len(written), "failed": failed}
@@ -332,36 +330,5 @@ def open_audio_shards(shards: Iterable[Path | str] | Path | str) -> list[ShardTr
         name = str(about.get("path") or f"{shard}@{member.offset}")
         tracks.append(
             ShardTrack(name, str(shard), member.offset, member.size, key, about.get("split"))
-        )
-    return tracks
-
-
-def open_vqt_shards(
-    shards: Iterable[Path | str] | Path | str, front_end: FrontEnd | None = None
-) -> list[CachedTrack]:
-    """The transforms in shards on a fast disk, for `stonekey.data.loaders.CachedLoader`.
-
-    Raises:
-        ShardError: no shards, a broken one, one of audio, or transforms by another front end.
-    """
-    wanted = front_end or FrontEnd()
-    tracks = []
-    for shard, member in all_members(shards):
-        about = member.about
-        check_member(shard, member, wanted)
-        size = about["frames"] * wanted.n_bins * 2
-        tracks.append(
-            CachedTrack(
-                path=about["path"],
-                file=str(shard),
-                offset=member.offset + member.size - size,
-                frames=about["frames"],
-                samples=about["samples"],
-                cents=about["cents"],
-                key=key_of(shard, about),
-                keyless=bool(about.get("keyless")),
-                probabilities=probabilities_of(about),
-                group=about.get("group", ""),
-            )
         )
     return tracks

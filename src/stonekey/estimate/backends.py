@@ -14,6 +14,7 @@ from stonekey.files import core_count
 from stonekey.model.checkpoint import CheckpointError, load_checkpoint
 from stonekey.model.info import ModelInfo
 from stonekey.model.registry import find_model
+from stonekey.model.runtime import onnx_runtime
 from stonekey.options import one_of
 from stonekey.text import one_line, to_install
 
@@ -47,8 +48,7 @@ class OnnxBackend:
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        import onnxruntime
-
+        onnxruntime = onnx_runtime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -25,9 +25,6 @@ _Recording = TypeVar("_Recording", bound=Recording)
 
 # A fast answer that is less likely to be that for the whole recording comes with a warning.
 SURE = 0.9
-# A label that was answered before gives way only to one that is so many times as probable: one that
-# is barely ahead is as likely to fall back.
-OVERTAKES = 2.0
 
 
 class KeyEstimator:
@@ -217,57 +214,45 @@ class KeyEstimator:
         )
         return self._estimate(source, segments), windows
 
-    def outputs(self, segments: Sequence[np.ndarray]) -> np.ndarray:
-        """What the model says of each of some segments, probabilities (segments, outputs).
-
-        Args:
-            segments: mono float32 (samples,) at the model's rate, at a peak of about 1; one too
-                short for the network is repeated.
-        """
-        return self._backend.run([self._padded(x) for x in segments])
-
     def _estimate(self, source: Source, segments: tuple[SegmentEstimate, ...]) -> KeyEstimate:
         """What the segments say, all of which have been read."""
-        found = self.pooled(
-            segments, source.seconds, source.tuner.cents, source.warnings,
-            source.activity.no_signal(),
-        )  # fmt: skip
-        if found.label is None or source.whole_seconds is None:
-            return found
-        doubt = self._doubt(segments, source.whole_seconds)
-        return replace(found, warnings=(*found.warnings, *doubt))
+        no_signal = source.activity.no_signal()
+        if no_signal:
+            found = self.of_segments((), source.seconds, None, [*source.warnings, *no_signal])
+            return replace(found, segments=segments)
+        found = self.of_segments(segments, source.seconds, source.tuner.cents, source.warnings)
+        if found.label is not None and source.whole_seconds is not None:
+            doubt = self._doubt(segments, source.whole_seconds)
+            found = replace(found, warnings=(*found.warnings, *doubt))
+        return found
 
-    def pooled(
+    def outputs(self, segments: Sequence[np.ndarray]) -> np.ndarray:
+        """Probabilities (n, outputs) of n segments at the model's rate, all of one length."""
+        return self._backend.run([self._padded(x) for x in segments])
+
+    def of_segments(
         self,
-        segments: Sequence[SegmentEstimate],
-        seconds: float,
-        tuning: float | None,
+        segments: tuple[SegmentEstimate, ...],
+        duration: float,
+        tuning: float | None = None,
         warnings: Sequence[str] = (),
-        no_signal: Sequence[str] = (),
-        kept: ClassLabel | None = None,
     ) -> KeyEstimate:
-        """One answer from segments.
+        """The answer that the counted ones among segments give; of none, "no key".
 
         Args:
-            segments: of one recording, or of a stretch of it.
-            seconds: its length.
-            tuning: cents, as in `KeyEstimate`.
-            warnings: what there is to say of it already.
-            no_signal: why there cannot be a key, as `Activity.no_signal` gives it.
-            kept: a label that is answered unless another is `OVERTAKES` times as probable.
+            segments: of one recording.
+            duration: its length in seconds.
+            tuning: its deviation from A = 440 Hz in cents.
+            warnings: what is known of it already.
         """
-        found = [*warnings, *no_signal]
+        found = list(warnings)
         counted = [segment.probabilities for segment in segments if segment.counted]
-        if no_signal or not counted:
+        if not counted:
             return KeyEstimate(
-                None, None, 0.0, {}, tuple(segments), seconds, self.info.name,
-                tuple(found), None if no_signal else tuning,
-            )  # fmt: skip
+                None, None, 0.0, {}, segments, duration, self.info.name, tuple(found), tuning
+            )
         mean = answer_of(counted, self.info.segment_temperature, self.info.confidence_temperature)
         best = int(mean.argmax())
-        if kept is not None:
-            before = self.class_table.index(kept)
-            best = before if OVERTAKES * mean[before] > mean[best] else best
         label = self.class_table[best]
         confidence = float(mean[best])
         clear = clarity(counted, self.class_table) >= self.min_clarity
@@ -281,8 +266,8 @@ class KeyEstimator:
             signature=label.signature if clear else None,
             confidence=confidence,
             probabilities={k: float(p) for k, p in zip(self.class_table, mean, strict=True)},
-            segments=tuple(segments),
-            duration=seconds,
+            segments=segments,
+            duration=duration,
             model=self.info.name,
             warnings=tuple(found),
             tuning=tuning,

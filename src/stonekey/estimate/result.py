@@ -82,37 +82,39 @@ class KeyEstimate(ByValue):
         """The answer: a key, a key signature, or None for "no key"."""
         return self.key if self.key is not None else self.signature
 
-    def _repr_html_(self) -> str:
-        """The circle of fifths, for notebooks."""
-        from stonekey.estimate.circle import circle_of_fifths
-
-        return circle_of_fifths(self.probabilities, self.label, self.confidence)
-
     def __str__(self) -> str:
         return NO_KEY if self.label is None else str(self.label)
+
+    def _repr_html_(self) -> str:
+        """The estimate as a notebook shows it: its probabilities on the circle of fifths."""
+        from stonekey.estimate.circle import circle_html
+
+        lines = [f"{self.confidence:.0%} confidence"]
+        if self.key is not None:
+            lines.append(f"{self.key.format('camelot')} · {self.signature}")
+        if self.tuning is not None:
+            lines.append(f"{self.tuning:+.0f} cents from A = 440 Hz")
+        minutes, seconds = divmod(round(self.duration), 60)
+        lines += [f"{minutes}:{seconds:02d} · {self.model}", *self.warnings]
+        return circle_html(self.probabilities, self.label, lines)
 
     def top(self, count: int) -> list[tuple[ClassLabel, float]]:
         """The ``count`` most probable labels, best first; ties in the order of the class table."""
         return sorted(self.probabilities.items(), key=lambda item: -item[1])[:count]
 
-    def to_dict(self, notation: str = "musical", top: int | None = None) -> dict[str, Any]:
+    def to_dict(self, notation: str = "musical", top: int = 3) -> dict[str, Any]:
         """The record, for JSON: `stonekey.estimate.record.FIELDS` in order.
 
         ``key`` is None for "no key"; ``tonic`` and ``mode`` also for a 12-signature model.
         Probabilities and times are rounded for reading.
-
-        Args:
-            notation: how keys are written (`stonekey.keys.NOTATIONS`).
-            top: how many of the most probable labels to list; None for all.
         """
-        count = len(self.probabilities) if top is None else top
         confidence = FIELDS["confidence"]
         return {
             **key_fields(self.label, notation),
             "confidence": confidence.rounded(self.confidence),
             "top": [
                 {"key": k.format(notation), "probability": confidence.rounded(p)}
-                for k, p in self.top(count)
+                for k, p in self.top(top)
             ],
             "duration": FIELDS["duration"].rounded(self.duration),
             "segments": len(self.segments),

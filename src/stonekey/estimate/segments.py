@@ -21,26 +21,6 @@ class Windows:
     seconds: float
 
 
-def segment_starts(
-    samples: int, length: int, overlap: float = 0.0, whole: bool = True
-) -> list[int]:
-    """First sample of each segment of a recording.
-
-    Args:
-        samples: length of the recording.
-        length: length of a segment; a shorter recording is one segment.
-        overlap: share of a segment that the next one repeats, 0 <= overlap < 1.
-        whole: add a last segment that ends with the recording (the published inference drops
-            the remainder).
-    """
-    if samples <= length:
-        return [0]
-    starts = list(range(0, samples - length + 1, segment_hop(length, overlap)))
-    if whole and starts[-1] + length < samples:
-        starts.append(samples - length)
-    return starts
-
-
 def segment_hop(length: int, overlap: float) -> int:
     """Samples from one segment's start to the next; ValueError outside 0 <= overlap < 1."""
     if not 0 <= overlap < 1:
@@ -51,10 +31,14 @@ def segment_hop(length: int, overlap: float) -> int:
 def cut(
     blocks: Iterable[np.ndarray], length: int, overlap: float = 0.0, whole: bool = True
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Segments of a stream, as `segment_starts` places them, in bounded memory.
+    """Segments of a stream, in bounded memory.
 
     Args:
         blocks: consecutive 1-d parts of the recording.
+        length: samples of a segment.
+        overlap: share of a segment that the next one repeats, 0 <= overlap < 1.
+        whole: add a last segment that ends with the recording (the published inference drops
+            the remainder).
 
     Yields:
         (first sample, samples of ``length``). A recording shorter than ``length`` is yielded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from stonekey.audio.tuning import TuneOption, Tuner, checked_option
 from stonekey.options import one_of, option
@@ -41,6 +41,8 @@ class EstimatorSettings:
     Raises:
         ValueError: for a setting out of range.
     """
+
+    PANEL: ClassVar[str] = "Analysis"  # heading of these options in the help
 
     overlap: float = option(
         0.0, "Share of a segment that the next one repeats, from 0 to below 1.", metavar="X"

@@ -201,8 +201,7 @@ def smoothed(
         # Overlapping windows repeat audio: each counts only for the audio that it adds.
         share = np.diff(times, prepend=times[0] - windows.hop) / windows.seconds
         counted = np.array([s.counted for s in segments])
-        softened = (1 - DOUBT) * probabilities + DOUBT / len(table)
-        evidence = (share * counted)[:, None] * np.log(softened)
+        evidence = evidence_of(probabilities, share * counted)
         price = change_prices(table)
         path = viterbi(evidence, price)
         labels = tuple(table[i] for i in path)
@@ -263,6 +262,19 @@ def confident(timeline: Timeline, minimum: float) -> Timeline:
     if estimate.confidence < minimum:
         estimate = replace(estimate, key=None, signature=None)
     return replace(timeline, estimate=estimate, spans=spans, modulations=modulations)
+
+
+def evidence_of(
+    probabilities: NDArray[np.float64], share: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Log-likelihood of each key in each window, (n, outputs), for `viterbi`.
+
+    Args:
+        probabilities: of each window, (n, outputs).
+        share: of each window that counts, (n,), 0 to 1.
+    """
+    softened = (1 - DOUBT) * probabilities + DOUBT / probabilities.shape[1]
+    return np.asarray(share[:, None] * np.log(softened))
 
 
 def change_prices(labels: Sequence[ClassLabel]) -> NDArray[np.float64]:

@@ -34,17 +34,6 @@ class CoverageCurve:
         widths = np.diff(self.coverage, prepend=0.0)
         return float(widths @ self.score / self.coverage[-1])
 
-    def score_at(self, coverage: float) -> float:
-        """Return the score at the first point that covers at least this share of the tracks.
-
-        Raises:
-            ValueError: no point covers that many.
-        """
-        reached = np.flatnonzero(self.coverage >= coverage - 1e-12)
-        if reached.size == 0:
-            raise ValueError(f"coverage {coverage} is never reached (at most {self.coverage[-1]})")
-        return float(self.score[reached[0]])
-
     def as_dict(self) -> dict[str, Any]:
         """Return the arrays as lists and the area, for JSON."""
         return {

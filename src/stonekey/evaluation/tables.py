@@ -15,7 +15,7 @@ from stonekey.evaluation import figures
 from stonekey.evaluation.metrics import key_categories, signature_categories
 from stonekey.evaluation.report import Report, SystemReport
 from stonekey.evaluation.statistics import Interval, PairedComparison
-from stonekey.files import write_atomically
+from stonekey.files import write_text
 from stonekey.keys import Key
 from stonekey.text import counted, csv_cell, json_text
 
@@ -246,12 +246,6 @@ def write_report(report: Report, folder: Path, formats: Sequence[str] = ("png",)
         write_text(folder / name, content)
         written.append(folder / name)
     return written
-
-
-def write_text(path: Path, content: str) -> None:
-    """Write UTF-8 text; an old file stays until the new one is complete."""
-    data = content.encode("utf-8", "replace")
-    write_atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
 def markdown_table(rows: Rows) -> str:

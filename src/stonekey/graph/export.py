@@ -6,11 +6,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import onnxruntime
-
 from stonekey.files import write_atomically
 from stonekey.model.checkpoint import load_checkpoint
 from stonekey.model.registry import EMBEDDED, find_model
+from stonekey.model.runtime import onnx_runtime
 
 
 def export_onnx(
@@ -46,7 +45,7 @@ def write_onnx(
         raise FileExistsError(f"{path} exists")
     data = make()
     # Fail here rather than in the app that loads the file.
-    onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    onnx_runtime().InferenceSession(data, providers=["CPUExecutionProvider"])
     write_atomically(path, lambda temporary: temporary.write_bytes(data))
     return path
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
+from stonekey.audio.spelling import ByPath
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.library.result import Result, path_text
 from stonekey.text import is_address, log, reason, shown
@@ -35,7 +38,7 @@ def replaced(result: Result) -> bool:
 
 
 def _lengths(path: Path) -> Iterator[float]:
-    """The length in seconds by the header, then by decoding; nothing for what is no sound."""
+    """The length in seconds: by the header, then by decoding; nothing if it is not sound."""
     from stonekey.audio import AudioError, stream_audio
 
     try:
@@ -52,22 +55,26 @@ def _lengths(path: Path) -> Iterator[float]:
 def looked_up(
     paths: Iterable[Path],
     missing: Mapping[Path, str],
-    known: Mapping[Path, Result],
+    known: Iterable[Result],
     check: bool = True,
 ) -> dict[Path, Result]:
-    """The results of ``known`` for absolute paths; what it lacks is logged, and has an error.
+    """The results of ``known``, with paths as given; what it lacks is logged, and has an error.
 
     Args:
         missing: why some of ``paths`` are not there.
         check: refuse results of files that have been replaced.
     """
+    by_path = ByPath((result.path, result) for result in known)
 
     def look_up(path: Path) -> Result:
-        result = known.get(path)
+        place = path if is_address(path) else Path(os.path.abspath(path))
+        result = by_path.get(place)
         if result is None:
             why = f" ({missing[path]})" if path in missing else ""
             return _failed(path, f"not in the library{why}")
-        return _failed(path, REPLACED) if check and replaced(result) else result
+        if check and replaced(result):
+            return _failed(path, REPLACED)
+        return replace(result, path=path)
 
     return {path: look_up(path) for path in dict.fromkeys(paths)}
 
@@ -93,7 +100,7 @@ def analysed(
             estimate = estimator(path)
         except Exception as error:  # one bad file must not end the run, whatever is wrong
             return _failed(path, reason(error))
-        return Result.from_dict({**estimate.as_dict(top=0), "path": path_text(path)})
+        return Result.from_dict({**estimate.to_dict(top=0), "path": path_text(path)})
 
     with ExitStack() as stack:
         todo: Iterable[Path] = distinct

@@ -24,8 +24,8 @@ from stonekey.library.pool import POLL_SECONDS, Answer, Seat, WorkerStartError
 from stonekey.library.worker import WorkerSettings
 from stonekey.text import json_text, to_install
 
-# Files that an actor gets at once: few, so that little is done again; many in long lists, each of
-# whose parts costs the driver a few milliseconds.
+# Files that an actor gets at once: few, so that little work is repeated; more for long lists, since
+# each part costs the driver a few milliseconds.
 FEW, MANY, PARTS = 4, 64, 50_000
 # Actors on one GPU: each decodes on its own core, and decoding takes most of the time.
 GPU_SHARES = 8
@@ -45,7 +45,7 @@ def cluster() -> Iterator[Any]:
     Raises:
         ClusterError: there is no Ray, or no such cluster.
     """
-    # Nothing is sent to Ray's makers, and no log comes between a command's messages.
+    # Send no usage statistics, and keep Ray's log out of the command's messages.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
@@ -80,7 +80,7 @@ def places(resources: Mapping[str, float], gpu: bool = False) -> int:
 
 
 class ClusterPool:
-    """As `stonekey.library.pool.Pool`, on a cluster.
+    """Like `stonekey.library.pool.Pool`, on a cluster.
 
     Args:
         count: the most actors; None for one on each core, if ``settings`` name a GPU at most

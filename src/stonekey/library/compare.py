@@ -60,7 +60,7 @@ def compare(path: Path, read: ReadKey, result: Result) -> Comparison:
     """Compare one track's own key with the result for it.
 
     Args:
-        read: gives the track's own key, text that is none, or None.
+        read: returns the track's own key, text that is not a key, or None.
     """
     try:
         theirs = read()
@@ -82,7 +82,7 @@ def compare(path: Path, read: ReadKey, result: Result) -> Comparison:
 
 @dataclass(frozen=True)
 class Own:
-    """A track: its absolute path, what gives its own key, and why it is missing if it is."""
+    """A track: its path, what gives its own key, and why it is missing if it is."""
 
     path: Path
     read: ReadKey
@@ -118,7 +118,7 @@ def own_keys(
                 for path, track in zip(found.entries, found.tracks, strict=True):
                     tried = found.missing.get(path)
                     why = reason(MissingError(path, tried)) if tried else None
-                    yield Own(Path(os.path.abspath(path)), partial(stored_key, track), why)
+                    yield Own(path, partial(stored_key, track), why)
                 continue
         for path in find_audio_files([source], extensions, on_error):
-            yield Own(Path(os.path.abspath(path)), partial(read_key, path))
+            yield Own(path, partial(read_key, path))

@@ -15,8 +15,10 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from stonekey.audio.spelling import ByPath
 from stonekey.keys import ClassLabel, Key
 from stonekey.library.result import Result, path_text
 
@@ -137,13 +139,13 @@ def matching_tracks(
         ValueError: an unknown move.
     """
     wanted = parse_moves(moves)
-    left_out = {os.fspath(path) for path in without}
+    left_out = ByPath((Path(path), True) for path in without)
     found = []
     for result in library:
         other = result.label
         if other is None or (result.confidence or 0.0) < min_confidence:
             continue
-        if os.fspath(result.path) in left_out:
+        if left_out.get(result.path):
             continue
         move = move_between(label, other)
         if move in wanted:

@@ -15,7 +15,7 @@ from stonekey.estimate.record import as_cells
 from stonekey.files import write_atomically
 from stonekey.library.base import Store, StoreError
 from stonekey.library.result import ESSENTIAL, FIELDS, Result
-from stonekey.text import is_address, json_text
+from stonekey.text import is_address, json_text, path_of
 
 # The start of an address.
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,15}(:/{0,2})?")
@@ -78,7 +78,7 @@ class LineStore(Store):
             begin = b'{"path": "'
             return begin.startswith(line[: len(begin)])
         # The header is always written whole; other lines start with an absolute path or address.
-        path = os.fsdecode(line.lstrip(b'"'))
+        path = path_of(line.lstrip(b'"'))
         begun = os.path.isabs(path) or is_address(path) or _SCHEME.fullmatch(path)
         return not path or bool(not first and begun)
 

@@ -1,15 +1,18 @@
-"""Sources of a scan that are no folders: lists of files, and addresses."""
+"""Sources of a scan other than folders: lists of files, and addresses."""
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from stonekey.audio.files import AUDIO_EXTENSIONS, VIDEO_EXTENSIONS
+from stonekey.audio.locations import Locator
 from stonekey.files import absence_named, file_system
 from stonekey.library.result import text_path
 from stonekey.text import address, is_address, one_line, to_install
@@ -17,7 +20,7 @@ from stonekey.text import address, is_address, one_line, to_install
 SUFFIXES = (".txt", ".csv", ".parquet")
 COLUMNS = ("path", "file", "filename", "url")
 
-# Size in bytes and time of change in seconds since 1970; 0 where nobody says.
+# Size in bytes and modification time in seconds since 1970; 0 if unknown.
 Status = tuple[int, float]
 
 
@@ -38,11 +41,13 @@ def listed(path: Path) -> Iterator[tuple[Path, Status]]:
 
     Text has a path or address on each line; the others have it in a column of `COLUMNS`, and may
     have the columns ``size`` and ``mtime``, which are used for addresses. Relative paths start at
-    the list. Paths are written as in the output of a scan, which is such a list.
+    the list. Paths are written as in the output of a scan, which is such a list, or in another
+    encoding than UTF-8 if that finds the file.
 
     Raises:
         ListError: it cannot be read.
     """
+    locator = Locator(path.parent)
     try:
         for row in _rows(path):
             if text := str(row.get("path") or "").strip():
@@ -51,6 +56,9 @@ def listed(path: Path) -> Iterator[tuple[Path, Status]]:
                     entry = path.parent / entry.expanduser()
                 if not is_address(entry):
                     entry = Path(os.path.abspath(entry))
+                    raw = text.encode("utf-8", "surrogateescape")
+                    if not _is_utf8(raw) and not os.path.lexists(entry):
+                        entry = Path(os.path.abspath(locator.find([raw])[0]))
                 yield entry, (int(row.get("size") or 0), float(row.get("mtime") or 0))
     except ListError:
         raise
@@ -60,13 +68,19 @@ def listed(path: Path) -> Iterator[tuple[Path, Status]]:
         raise ListError(path, f"not a list of files: {error}") from error
 
 
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     if path.suffix.lower() == ".parquet":
         yield from _parquet_rows(path)
         return
-    with _opened(path) as stream:
-        lines = (line.decode("utf-8-sig" if number == 0 else "utf-8", "surrogateescape")
-                 for number, line in enumerate(stream))  # fmt: skip
+    with _opened(path) as stream, _decoded(stream) as lines:
         if path.suffix.lower() == ".txt":
             for line in lines:
                 yield {"path": line.rstrip("\r\n")}
@@ -75,6 +89,14 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         column = _column(path, reader.fieldnames or ())
         for row in reader:
             yield {**row, "path": row[column]}
+
+
+def _decoded(stream: BinaryIO) -> io.TextIOWrapper:
+    """UTF-8, or UTF-16 where its mark says so, as in what Windows PowerShell writes."""
+    mark = stream.read(2)
+    stream.seek(0)
+    encoding = "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    return io.TextIOWrapper(stream, encoding, errors="surrogateescape", newline="\n")
 
 
 def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -147,7 +169,7 @@ def at_address(place: Path, extensions: frozenset[str] | None) -> Iterator[tuple
 
 
 def _time(about: dict[str, Any]) -> float:
-    """Time of change, which each file system calls otherwise."""
+    """Modification time, under whatever name the file system gives it."""
     for name in ("LastModified", "last_modified", "updated", "mtime", "Last-Modified"):
         value = about.get(name)
         if isinstance(value, datetime):

@@ -75,7 +75,7 @@ def read_table(path: Path, strict: bool = False) -> list[Result]:
         strict: see `Store.read`.
 
     Raises:
-        StoreError: it is no output of a scan.
+        StoreError: not an output of a scan.
     """
     parquet = _pyarrow()
     try:

@@ -49,7 +49,7 @@ class PartsStore(Store):
         return list(found.values())
 
     def rewrite(self, results: Iterable[Result]) -> None:
-        """See `Store.rewrite`; what is the same stays as it is."""
+        """See `Store.rewrite`; parts that are the same are left alone."""
         results = list(results)
         self._waiting.clear()
         old = self._names()
@@ -108,7 +108,7 @@ class PartsStore(Store):
         self._next += 1
 
     def _names(self) -> list[str]:
-        """The parts in order; StoreError where there is anything else."""
+        """The parts in order; StoreError if the folder holds anything else."""
         try:
             if is_address(self.path):
                 system, inside = file_system(self.path)

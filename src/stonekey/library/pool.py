@@ -63,6 +63,7 @@ class Worker:
             env={**os.environ, **one},
             # So that Ctrl-C in the terminal reaches only the parent.
             start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # on Windows
         )
         self._settings = settings
         self.model = ""
@@ -112,6 +113,8 @@ class Worker:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
             out_of_memory = ", perhaps out of memory" if name == "SIGKILL" else ""
             return f"the worker process crashed ({name}{out_of_memory})"
+        if code > 0xFFFF:  # how Windows says it
+            return f"the worker process crashed (0x{code:08X})"
         self._errors.seek(0)
         words = self._errors.read().decode("utf-8", "replace").strip().splitlines()
         return f"the worker process ended with code {code}" + (f": {words[-1]}" if words else "")
@@ -169,7 +172,7 @@ class Seat:
         self.model = ""
 
     def start(self) -> None:
-        """Have a worker that is ready for a file.
+        """Make sure that a worker is ready for a file.
 
         Raises:
             WorkerStartError: it cannot start; the message says why.

@@ -16,6 +16,7 @@ from xml.sax.saxutils import quoteattr
 
 from stonekey.audio.libraries import SUFFIXES, PlaylistError, Track, read_library
 from stonekey.audio.playlists import MissingError, Playlist, located
+from stonekey.audio.spelling import ByPath
 from stonekey.files import replacing
 from stonekey.keys import Key
 from stonekey.library.answers import REPLACED, replaced
@@ -51,7 +52,7 @@ class Outcome:
 
 
 def stored_keys(track: Track) -> dict[str, Key | None]:
-    """What each text of a key in a library says, by its text; None for what is no key."""
+    """The key that each text in a library means, by text; None for text that is not a key."""
     found: dict[str, Key | None] = {}
     for field, text in sorted(track.keys.items()):  # VALUE last, wherever it stands
         try:
@@ -105,7 +106,7 @@ def export_keys(
     library = read_library(source)
     if library.kind not in NOTATIONS:
         raise PlaylistError(source, f"files of this kind ({library.kind}) take no keys")
-    known = {result.path: result for result in results}
+    known = ByPath((result.path, result) for result in results)
     found = located(source, library.tracks)
     outcomes = [Outcome(text, None, None, "failed", error=why) for text, why in found.skipped]
     wanted: list[tuple[Track, Key]] = []
@@ -122,7 +123,7 @@ def _outcome(
     path: Path,
     track: Track,
     found: Playlist,
-    known: dict[Path, Result],
+    known: ByPath[Result],
     min_confidence: float,
     overwrite: bool,
 ) -> Outcome:
@@ -178,7 +179,7 @@ Edit = tuple[int, int, bytes]
 
 
 def _edits(source: Path, contents: mmap.mmap, track: Track, key: Key, notation: str) -> list[Edit]:
-    """Which bytes become which, in order."""
+    """The edits for a track, in order: start, end and the new bytes."""
     fields = {
         "TRACK": ("Tonality", key.format(notation)),
         "INFO": ("KEY", key.format(notation)),

@@ -13,7 +13,7 @@ from typing import Any
 from stonekey.estimate.record import FIELDS as ANSWER
 from stonekey.estimate.record import Field, by_name
 from stonekey.keys import KEY_FIELDS, UNCLEAR, ClassLabel, key_fields, label_of_camelot
-from stonekey.text import address
+from stonekey.text import address, path_of
 
 # Columns of the output, in order.
 FIELDS = by_name(
@@ -26,7 +26,7 @@ FIELDS = by_name(
     ANSWER["error"],
     ANSWER["warnings"],
 )
-# The columns that a table edited by somebody must still have.
+# The columns without which an edited table is refused.
 ESSENTIAL = ("path", "key", "camelot")
 
 _ESCAPED = re.compile("[\x00-\x1f\x7f\udc80-\udcff]|\\\\(?=x[0-9a-f]{2})")
@@ -45,8 +45,8 @@ def path_text(path: str | os.PathLike[str]) -> str:
 
 def text_path(text: str) -> Path:
     """Inverse of `path_text`."""
-    raw = _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), text.encode())
-    return Path(os.fsdecode(raw))
+    encoded = text.encode("utf-8", "surrogateescape")
+    return Path(path_of(_ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), encoded)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stonekey.estimate.settings import EstimatorSettings
-from stonekey.files import LockedError, core_count, locked, sha256
+from stonekey.files import LockedError, core_count, hidden_name, locked, sha256
 from stonekey.keys import NOTATIONS
 from stonekey.library.base import Store
 from stonekey.library.cluster import ClusterError, ClusterPool
@@ -182,18 +182,18 @@ def _pool(engine: str, workers: int | None, work: WorkerSettings, memory: float)
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Hold the output's lock. There is none at an address."""
+    """Hold the output's lock; an address has none."""
     if is_address(path):
         yield
         return
-    with locked(path.with_name(f".{path.name}.lock")):
+    with locked(path.with_name(hidden_name(path, "lock")), path):
         _sweep(path)
         yield
 
 
 def _sweep(path: Path) -> None:
     """Delete files that a killed run left from `write_atomically`; call it with the lock held."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.????????"):
+    for left in path.parent.glob(f"{glob.escape(hidden_name(path))}????????"):
         left.unlink(missing_ok=True)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stonekey.audio.files import find_audio_files, listing_problem
+from stonekey.audio.spelling import AsListed
 from stonekey.library.lists import Status, at_address, is_list, listed
 from stonekey.text import is_address
 
@@ -68,7 +69,8 @@ def find(sources: Iterable[str | os.PathLike[str]], extensions: Iterable[str] | 
 
     repeats: list[Path] = []
     by_inode: dict[tuple[int, int], list[tuple[Path, os.stat_result]]] = {}
-    for path in find_audio_files(local, extensions, unlisted, repeats.append):
+    as_listed = AsListed()
+    for path in map(as_listed, find_audio_files(local, extensions, unlisted, repeats.append)):
         try:
             status = path.stat()
         except OSError as error:

@@ -41,7 +41,7 @@ class SqliteStore(Store):
             return []
         try:
             database = self._connection()
-            # An index that somebody has added does no harm; a trigger or view could.
+            # An added index is harmless; a trigger or view could do harm.
             parts = database.execute("SELECT name FROM sqlite_master WHERE type != 'index'")
             names = [name for (name,) in parts]
             if not names:  # a run was killed before its first transaction
@@ -91,7 +91,7 @@ class SqliteStore(Store):
         """See `Store.close`."""
         database, self._open = self._open, None
         if database is not None:
-            # Go back to a single file. This fails while somebody reads it or on a full disk.
+            # Go back to a single file. This fails while another process reads it or on a full disk.
             with contextlib.suppress(*_ERRORS):
                 database.execute("PRAGMA journal_mode = DELETE")
             with contextlib.suppress(*_ERRORS):

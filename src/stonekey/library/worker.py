@@ -133,7 +133,7 @@ def _answer_here(
         estimate = estimator(path)
     except Exception as error:  # of any kind: one bad file must not end the run
         return {**answer, "error": reason(error), "transient": _is_transient(error)}
-    answer.update(estimate.as_dict(top=0))
+    answer.update(estimate.to_dict(top=0))
     if tagged is not None:
         answer["warnings"].append(f"the key in its tags is none: {tagged!r}")
     return answer

@@ -18,12 +18,13 @@ from stonekey.model.torchfile import read_torch_file
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """A checkpoint in its authors' repository, at a pinned commit."""
+    """A checkpoint in its authors' repository, at a pinned commit; ``size`` in bytes."""
 
     name: str
     file: str
     url: str
     sha256: str
+    size: int
     licence: str
     trained_on: str
     class_table: tuple[ClassLabel, ...]
@@ -44,6 +45,7 @@ PUBLISHED = (
         "semitone_ks.pt",
         f"{_STONE}/semitone_ks.pt",
         "d4bb627c78c164ee78bcd5472217a0943286a36b30b397d9c9da1ce33c026d73",
+        1_307_770,
         "none stated",
         "60 000 songs, self-supervised",
         tuple(KeySignature((10 + i) % 12) for i in range(12)),
@@ -53,6 +55,7 @@ PUBLISHED = (
         "semisupervised_ks_mode.pt",
         f"{_STONE}/semisupervised_ks_mode.pt",
         "eb7a456dcfaf53f9eba3a468071ca3f3214d2f56070d961fff8ac6434ecb3cd5",
+        764_986,
         "none stated",
         "60 000 songs, semi-supervised",
         _row(11, "minor") + _row(2, "major"),
@@ -62,6 +65,7 @@ PUBLISHED = (
         "skey.pt",
         f"{_SKEY}/skey.pt",
         "78dfd0ad4fa9434bf7cec70a25934b7c575bda9c80e994700140770ad3a5ead4",
+        765_465,
         "MIT",
         "a million songs, self-supervised",
         _row(9, "major") + _row(11, "minor"),

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import csv
 import difflib
+import logging
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from stonekey.files import cache_folder, sha256, write_atomically
 from stonekey.model.checkpoint import CheckpointError
 from stonekey.model.published import PUBLISHED, PublishedModel
+from stonekey.text import shown
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "stone24"
 _WEIGHTS = Path(__file__).parent / "weights"
@@ -116,8 +121,13 @@ def find_model(name: str | os.PathLike[str]) -> Path:
             return fetch(published, cache_folder())
     if path := local_model(name):
         return path
-    near = difflib.get_close_matches(text, model_names(), n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known names: {', '.join(model_names())}"
+    short = {name.rpartition("/")[2]: name for name in reversed(model_names())}
+    near = difflib.get_close_matches(text, [*model_names(), *short], n=1)
+    hint = (
+        f"did you mean {short.get(near[0], near[0])}?"
+        if near
+        else f"known names: {', '.join(model_names())}"
+    )
     raise ModelNotFoundError(
         f"{text}: no such model, and no such .onnx, .safetensors or .pt file; {hint}"
     )
@@ -139,7 +149,8 @@ def fetch(model: PublishedModel, folder: Path) -> Path:
     """A published checkpoint's file, from the cache or its authors' repository.
 
     The checksum is verified, also of a file already there; a broken or altered transfer
-    leaves nothing behind.
+    leaves nothing behind. A download is announced as a warning of this module's logger, which
+    Python prints unless the program says otherwise.
 
     Raises:
         ModelNotFoundError: with no network, a wrong checksum or an incomplete transfer; says
@@ -149,9 +160,14 @@ def fetch(model: PublishedModel, folder: Path) -> Path:
     import requests
 
     path = folder / model.file
-    if path.is_file() and sha256(path) == model.sha256:
+    if os.path.isfile(path) and sha256(path) == model.sha256:
         return path
     download = pooch.HTTPDownloader(timeout=30)
+    source = "/".join(re.split("/+", model.url)[1:4])  # host, owner and repository
+    logger.warning(
+        "stonekey: downloading %s once: %.1f MB from %s to %s (licence: %s)",
+        model.name, model.size / 1e6, source, shown(folder), model.licence,
+    )  # fmt: skip
 
     def fill(temporary: Path) -> None:
         download(model.url, str(temporary), None)

@@ -55,7 +55,7 @@ def _default() -> str:
 
 
 def _others(text: str) -> list[str]:
-    """Files of the fonts, most useful first, for what the default font has not."""
+    """Files of fonts that fill the gaps of the default font, most useful first."""
     missing = {ord(c) for c in text if c != "\n"} - _characters(_default())
     chosen: list[str] = []
     while missing:
@@ -82,7 +82,7 @@ def _installed() -> dict[str, str]:
 
 @functools.cache
 def _characters(path: str) -> frozenset[int]:
-    """The code points of a font; none of one that cannot be drawn at any size."""
+    """The code points of a font; empty if it cannot be drawn at any size."""
     from matplotlib.font_manager import get_font
 
     try:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Generic, TypeVar
 
+from stonekey.output.page import Page
 from stonekey.text import csv_cells, json_text, printable
 
 Write = TypeVar("Write")
-# Columns of tables whose cells stand on the right, and others that are never folded.
+# Columns that are aligned to the right, and others that are never folded.
 NUMBERS = ("Confidence", "Tracks", "Share", "Tempo", "Distance")
 _SHORT = ("Key", "Move", "In the tags", "Ours", "Relation")
 Record = dict[str, Any]
@@ -112,9 +112,9 @@ def write_table_rows(
     for row in rows:
         table.add_row(*(Text(printable(_cell(cell))) for cell in row))
     if table.row_count:
-        text = io.StringIO()
-        Console(file=text, force_terminal=True).print(table)
-        stream.write(text.getvalue().encode(sys.stdout.encoding or "utf-8", "replace"))
+        page = Page()
+        Console(file=page, force_terminal=True).print(table)
+        stream.write(page.take())
 
 
 def _cell(value: Any) -> str:

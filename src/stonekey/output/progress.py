@@ -105,7 +105,7 @@ class FilesBar:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Leave the terminal to others meanwhile."""
+        """Hide the bar in the block, so that others can write to the terminal."""
         if self._bar:
             self._bar.stop()
         yield

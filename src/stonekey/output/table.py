@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, BinaryIO
 
 from stonekey.estimate.result import KeyEstimate
 from stonekey.keys import NO_KEY
+from stonekey.output.page import Page, rule
 from stonekey.output.records import FileResult, Layout
 from stonekey.text import counted, display_name, one_line, printable
 
@@ -31,15 +31,12 @@ def write_table(results: Iterable[FileResult], stream: BinaryIO, layout: Layout)
     colour = layout.terminal and sys.stdout.isatty()
     columns = _columns(layout, Console().width if colour else None)
     width = sum((column.width or 0) + 2 for column in columns) - 2
-    text = io.StringIO()
-    console = Console(file=text, force_terminal=colour, width=None if colour else _ENDLESS)
-    encoding = sys.stdout.encoding if layout.terminal and sys.stdout.encoding else "utf-8"
+    page = Page(None if layout.terminal else "utf-8")
+    console = Console(file=page, force_terminal=colour, width=None if colour else _ENDLESS)
 
     def flush() -> None:
-        stream.write(text.getvalue().encode(encoding, "replace"))
+        stream.write(page.take())
         stream.flush()
-        text.seek(0)
-        text.truncate()
 
     def grid(*columns: Column) -> Table:
         return Table.grid(
@@ -51,7 +48,7 @@ def write_table(results: Iterable[FileResult], stream: BinaryIO, layout: Layout)
         if not totals.files:
             head = grid(*columns)
             head.add_row(*(Text(str(column.header), style="bold") for column in columns))
-            console.print(head, Text("\u2500" * width), sep="\n")
+            console.print(head, Text(rule(console, width)), sep="\n")
         totals.count(row)
         name = Text(printable(row.file))
         if row.estimate is None:
@@ -102,7 +99,7 @@ def clock(seconds: float) -> str:
 
 
 def _columns(layout: Layout, room: int | None) -> list[Column]:
-    """The columns, each as wide as it needs, names at most as wide as there is room for."""
+    """The columns, as wide as they need to be; names are limited to the room there is."""
     from rich.cells import cell_len
     from rich.table import Column
 

@@ -12,6 +12,7 @@ from stonekey.estimate.record import FIELDS
 from stonekey.estimate.timeline import Timeline
 from stonekey.keys import NO_KEY, ClassLabel, Key
 from stonekey.output.formats import Format, formats
+from stonekey.output.page import Page
 from stonekey.text import json_text
 
 
@@ -153,7 +154,10 @@ def to_sonic(timeline: Timeline, file: str, notation: str = "musical") -> str:
 
 
 def to_table(timeline: Timeline, file: str, notation: str = "musical", colour: bool = False) -> str:
-    """The key of the whole, a table of the spans, then the modulations, for reading."""
+    """The key of the whole, a table of the spans, then the modulations, for reading.
+
+    ``colour`` is for a terminal on standard output.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -164,8 +168,8 @@ def to_table(timeline: Timeline, file: str, notation: str = "musical", colour: b
     for span in timeline.spans:
         cells = _name(span.label, notation), f"{span.confidence:.0%}"
         spans.add_row(_clock(span.start), _clock(span.end), *cells)
-    text = io.StringIO()
-    console = Console(file=text, force_terminal=colour, width=100)
+    text = Page(None if colour else "utf-8")
+    console = Console(file=text, force_terminal=colour, width=100, highlight=False)
     whole = timeline.estimate
     sure = "" if whole.label is None else f", confidence {whole.confidence:.0%}"
     console.print(f"{_name(whole.label, notation)}{sure}")

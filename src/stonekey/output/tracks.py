@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,8 +62,7 @@ def _csv(tracks: TrackList, stream: BinaryIO) -> None:
 
 
 def _m3u(tracks: TrackList, stream: BinaryIO) -> None:
-    # A playlist on standard output has no folder, so its paths are absolute.
-    stream.write(playlist_bytes(tracks.output or Path(os.devnull), tracks.entries))
+    stream.write(playlist_bytes(tracks.output, tracks.entries))
 
 
 TRACKS: dict[str, Format[Callable[[TrackList, BinaryIO], None]]] = formats(

@@ -112,7 +112,7 @@ class Tags:
         return texts[0] if texts else None
 
     def holds_key(self, name: str) -> bool:
-        """Whether the text of a field is a key, or says that there is none; it may be anything."""
+        """Whether the text of a field, which can be anything, is a key or says "no key"."""
         texts = map(unwrapped, self.texts(name))
         return any(parsed(text) or non_key(text) == NO_KEY for text in texts)
 
@@ -127,7 +127,7 @@ class Tags:
         return texts_of(self.audio.tags[name])
 
     def set(self, name: str, text: str) -> None:
-        """Replace the first value of a field, all of them for a key, or add the field."""
+        """Set the first value of a field (for a key, replace all values), or add the field."""
         self._make()
         self.audio.tags[name] = self._values(name, text)
 

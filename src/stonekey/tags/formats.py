@@ -56,7 +56,7 @@ class MP4Tags(Tags):
         return [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in values]
 
     def set(self, name: str, text: str) -> None:
-        """Replace the first value of a field, all of them for a key, or add the field."""
+        """Set the first value of a field (for a key, replace all values), or add the field."""
         self._make()
         if not name.startswith("----"):
             super().set(name, text)
@@ -105,7 +105,7 @@ class APETags(Tags):
 
 
 def _kinds(path: Path) -> list[Any] | None:
-    """Mutagen's kinds for what is in a file, whatever its name; None where that does not show."""
+    """Mutagen's classes for a file, judging by its contents; None if those do not tell."""
     from mutagen import (  # fmt: skip
         aiff,
         asf,

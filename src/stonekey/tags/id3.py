@@ -70,7 +70,7 @@ class ID3Tags(Tags):
         return [str(text) for text in frame.text]
 
     def set(self, name: str, text: str) -> None:
-        """Replace the first text of a frame, all of them for a key, or add the frame."""
+        """Set the first text of a frame (for a key, replace all texts), or add the frame."""
         if name.startswith(_APE):
             self._ape[name[len(_APE) :]] = self._values(name, text)
             self._ape_changed = True

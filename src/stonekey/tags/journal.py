@@ -22,6 +22,7 @@ from stonekey.text import json_text
 
 WRITTEN, UNDONE = ".jsonl", ".undone"  # suffixes of the two kinds of journals
 KEPT = 20  # journals of each kind; older ones are deleted
+_NEW = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _STAMP = "%Y%m%dT%H%M%S%f"  # UTC, at the start of a journal's name
 PATIENCE = 30  # seconds to wait for other runs; each needs milliseconds to replace a file
 
@@ -94,7 +95,7 @@ class Journal:
             name = datetime.now(timezone.utc).strftime(f"{_STAMP}-{os.getpid()}")
             path = self.folder / (name + self._kind)
             self._stack.enter_context(_lock(path))
-            handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+            handle = os.open(path, _NEW, 0o600)
         except OSError as error:
             raise self._failed(error) from error
         for old in _journals(self.folder, self._kind)[:-KEPT]:

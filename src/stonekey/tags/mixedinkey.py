@@ -17,7 +17,7 @@ _LONGEST = 10_000  # characters; the real ones have some 70
 
 
 def unwrapped(text: str) -> str:
-    """The key's text in such a value; any other text as it is."""
+    """The key's text in a value of Mixed In Key; any other text unchanged."""
     record = _record(text)
     return text if record is None else record["key"]
 

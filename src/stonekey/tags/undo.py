@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from stonekey.audio.spelling import ByPath
 from stonekey.tags.base import TagError, as_tag_errors, parsed
 from stonekey.tags.formats import open_tags
 from stonekey.tags.journal import Entry, Journal, Run, turn
@@ -23,10 +24,12 @@ def is_gone(entry: Entry) -> bool:
 
 def within(entries: Iterable[Entry], names: Iterable[Path]) -> list[Entry]:
     """The entries of these files, and of files anywhere in these folders; existing or not."""
-    places = {Path(place(name)) for name in names for place in (os.path.abspath, os.path.realpath)}
+    places = ByPath(
+        (Path(place(name)), True) for name in names for place in (os.path.abspath, os.path.realpath)
+    )
 
     def named(path: str) -> bool:
-        return any(place in places for place in (Path(path), *Path(path).parents))
+        return any(places.get(place) for place in (Path(path), *Path(path).parents))
 
     return [e for e in entries if named(e.path) or named(os.path.realpath(e.path))]
 
@@ -53,7 +56,7 @@ def choose(
     names = None if names is None else list(names)
     for run in runs:
         entries = run.entries if names is None else within(run.entries, names)
-        unreadable = names is None and not entries  # damaged: an earlier run is not meant
+        unreadable = names is None and not entries  # damaged: do not fall back to an earlier run
         if unreadable or not all(map(is_gone, entries)):
             there.append((run, entries, list(passed)))
             if names is None or any(_is_open(entry, force) for entry in entries):
@@ -64,7 +67,7 @@ def choose(
 
 
 def _is_open(entry: Entry, force: bool) -> bool:
-    """Whether an entry can be reverted, as far as the state of its file shows."""
+    """Whether an entry can be reverted, judging by the state of its file."""
     try:
         now = fingerprint(os.stat(entry.path))
     except OSError:

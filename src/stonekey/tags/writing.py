@@ -6,17 +6,18 @@ import hashlib
 import os
 import shutil
 import stat
-import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from stonekey.files import take
+from stonekey.files import put_in_place, take
 from stonekey.tags.base import TagError, as_tag_errors
 
 # Hidden, so that nothing mistakes a copy left by a crash for a recording.
 PREFIX = ".stonekey-copy-"
+_DAY = 86400.0
 
 
 class ChangedError(TagError):
@@ -74,7 +75,7 @@ def rewrite(
             with turn:
                 _check_same(path, real, before)
                 on_ready(copy.stat())
-                copy.replace(real)
+                put_in_place(copy, real)
         finally:
             copy.unlink(missing_ok=True)
             if held:
@@ -84,7 +85,7 @@ def rewrite(
 
 
 def check_writable(path: Path, before: os.stat_result) -> Path:
-    """Check permissions, as far as they show without writing; returns the file behind links.
+    """Check the permissions that can be checked without writing; returns the file behind links.
 
     Raises:
         TagError: the file or its folder is read-only.
@@ -110,7 +111,7 @@ def _held(handle: int) -> bool:
 
     There, an open file cannot be renamed.
     """
-    if sys.platform == "win32":
+    if os.name == "nt":
         os.close(handle)
         return False
     with suppress(OSError):  # a file system without locks, where `sweep` deletes nothing either
@@ -121,11 +122,14 @@ def _held(handle: int) -> bool:
 def sweep(files: Iterable[Path]) -> None:
     """Delete the copies that killed runs left in the folders of these files.
 
-    Copies that another process is working on are locked, and stay.
+    Copies that another process is working on stay: they are locked, or on Windows younger than
+    a day.
     """
     for folder in {Path(os.path.realpath(path)).parent for path in files}:
         for left in folder.glob(f"{PREFIX}????????.*"):
             with suppress(OSError):  # in use, or not ours
+                if os.name == "nt" and time.time() - left.stat().st_ctime < _DAY:
+                    continue  # created so lately
                 handle = os.open(left, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
                 try:
                     take(handle)

@@ -63,11 +63,6 @@ class Chord:
         """Whether the third is minor and not major; a chord without third is not."""
         return 3 in self.tones and 4 not in self.tones
 
-    @property
-    def pitch_classes(self) -> frozenset[int]:
-        """All that sounds, the bass included."""
-        return frozenset((self.root + tone) % 12 for tone in self.tones) | {self.bass}
-
     def moved(self, semitones: int) -> Chord:
         """The chord transposed."""
         return replace(self, root=(self.root + semitones) % 12, bass=(self.bass + semitones) % 12)

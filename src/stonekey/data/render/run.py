@@ -19,7 +19,7 @@ from stonekey.data.render.compose import compose
 from stonekey.data.render.scores import ScoreEntry, file_names, read_score
 from stonekey.data.render.sound import SAMPLE_RATE, RenderError, play, process, write_lossy
 from stonekey.data.render.styles import TRAINED
-from stonekey.files import write_atomically
+from stonekey.files import write_atomically, write_text
 from stonekey.text import json_text
 
 MANIFEST = "manifest.csv"
@@ -99,7 +99,7 @@ def render(
     for entry, version in work:
         done = folder / f"{names[entry.name]}_{version}.json"
         if done.is_file():
-            rows[entry.name, version] = json.loads(done.read_text())
+            rows[entry.name, version] = json.loads(done.read_bytes())
             kept += 1
         else:
             waiting.append((entry, version))
@@ -181,7 +181,7 @@ def render_one(
         "soundfont": soundfont.name,
     }
     text = json_text(row, ascii=True)
-    write_atomically(path.with_suffix(".json"), lambda temporary: temporary.write_text(text))
+    write_text(path.with_suffix(".json"), text)
     return row
 
 
@@ -190,6 +190,6 @@ def _check_settings(folder: Path, settings: RenderSettings) -> None:
     text = settings.as_json()
     if not path.is_file() and any(folder.iterdir()):
         raise ValueError(f"{folder} holds other files; give an empty folder, or one of renderings")
-    if path.is_file() and path.read_text() != text:
+    if path.is_file() and path.read_text(encoding="utf-8") != text:
         raise ValueError(f"{folder} holds renderings with other settings; give another folder")
-    write_atomically(path, lambda temporary: temporary.write_text(text))
+    write_text(path, text)

@@ -28,7 +28,6 @@ RHODES: Sounds = (4, 4, 5)
 ORGANS: Sounds = (16, 17, 18)
 ACOUSTIC: Sounds = (24, 25, 25)
 CLEAN: Sounds = (26, 27, 27)
-MUTED: Sounds = (28,)
 DRIVEN: Sounds = (26, 27, 27, 28, 29)  # into an amplifier of our own
 STRINGS: Sounds = (48, 49, 50, 44)
 BRASS: Sounds = (61, 61, 62, 56)
