@@ -7,11 +7,8 @@ COMMANDS = {
     "predict": "Everyday",
     "timeline": "Everyday",
     "plot": "Everyday",
-<<<<<<< HEAD
     "page": "Everyday",
-=======
     "listen": "Everyday",
->>>>>>> origin/main
     "demo": "Everyday",
     "scan": "Music libraries",
     "tag": "Music libraries",
