@@ -11,8 +11,8 @@ grimp = pytest.importorskip("grimp")
 # fmt: off
 ORDER = (
     "_moved", "options", "text", "files", "keys", "audio", "synthesis", "tags", "model", "network",
-    "page", "graph", "estimate", "output", "library", "data", "evaluation", "training", "cli",
-    "__main__",
+    "page", "graph", "estimate", "output", "library", "data", "evaluation", "training", "server",
+    "cli", "__main__",
 )
 # fmt: on
 

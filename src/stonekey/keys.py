@@ -368,25 +368,6 @@ def key_fields(label: ClassLabel | None, notation: str = "musical") -> dict[str,
     }
 
 
-# What Camelot notation writes for each key and key signature.
-_LABELS: tuple[ClassLabel, ...] = (
-    *map(Key.from_index, range(24)),
-    *map(KeySignature, range(12)),
-)
-_CAMELOT = {label.format("camelot"): label for label in _LABELS}
-
-
-def label_of_camelot(text: str) -> ClassLabel:
-    """The key or key signature that Camelot notation writes so.
-
-    Other spellings are read too, as by `parse_label`, but looked up more slowly.
-
-    Raises:
-        ValueError: the text is neither a key nor a key signature.
-    """
-    return _CAMELOT.get(text) or parse_label(text)
-
-
 def non_key(text: str) -> str | None:
     """What a label says that is no key: `NO_KEY`, `UNLABELLED` (nothing is known), or None."""
     plain = _plain(text).lower()

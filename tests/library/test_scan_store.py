@@ -87,7 +87,7 @@ def test_labels_are_read_from_a_result() -> None:
 def test_labels_are_looked_up_and_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = [*map(Key.from_index, range(24)), *map(KeySignature, range(12))]
     records = [Result(Path("/a")).with_label(label, "flats").as_dict() for label in labels]
-    monkeypatch.setattr("stonekey.keys.parse_label", lambda text: pytest.fail(text))
+    monkeypatch.setattr("stonekey.library.result.parse_label", lambda text: pytest.fail(text))
     assert [Result.from_dict(record).label for record in records] == labels
 
 

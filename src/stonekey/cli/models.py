@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated, Any
 
@@ -40,6 +39,8 @@ def models(
     default = "table" if sys.stdout.isatty() else "tsv"
     form = one_of("--format", format or default, ("table", "tsv", "json"))
     with exit_on_error():
+        from stonekey.model.listing import list_models
+
         rows = list_models()
     if form == "json":
         echo(json_text(rows, indent=2))
@@ -48,49 +49,6 @@ def models(
             echo("\t".join(_line(row)))
     else:
         _print_table(rows)
-
-
-def list_models() -> list[dict[str, Any]]:
-    """One record per model; downloads nothing."""
-    from stonekey.files import cache_folder, sha256
-    from stonekey.model.published import PUBLISHED
-    from stonekey.model.registry import DEFAULT_MODEL, EMBEDDED, scores
-
-    known = {
-        name: ", ".join(f"{measure} {score.value:.1f}" for measure, score in measured.items())
-        for name, measured in scores().items()
-    }
-    rows: list[dict[str, Any]] = [
-        {
-            "name": model.name,
-            "default": model.name == DEFAULT_MODEL,
-            "classes": model.classes,
-            "source": "in the package",
-            "available": model.path.is_file(),
-            "path": str(model.path),
-            "licence": getattr(model, "licence", "MIT"),
-            "description": model.description,
-            "scores": known[model.name],
-        }
-        for model in EMBEDDED
-    ]
-    folder = cache_folder()
-    for published in PUBLISHED:
-        path = folder / published.file
-        rows.append(
-            {
-                "name": published.name,
-                "default": published.name == DEFAULT_MODEL,
-                "classes": len(published.class_table),
-                "source": published.url,
-                "available": os.path.isfile(path) and sha256(path) == published.sha256,
-                "path": str(path),
-                "licence": published.licence,
-                "description": f"published by its authors; trained on {published.trained_on}",
-                "scores": known[published.name],
-            }
-        )
-    return rows
 
 
 def _line(row: dict[str, Any]) -> list[str]:

@@ -99,7 +99,7 @@ def playlist(
         else:
             paths, missing, problems = [result.path for result in known or ()], {}, 0
         if not paths:
-            fail(f"no tracks in {', '.join(map(shown, sources or [library]))}", 1)
+            fail(f"no tracks in {', '.join(map(shown, sources or [library or Path()]))}", 1)
         if known is None:
             found = analysed(paths, missing, model, hearing)
         else:

@@ -193,9 +193,7 @@ class _Actor:
         paths = part["path"].to_pylist()
         answers, failed = [], ""
         try:
-            answers = [
-                json_text(self._seat.ask(Path(os.fsdecode(path))), ascii=True) for path in paths
-            ]
+            answers = [json_text(self._seat.ask(os.fsdecode(path)), ascii=True) for path in paths]
         except WorkerStartError as error:
             failed = str(error)
         rows = {"path": paths, "model": [self._seat.model] * len(paths)}

@@ -18,11 +18,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import Field, asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
-from stonekey.library.worker import WorkerSettings
 from stonekey.text import json_text
 
 POLL_SECONDS = 0.1
@@ -30,6 +29,18 @@ START_SECONDS = 300.0
 GIGABYTE = 10**9
 
 Answer = dict[str, Any]
+
+
+class Work(Protocol):
+    """Settings of workers, a dataclass of JSON values."""
+
+    # Module whose ``main`` a worker process runs.
+    program: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def limit(self, request: Any) -> float:
+        """Seconds that the answer to a request may take."""
+        ...
 
 
 class WorkerStartError(RuntimeError):
@@ -44,7 +55,7 @@ class Worker:
         max_memory: limit on its resident memory in bytes.
     """
 
-    def __init__(self, settings: WorkerSettings, max_memory: float) -> None:
+    def __init__(self, settings: Work, max_memory: float) -> None:
         self._limit = START_SECONDS
         self._max_memory = max_memory
         self._lock = threading.Lock()
@@ -56,7 +67,7 @@ class Worker:
         # Each worker has one core, so numerical libraries get one thread.
         one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._process = subprocess.Popen(
-            [sys.executable, "-c", start + "from stonekey.library.worker import main; main()"],
+            [sys.executable, "-c", start + f"from {settings.program} import main; main()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -79,10 +90,10 @@ class Worker:
             raise WorkerStartError(answer["error"])
         self.model = str(answer["model"])
 
-    def ask(self, path: Path) -> Answer:
-        """The worker's answer for a file, or ``{"error": reason}`` if the worker dies."""
-        self._limit = self._settings.limit(path)
-        return self._ask(os.fspath(path))
+    def ask(self, request: Any) -> Answer:
+        """The worker's answer to a JSON value, or ``{"error": reason}`` if the worker dies."""
+        self._limit = self._settings.limit(request)
+        return self._ask(request)
 
     def _ask(self, request: object) -> Answer:
         stdin, stdout = self._process.stdin, self._process.stdout
@@ -165,7 +176,7 @@ class Worker:
 class Seat:
     """One worker at a time, replaced when it has died or holds much memory."""
 
-    def __init__(self, settings: WorkerSettings, max_memory: float) -> None:
+    def __init__(self, settings: Work, max_memory: float) -> None:
         self._settings = settings
         self._max_memory = max_memory
         self._worker: Worker | None = None
@@ -185,11 +196,11 @@ class Seat:
             self._worker.start()
             self.model = self._worker.model
 
-    def ask(self, path: Path) -> Answer:
+    def ask(self, request: Any) -> Answer:
         """See `Worker.ask`; also raises as `start`."""
         self.start()
         assert self._worker is not None
-        return self._worker.ask(path)
+        return self._worker.ask(request)
 
     def watch(self) -> None:
         """See `Worker.watch`."""
@@ -217,7 +228,7 @@ class Pool:
         max_memory: limit on the resident memory of each worker in bytes.
     """
 
-    def __init__(self, count: int, settings: WorkerSettings, max_memory: float) -> None:
+    def __init__(self, count: int, settings: Work, max_memory: float) -> None:
         self._count = count
         self._settings = settings
         self._max_memory = max_memory
@@ -288,7 +299,7 @@ class Pool:
                     path = self._todo.get_nowait()
                 except queue.Empty:
                     break
-                self._done.put((path, seat.ask(path)))
+                self._done.put((path, seat.ask(os.fspath(path))))
         except Exception as error:
             self._done.put(error)
         finally:

@@ -12,7 +12,15 @@ from typing import Any
 
 from stonekey.estimate.record import FIELDS as ANSWER
 from stonekey.estimate.record import Field, by_name
-from stonekey.keys import KEY_FIELDS, UNCLEAR, ClassLabel, key_fields, label_of_camelot
+from stonekey.keys import (
+    KEY_FIELDS,
+    UNCLEAR,
+    ClassLabel,
+    Key,
+    KeySignature,
+    key_fields,
+    parse_label,
+)
 from stonekey.text import address, path_of
 
 # Columns of the output, in order.
@@ -26,6 +34,11 @@ FIELDS = by_name(
     ANSWER["error"],
     ANSWER["warnings"],
 )
+_LABELS: tuple[ClassLabel, ...] = (
+    *map(Key.from_index, range(24)),
+    *map(KeySignature, range(12)),
+)
+_CAMELOT = {label.format("camelot"): label for label in _LABELS}
 # The columns without which an edited table is refused.
 ESSENTIAL = ("path", "key", "camelot")
 
@@ -120,10 +133,11 @@ class Result:
             raise ValueError("no path")
         given["path"] = text_path(given["path"])
         given["warnings"] = tuple(given["warnings"])
-        camelot = given["camelot"]
-        given["label"] = None if camelot is None else label_of_camelot(camelot)
+        if (camelot := given["camelot"]) is not None:
+            # Looked up as a scan writes it; a table edited by hand may spell it otherwise.
+            given["label"] = _CAMELOT.get(camelot) or parse_label(camelot)
         # One object for equal texts: of millions of rows, most have the same few.
         for name in ("model", "fingerprint", "key"):
             given[name] = sys.intern(given[name] or "")
         given["key"] = given["key"] or None
-        return cls(**{name: given[name] for name in cls.__slots__})
+        return cls(**{name: given[name] for name in cls.__slots__ if name in given})

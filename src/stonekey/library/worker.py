@@ -1,8 +1,8 @@
-"""A worker process: estimates one file after another for `stonekey.library.pool`.
+"""A worker process of `stonekey.library.pool`, and the one that estimates a library's files.
 
-It speaks JSON lines. Standard input has the settings, then one path a line. Standard output has
-``{"model": name}`` once the model is loaded, then one answer for each path. Anything that decoders
-print is discarded.
+It speaks JSON lines. Standard input has the settings, then one request a line; of a library's
+worker, a path. Standard output has ``{"model": name}`` once the model is loaded, then one answer
+for each request. Anything that decoders print is discarded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from stonekey.audio.deadline import time_limit
 from stonekey.estimate.result import KeyEstimate
@@ -58,13 +58,38 @@ class WorkerSettings:
     skip_tagged: bool
     timeout: float | None
 
-    def limit(self, path: Path) -> float:
+    program: ClassVar[str] = __name__
+
+    def limit(self, path: str) -> float:
         """Seconds that this file may take."""
         return time_limit(path) if self.timeout is None else self.timeout
 
 
+class Server(Protocol):
+    """What answers the requests; ``model`` is the name of its model."""
+
+    model: str
+
+    def limit(self, request: Any) -> float:
+        """Seconds that the answer may take."""
+        ...
+
+    def answer(self, request: Any) -> dict[str, Any]:
+        """The answer to a request; it raises nothing."""
+        ...
+
+
 def main() -> None:
-    """Serve until standard input ends."""
+    """Estimate the files of a library."""
+    serve(_Library)
+
+
+def serve(prepare: Callable[[dict[str, Any]], Server]) -> None:
+    """Answer requests until standard input ends.
+
+    Args:
+        prepare: makes what answers from the settings; its error is the reason not to start.
+    """
     channel = os.dup(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
@@ -76,27 +101,37 @@ def main() -> None:
             data = data[os.write(channel, data) :]
 
     try:
-        settings = WorkerSettings(**json.loads(requests.readline()))
         try:
-            module, name = settings.estimator.split(":")
-            make = getattr(import_module(module), name)
-            estimator = make(settings.model, **settings.options)
+            server = prepare(json.loads(requests.readline()))
         except Exception as error:  # of any kind: the parent reports it
             send({"error": str(error) or type(error).__name__})
             return
-        send({"model": estimator.info.name})
+        send({"model": server.model})
         os.dup2(nowhere, 2)
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
         for line in requests:
-            path = Path(json.loads(line))
+            request = json.loads(line)
             # Ends this process even if a decoder never returns to Python.
             faulthandler.dump_traceback_later(
-                settings.limit(path) + ORPHAN_SECONDS, exit=True, file=nowhere
+                server.limit(request) + ORPHAN_SECONDS, exit=True, file=nowhere
             )
-            send(_answer(path, estimator, settings.skip_tagged))
+            send(server.answer(request))
             faulthandler.cancel_dump_traceback_later()
     except (BrokenPipeError, KeyboardInterrupt):  # the parent is gone
         os._exit(1)
+
+
+class _Library:
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._settings = WorkerSettings(**settings)
+        module, name = self._settings.estimator.split(":")
+        make = getattr(import_module(module), name)
+        self._estimator = make(self._settings.model, **self._settings.options)
+        self.model = self._estimator.info.name
+        self.limit = self._settings.limit
+
+    def answer(self, path: str) -> dict[str, Any]:
+        return _answer(Path(path), self._estimator, self._settings.skip_tagged)
 
 
 def _end_with(parent: int) -> None:

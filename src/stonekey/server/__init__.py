@@ -1,0 +1,1 @@
+"""The page in the browser, and an HTTP API (extra ``server``)."""
