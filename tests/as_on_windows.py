@@ -17,7 +17,8 @@ from typing import Any
 
 # Other libraries come first: they ask what system this is when they are imported.
 for library in (
-    "asyncio", "av", "colorama", "mutagen.flac", "mutagen.id3", "mutagen.mp3", "mutagen.wave", "numpy", "onnx",
+    "asyncio", "av",
+    "colorama", "mutagen.flac", "mutagen.id3", "mutagen.mp3", "mutagen.wave", "numpy", "onnx",
     "onnxruntime", "pooch", "requests", "rich.console", "rich.progress", "rich.table",
     "safetensors.numpy", "soundfile", "soxr", "sqlite3", "typer.rich_utils", "multiprocessing.pool",
     "concurrent.futures.process", "shutil", "subprocess", "tempfile", "glob", "matplotlib.figure",
