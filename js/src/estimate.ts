@@ -1,4 +1,5 @@
 /** From a recording to its key: what `stonekey FILE` does after decoding (docs/apps.md). */
+import { noSignal, PAUSE, peakOf, swing } from "./activity.ts";
 import { CancelledError, EmptyAudioError } from "./errors.ts";
 import { signatureTonic } from "./keys.ts";
 import type { Model } from "./model.ts";
@@ -59,13 +60,6 @@ export interface EstimateOptions {
 export const WINDOW_HOP = 2;
 export const WINDOW_SECONDS = 8;
 
-// Full scale is 1. Dither of 16-bit silence stays below this peak.
-const SILENCE_PEAK = 1e-4;
-// A segment this far below the recording's peak is a pause, not music.
-const PAUSE = 1e-3;
-// Less sound than this in a whole recording says nothing about a key.
-const MIN_SIGNAL_SECONDS = 0.5;
-const ACTIVITY_SECONDS = 0.05;
 const SMALLEST = 1e-12;
 const UNCLEAR = "no clear key: noise, speech or drums?";
 
@@ -112,7 +106,7 @@ export async function estimate(
       results[number].push({
         start: start / rate,
         end: (start + part.length) / rate,
-        probabilities: await model.run(padded(part, model.shortestSamples)),
+        probabilities: await hearSegment(model, part),
         counted: swing(part) > PAUSE,
       });
       onProgress?.(++done / total);
@@ -209,48 +203,15 @@ function segmentStarts(samples: number, length: number, hop: number): number[] {
   return starts;
 }
 
-/** Why there cannot be a key; null where there can. */
-function noSignal(samples: Float32Array, rate: number): string | null {
-  const frame = Math.max(1, roundEven(rate * ACTIVITY_SECONDS));
-  const levels: number[] = [];
-  for (let start = 0; start < samples.length; start += frame) {
-    levels.push(swing(samples.subarray(start, start + frame)));
-  }
-  const loudest = levels.reduce((a, b) => Math.max(a, b), 0);
-  if (loudest < SILENCE_PEAK) return "silence";
-  let count = 0;
-  levels.forEach((level, i) => {
-    if (level > PAUSE * loudest) count += Math.min((i + 1) * frame, samples.length) - i * frame;
-  });
-  const seconds = count / rate;
-  if (seconds >= MIN_SIGNAL_SECONDS) return null;
-  return `only ${Number(seconds.toPrecision(2))} s of sound, too little for a key`;
-}
-
-/** Half the range: the peak, but 0 for a constant, which is no sound. */
-function swing(samples: Float32Array): number {
-  let low = samples[0];
-  let high = low;
-  for (let i = 1; i < samples.length; i++) {
-    if (samples[i] < low) low = samples[i];
-    if (samples[i] > high) high = samples[i];
-  }
-  return high / 2 - low / 2;
-}
-
-function peakOf(samples: Float32Array): number {
-  let peak = 0;
-  for (let i = 0; i < samples.length; i++) peak = Math.max(peak, Math.abs(samples[i]));
-  return peak;
-}
-
 function normalised(samples: Float32Array): Float32Array {
   const peak = peakOf(samples);
   return samples.map((x) => x / peak);
 }
 
-/** A clip that is too short for the network, repeated. */
-function padded(samples: Float32Array, shortest: number): Float32Array {
-  if (samples.length >= shortest) return samples;
-  return Float32Array.from({ length: 2 * shortest }, (_, i) => samples[i % samples.length]);
+/** What the network says of a segment; of one too short for it, again and again. */
+export function hearSegment(model: Model, samples: Float32Array): Promise<Float32Array> {
+  const shortest = model.shortestSamples;
+  if (samples.length >= shortest) return model.run(samples);
+  const length = 2 * shortest;
+  return model.run(Float32Array.from({ length }, (_, i) => samples[i % samples.length]));
 }

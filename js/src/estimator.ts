@@ -1,6 +1,7 @@
 /** Estimates in workers, so that the page stays alive. */
 import { decodeChannels, type DecodeOptions, type Recording } from "./decode.ts";
 import { CancelledError, ModelError, unpackError } from "./errors.ts";
+import type { Listener, LiveOptions } from "./live.ts";
 import type { Answer, Request, Result } from "./messages.ts";
 import type { ModelInfo } from "./metadata.ts";
 import type { Sound } from "./pcm.ts";
@@ -37,6 +38,8 @@ export interface Estimator {
   ready: Promise<ModelInfo>;
   /** All about a recording. Recordings are begun in the order of the calls. */
   estimate(input: Input, options?: ResultOptions): Promise<Result>;
+  /** Hear a stream in a worker; `Live` is what to call. */
+  listen(options: LiveOptions): Listener;
   /** End the workers; what they were doing ends with a `CancelledError`. */
   close(): void;
 }
@@ -92,6 +95,7 @@ export function createEstimator(options: EstimatorOptions): Estimator {
         decoding.leave();
       }
     },
+    listen: (settings) => crew[0].listen(settings),
     close() {
       closed = true;
       for (const worker of crew) worker.close();
@@ -176,6 +180,21 @@ class Crew {
     }
   }
 
+  listen(options: LiveOptions): Listener {
+    const started = this.ready.then(() => {
+      const listener = this.#count + 1;
+      return this.#ask<void>((id) => ({ kind: "listen", id, options })).then(() => listener);
+    });
+    started.catch(() => {}); // it is told to those who push
+    return {
+      push: async (samples) => {
+        const copy = samples.slice();
+        const listener = await started;
+        return this.#ask((id) => ({ kind: "push", id, listener, samples: copy }), [copy.buffer]);
+      },
+    };
+  }
+
   close(): void {
     this.#worker.terminate();
     this.#fail(new CancelledError());
@@ -206,13 +225,19 @@ class Crew {
     }
     this.#tasks.delete(answer.id);
     if (answer.kind === "failed") task.reject(unpackError(answer.error));
-    else task.resolve((answer.kind === "loaded" ? answer.info : answer.result) as never);
+    else task.resolve(contentOf(answer) as never);
   }
 
   #fail(error: Error): void {
     for (const task of this.#tasks.values()) task.reject(error);
     this.#tasks.clear();
   }
+}
+
+function contentOf(answer: Answer): unknown {
+  if (answer.kind === "loaded") return answer.info;
+  if (answer.kind === "done") return answer.result;
+  return answer.kind === "heard" ? answer.found : undefined;
 }
 
 function absolute(paths: EstimatorOptions["wasmPaths"]): EstimatorOptions["wasmPaths"] {

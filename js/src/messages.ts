@@ -1,5 +1,6 @@
 /** What the page and its worker tell each other. */
 import type { Estimate } from "./estimate.ts";
+import type { LiveEstimate, LiveOptions } from "./live.ts";
 import type { ModelInfo } from "./metadata.ts";
 import type { LoadOptions } from "./model.ts";
 import type { Sound } from "./pcm.ts";
@@ -30,10 +31,15 @@ export type Request =
       sound: Sound;
       options: { tune: boolean; timeline: boolean; points: number };
     }
+  | { kind: "listen"; id: number; options: LiveOptions }
+  /** `listener` is the id of the request to listen. */
+  | { kind: "push"; id: number; listener: number; samples: Float32Array }
   | { kind: "cancel"; id: number };
 
 export type Answer =
   | { kind: "loaded"; id: number; info: ModelInfo }
   | { kind: "progress"; id: number; share: number }
   | { kind: "done"; id: number; result: Result }
+  | { kind: "listening"; id: number }
+  | { kind: "heard"; id: number; found: LiveEstimate | null }
   | { kind: "failed"; id: number; error: { name: string; message: string } };

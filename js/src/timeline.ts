@@ -61,9 +61,7 @@ export function timeline(model: Model, found: Estimate): Timeline {
   const evidence = windows.map((window, i) => {
     const before = i ? times[i - 1] : times[0] - WINDOW_HOP;
     const share = window.counted ? (times[i] - before) / WINDOW_SECONDS : 0;
-    return labels.map(
-      (_, k) => share * Math.log((1 - DOUBT) * window.probabilities[k] + DOUBT / labels.length),
-    );
+    return evidenceOf(window.probabilities, share);
   });
   const price = changePrices(labels);
   const path = viterbi(evidence, price);
@@ -112,8 +110,16 @@ export function timeline(model: Model, found: Estimate): Timeline {
   return { times, probabilities, keys, spans, modulations, warnings };
 }
 
+/** Log-likelihood of each label in a window, a share of which counts. */
+export function evidenceOf(probabilities: Float32Array, share: number): number[] {
+  return Array.from(
+    probabilities,
+    (p) => share * Math.log((1 - DOUBT) * p + DOUBT / probabilities.length),
+  );
+}
+
 /** Prices of a change from one label (row) to another (column); 0 on the diagonal. */
-function changePrices(labels: readonly string[]): number[][] {
+export function changePrices(labels: readonly string[]): number[][] {
   const price = (one: string, other: string): number => {
     if (one === other) return 0;
     const otherMode = parse(one).mode !== parse(other).mode;
@@ -123,7 +129,7 @@ function changePrices(labels: readonly string[]): number[][] {
 }
 
 /** The states with the largest sum of evidence (steps, states) less prices. */
-function viterbi(evidence: number[][], price: number[][]): number[] {
+export function viterbi(evidence: number[][], price: number[][]): number[] {
   let best = evidence[0];
   const previous: number[][] = [];
   for (const row of evidence.slice(1)) {

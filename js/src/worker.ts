@@ -2,6 +2,7 @@
 import { toRecording, waveform } from "./decode.ts";
 import { packError } from "./errors.ts";
 import { estimate } from "./estimate.ts";
+import { Live } from "./live.ts";
 import { loadModel, type Model } from "./model.ts";
 import type { Answer, Request, Result } from "./messages.ts";
 import { timeline } from "./timeline.ts";
@@ -11,6 +12,7 @@ const post = (answer: Answer, transfer: Transferable[] = []) =>
 
 let loading: Promise<Model> | undefined;
 const running = new Map<number, AbortController>();
+const listeners = new Map<number, Live>();
 
 self.onmessage = async ({ data }: MessageEvent<Request>) => {
   if (data.kind === "cancel") {
@@ -25,6 +27,12 @@ self.onmessage = async ({ data }: MessageEvent<Request>) => {
       post({ kind: "loaded", id, info: { ...model } });
       // The first run compiles: before there is a recording to wait for.
       await model.run(new Float32Array(model.shortestSamples));
+    } else if (data.kind === "listen") {
+      listeners.set(id, new Live(await loading!, data.options));
+      post({ kind: "listening", id });
+    } else if (data.kind === "push") {
+      const found = await listeners.get(data.listener)!.push(data.samples);
+      post({ kind: "heard", id, found });
     } else {
       await answer(data);
     }

@@ -87,21 +87,25 @@ export class Microphone {
   #answer(result: LiveEstimate): void {
     const before = this.#result?.key;
     this.#result = result;
-    say(this.#note, "");
     if (result.key !== null && result.key !== before) {
-      const chip = h("span", { class: "key" }, keyText(result.key));
+      const chip = h("span", { class: "key" });
       chip.dataset.label = result.key;
       paint(chip, result.key);
-      this.#past.prepend(h("li", {}, h("span", { class: "quiet" }, clock(result.time)), chip));
+      const since = clock(result.since ?? result.time);
+      this.#past.prepend(h("li", {}, h("span", { class: "quiet" }, since), chip));
     }
     this.#show(result);
   }
 
   #show(result: LiveEstimate): void {
-    say(this.#key, keyText(result.key));
-    paint(this.#key, result.key);
-    say(this.#sure, result.key === null ? "" : fill(strings.listenSure, { share: percent(result.confidence) }));
-    this.#circle.replaceChildren(drawCircle(result.labels, result.probabilities, result.key));
+    const { key, confidence, since, segments } = result;
+    // After a pause, and before the first answer, there is nothing to say.
+    say(this.#note, segments.length ? "" : strings.listenMore);
+    say(this.#key, segments.length ? keyText(key) : "");
+    paint(this.#key, key);
+    const values = { share: percent(confidence), time: clock(since ?? 0) };
+    say(this.#sure, key === null ? "" : fill(strings.listenSure, values));
+    this.#circle.replaceChildren(drawCircle(result.labels, result.probabilities, key));
     for (const chip of this.#past.querySelectorAll<HTMLElement>(".key")) {
       say(chip, keyText(chip.dataset.label!));
     }

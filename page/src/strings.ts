@@ -105,7 +105,7 @@ export const strings = {
   listenStop: "Stop listening",
   listenWait: "Asking for the microphone",
   listenMore: "Play something: the first answer comes after a few seconds.",
-  listenSure: "confidence {share} %, from the last half minute",
+  listenSure: "confidence {share} %, since {time}",
   listenPast: "Keys so far",
   level: "Level",
   listenRefused: "The browser refused the microphone. Allow it for this page, then try again.",

@@ -1,5 +1,5 @@
 /** The tracks on the page and the work on them. */
-import { CancelledError, createEstimator, type Result } from "../../js/src/index.ts";
+import { CancelledError, createEstimator, type Estimator, type Result } from "../../js/src/index.ts";
 
 export type State = "waiting" | "decode" | "estimate" | "done" | "failed" | "stopped";
 
@@ -35,8 +35,9 @@ export class Tracks {
   onChange: (track: Track | null) => void = () => {};
   /** When the work began, in ms, and how many tracks were done then. */
   begun: { at: number; done: number } | null = null;
-  #estimator: ReturnType<typeof createEstimator> | null = null;
-  #closer: ReturnType<typeof createEstimator> | null = null;
+  // Made at once: the model is loaded while people choose their files.
+  #estimator = createEstimator(place);
+  #closer: Estimator | null = null;
   #controls = new Map<Track, AbortController>();
   #closerControl: AbortController | null = null;
   #count = 0;
@@ -96,7 +97,6 @@ export class Tracks {
   async #analyse(track: Track): Promise<void> {
     const control = this.#controls.get(track)!;
     const { signal } = control;
-    this.#estimator ??= createEstimator(place);
     // Stopping shows at once, though a step that has begun may need a moment to end.
     const stopped = () => this.#end(track, control, "stopped");
     signal.addEventListener("abort", stopped);

@@ -190,6 +190,28 @@ def test_cancelling(page: Any, music: Path) -> None:
     }
 
 
+def test_a_stream_in_a_worker(page: Any) -> None:
+    samples = cadence(Key.parse("F# minor"), 44100, 10, seed=2)
+    got = page.evaluate(
+        """async (samples) => {
+          const live = new web.Live(estimator, { sampleRate: 44100, every: 4 });
+          const pushed = [];
+          for (let at = 0; at < samples.length; at += 4096) {
+            pushed.push(live.push(Float32Array.from(samples.slice(at, at + 4096))));
+          }
+          const found = (await Promise.all(pushed)).filter((answer) => answer);
+          const wrong = new web.Live(estimator, { sampleRate: 44100, every: 99 });
+          const error = await wrong.push(new Float32Array(9)).catch((error) => error.message);
+          return [found.map(({ time, key }) => [Math.round(time), key]), error];
+        }""",
+        samples.tolist(),
+    )
+    assert got == [
+        [[4, "F# minor"], [8, "F# minor"]],
+        "an answer every 1 to 8 s is possible, not 99",
+    ]
+
+
 def test_a_model_or_worker_that_is_missing(page: Any) -> None:
     got = page.evaluate(
         """async () => {

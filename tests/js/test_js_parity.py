@@ -12,6 +12,7 @@ from js_tools import run_node
 from stonekey import KeyEstimator
 from stonekey.audio.mixing import mix
 from stonekey.audio.tuning import Tuner
+from stonekey.estimate.live import LiveEstimator
 from stonekey.estimate.recording_graph import vectors
 from stonekey.estimate.timeline import key_timeline
 from stonekey.keys import Key
@@ -297,24 +298,35 @@ def test_an_estimate_can_be_cancelled_and_is_watched(package: Path) -> None:
     assert (got["stopped"], got["empty"]) == ("CancelledError", "EmptyAudioError")
 
 
-def test_a_stream_is_answered_for_its_last_seconds(package: Path) -> None:
-    rate = 11025
-    parts = [cadence(Key.parse(key), rate, 12, seed=3) for key in ("C major", "F# major")]
-    stream = np.concatenate(parts).astype(np.float32)
+def test_a_stream_is_answered_as_it_comes(package: Path) -> None:
+    rate = 44100
+    stream = np.concatenate(
+        [
+            detuned("C major", -30, 30, rate),
+            detuned("F# major", -30, 30, rate),
+            np.zeros(5 * rate),
+            detuned("A minor", 45, 16, rate),
+            0.1 * np.random.default_rng(0).normal(size=14 * rate),
+        ]
+    ).astype(np.float32)
     program = """
-    const live = new web.Live(model, { sampleRate: 11025, window: 9, every: 4 });
+    const live = new web.Live(model, { sampleRate: 44100 });
     answer = [];
-    for (let at = 0; at < arrays[0].length; at += 1000) {
-      const found = await live.push(arrays[0].subarray(at, at + 1000));
+    for (let at = 0; at < arrays[0].length; at += 10007) {
+      const found = await live.push(arrays[0].subarray(at, at + 10007));
       if (found) answer.push(found);
     }
     """
     got = run_node(LOAD + program, package, stream, **loading())
-    estimator = KeyEstimator("stone24", threads=1)
-    assert [round(found["time"]) for found in got] == [4, 8, 12, 16, 20, 24]
-    for found in got:
-        end = round(found["time"] * rate)
-        want = estimator(stream[max(0, end - 9 * rate) : end], rate)
-        assert found["key"] == str(want.key)
-        assert found["confidence"] == pytest.approx(want.confidence, abs=NEAR)
-    assert [got[1]["key"], got[-1]["key"]] == ["C major", "F# major"]
+    wanted = LiveEstimator(KeyEstimator("stone24", threads=1), rate).push(stream)
+    assert len(got) == len(wanted) == 47
+    for found, want in zip(got, wanted, strict=True):
+        assert (found["time"], found["since"]) == (want.time, want.since)
+        estimate = want.estimate
+        assert found["key"] == (estimate.label and str(estimate.label)), want.time
+        assert found["confidence"] == pytest.approx(estimate.confidence, abs=NEAR)
+        assert found["seconds"] == pytest.approx(estimate.duration)
+        assert tuple(found["warnings"]) == estimate.warnings
+        same = None if estimate.tuning is None else pytest.approx(estimate.tuning, abs=0.05)
+        assert found["tuning"] == same
+    assert {found["key"] for found in got} >= {"C major", "F# major", "A minor", None}
