@@ -23,35 +23,14 @@ INCLUDED = {
     "README.md": "README.md",
 }
 COMMANDS_PAGE = "reference/cli.md"
-# Pages that other branches bring; without them the build leaves out their entries and links.
-FORTHCOMING = tuple(
-    name
-    for name in ("docker.md", "live.md", "page.md", "server.md", "reference/web.md")
-    if not (ROOT / "docs" / name).exists()
-    and not (name == "reference/web.md" and (ROOT / "js/README.md").exists())
-)
 _FLAG = re.compile(r"(?<![\w`-])(--[a-z][a-z-]*)")
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
-
-
-def on_config(config: Any) -> Any:
-    """Leave out what is not there yet."""
-    config.nav = _without_forthcoming(config.nav)
-    return config
-
-
-def _without_forthcoming(nav: Any) -> Any:
-    if isinstance(nav, list):
-        return [entry for entry in map(_without_forthcoming, nav) if entry]
-    if isinstance(nav, dict):
-        return {k: v for k, v in ((k, _without_forthcoming(v)) for k, v in nav.items()) if v}
-    return None if nav in FORTHCOMING else nav
 
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that no file of docs/ holds."""
     for source, page in INCLUDED.items():
-        if source != "README.md" and page not in FORTHCOMING:
+        if source != "README.md":
             text = relinked((ROOT / source).read_text("utf-8"), source, page)
             files.append(File.generated(config, page, content=text))
     files.append(File.generated(config, COMMANDS_PAGE, content=commands()))
@@ -93,8 +72,6 @@ def relinked(text: str, source: str, page: str) -> str:
         if not path or re.match(r"[a-z]+:", target):
             return found[0]
         there = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
-        if there.removeprefix("docs/") in FORTHCOMING:
-            return words
         if there in INCLUDED:
             at = INCLUDED[there]
         elif there.startswith("docs/"):

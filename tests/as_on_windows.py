@@ -6,6 +6,7 @@ locks are those of `msvcrt`, and names are decoded as Windows does. Paths keep t
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib
 import os
@@ -17,13 +18,16 @@ from typing import Any
 
 # Other libraries come first: they ask what system this is when they are imported.
 for library in (
-    "av", "colorama", "mutagen.flac", "mutagen.id3", "mutagen.mp3", "mutagen.wave", "numpy", "onnx",
+    "asyncio", "av",
+    "mutagen.flac", "mutagen.id3", "mutagen.mp3", "mutagen.wave", "numpy", "onnx",
     "onnxruntime", "pooch", "requests", "rich.console", "rich.progress", "rich.table",
     "safetensors.numpy", "soundfile", "soxr", "sqlite3", "typer.rich_utils", "multiprocessing.pool",
-    "concurrent.futures.process", "shutil", "subprocess", "tempfile", "glob", "matplotlib.figure",
-    "matplotlib.font_manager",
+    "concurrent.futures.process", "shutil", "subprocess", "tempfile", "glob",
 ):  # fmt: skip
     importlib.import_module(library)
+for library in ("matplotlib.figure", "matplotlib.font_manager"):
+    with contextlib.suppress(ImportError):
+        importlib.import_module(library)
 
 FUNCTIONS = (
     "chown", "fchmod", "fchown", "fork", "forkpty", "getegid", "geteuid", "getgid", "getuid",
@@ -79,6 +83,9 @@ def pretend() -> None:
 
     sys.modules["msvcrt"] = types.ModuleType("msvcrt")
     vars(sys.modules["msvcrt"]).update(locking=locking, LK_NBLCK=2)
+    # Installed on Windows only; elsewhere it has nothing to do.
+    sys.modules["colorama"] = types.ModuleType("colorama")
+    vars(sys.modules["colorama"]).update(just_fix_windows_console=lambda: None)
     for module in MODULES:
         sys.modules[module] = None  # type: ignore[assignment]
     # Its library here has no function for names of Windows; and processes here end by signals.

@@ -54,6 +54,20 @@ def run(*arguments: str | Path | bytes) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(arguments, code, *said)
 
 
+class _Screen(io.TextIOWrapper):
+    def isatty(self) -> bool:
+        return True
+
+
+def on_screen(*arguments: str | Path, encoding: str = "utf-8") -> str:
+    """As `on_terminal`, in this process and so fast; the environment says how wide it is."""
+    screen = _Screen(io.BytesIO(), encoding)
+    with redirect_stdout(screen), redirect_stderr(screen):
+        call(*arguments)
+    screen.flush()
+    return screen.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+
+
 def as_terminal(patch: pytest.MonkeyPatch, columns: int = 160) -> None:
     """Let standard output pass for a terminal of so many columns."""
     patch.setattr(sys.stdout, "isatty", lambda: True, raising=False)

@@ -10,8 +10,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = {
     path.relative_to(ROOT).as_posix(): path
     for path in (
-        ROOT / "README.md",
-        ROOT / "CONTRIBUTING.md",
+        *sorted(ROOT.glob("*.md")),
+        ROOT / "js/README.md",
+        ROOT / "recipes/LOG.md",
         *sorted((ROOT / "docs").rglob("*.md")),
         *sorted((ROOT / "src/stonekey/model/weights").glob("*.md")),
     )

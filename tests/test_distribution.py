@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import sys
@@ -45,6 +46,11 @@ def test_workflows_run_every_python() -> None:
     assert several
     assert set(re.findall(r"3\.\d+$", several[1], re.MULTILINE)) == set(PYTHONS)
     assert PROJECT["requires-python"] == f">={PYTHONS[0]}"
+
+
+def test_npm_package_has_the_version() -> None:
+    for name in ("package.json", "package-lock.json"):
+        assert json.loads((ROOT / "js" / name).read_text("utf-8"))["version"] == __version__
 
 
 def test_changelog_has_the_version() -> None:

@@ -155,7 +155,8 @@ class Hearing implements Listener {
     const share = this.#every / WINDOW_SECONDS;
     const path = viterbi(windows.map((w) => evidenceOf(w.probabilities, share)), this.#prices);
     const state = path[path.length - 1];
-    const first = path.findLastIndex((other) => other !== state) + 1;
+    let first = path.length - 1;
+    while (first > 0 && path[first - 1] === state) first--;
     const found = this.#estimate(windows.slice(first), now, tuning);
     if (found.key === null) return found;
     // The mean is not smoothed, and would come and go.

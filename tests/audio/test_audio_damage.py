@@ -179,7 +179,7 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
         load_audio(tmp_path)
     with pytest.raises(UnreadableError, match=r"missing\.wav: cannot be opened: No such file"):
         load_audio(tmp_path / "missing.wav")
-    with pytest.raises(UnreadableError, match="null byte"):
+    with pytest.raises(UnreadableError, match="null"):
         load_audio("a\0b.wav")
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.wav")

@@ -211,7 +211,8 @@ def test_length_in_a_tag_that_is_none(ffmpeg: str, tmp_path: Path, tag: bytes) -
     (tmp_path / "x.wav").write_bytes(encoded("WAV"))
     make = [ffmpeg, "-v", "error", "-i", tmp_path / "x.wav", "-c:a", "flac", good]
     subprocess.run(make, check=True)
-    data, count = re.subn(rb"00:00:03\.\d{9}\0\0", tag.ljust(20, b"\0"), good.read_bytes())
+    length = rb"00:00:03\.\d{9}(?:\0\0)?"  # without the zeros from FFmpeg 9 on
+    data, count = re.subn(length, lambda m: tag.ljust(len(m[0]), b"\0"), good.read_bytes())
     assert count == 1
     (tmp_path / "bad.mka").write_bytes(data)
     audio = load_audio(tmp_path / "bad.mka")
@@ -258,7 +259,8 @@ def test_channels_that_change_midway(
         part = tmp_path / f"{number}.aac"
         source = f"sine=440:d=3,aformat=sample_rates=44100:channel_layouts={layout}"
         make = [ffmpeg, "-v", "error", "-f", "lavfi", "-i", source, "-c:a", "aac", part]
-        subprocess.run(make, check=True)
+        if subprocess.run(make).returncode:
+            pytest.skip(f"needs an ffmpeg that writes {layout} as AAC")
         parts.append(part.read_bytes())
     path = tmp_path / "x.aac"
     path.write_bytes(b"".join(parts))

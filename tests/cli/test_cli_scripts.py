@@ -40,7 +40,7 @@ def test_help_of_every_command_has_examples_and_fits_80_columns(
 def test_every_command_with_results_has_json(name: str, capsys: Capture) -> None:
     call(name, "--help")
     text = capsys.readouterr().out
-    has = "--json" in text or bool(re.search(r"--format[\s\S]*\bjson\b", text))
+    has = "--json" in text or bool(re.search(r"--format[\s\S]*\bjsonl?\b", text))
     assert has is (name not in WITHOUT_JSON)
 
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_tools import ROOT, music, on_terminal, run, run_alone
+from cli_tools import ROOT, music, on_screen, run, run_alone
 
 import stonekey
 from stonekey.cli import version
@@ -81,21 +81,27 @@ def test_a_broken_package_is_a_fact_and_no_error(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     "environment", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["colour", "NO_COLOR", "dumb"]
 )
-def test_terminals(environment: dict[str, str], tmp_path: Path) -> None:
+def test_terminals(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"TERM": "xterm-256color", **environment}.items():
+        monkeypatch.setenv(name, value)
     song = music(tmp_path / "song.wav", "A minor")
     (tmp_path / "bad.wav").write_bytes(b"no sound")
     for command in ([], ["models"], [tmp_path], ["timeline", song], ["demo", "--seconds", "9"]):
         for columns in (80, 120):
-            shown = on_terminal(*command, columns=columns, **environment)
+            monkeypatch.setenv("COLUMNS", str(columns))
+            shown = on_screen(*command)
             codes = set(re.findall(r"\x1b\[([0-9;]*)m", shown))
             colours = {code for code in codes if re.search(r"(^|;)[349]\d", code)}
-            if environment:
-                assert not colours, command
+            assert environment == {} or not colours, command
+            assert environment != {} or codes or command[:1] == ["demo"], command
             if "TERM" in environment:
                 assert "\x1b" not in shown, command
             plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
             assert "…" not in plain
             lines = [part for line in plain.splitlines() for part in line.split("\r")]
+            lines = [line for line in lines if not line.startswith("stonekey: ")]  # a message
             assert max(map(len, lines)) <= columns, command
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes.util
 import importlib.util
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,20 @@ def test_text(song: Path) -> None:
     assert first.split() == ["0:02", "no", "key"]
     assert second.startswith("0:05  Eb minor")
     assert second.endswith("since 0:00")
+
+
+def test_ctrl_c_ends_it_while_a_pipe_is_silent(song: Path) -> None:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*LISTEN, "-"], **pipes) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdin.write(song.read_bytes())
+        process.stdin.flush()
+        assert process.stdout.readline().startswith(b"0:02")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+        assert process.stderr.read() == b"stonekey: interrupted\n"
 
 
 @pytest.mark.parametrize(

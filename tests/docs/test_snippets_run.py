@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cli_tools import ROOT, call, music
 from doc_pages import PAGES, Block, blocks
@@ -27,7 +28,8 @@ pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash
 QUICK = {"README.md", "docs/README.md"} | {
     f"docs/{page}.md"
     for page in (
-        "keys", "python", "mixing", "playlists", "plots", "shell", "speed", "timeline", "tuning",
+        "keys", "python", "live", "mixing", "playlists", "plots", "shell", "speed", "timeline",
+        "tuning",
     )
 }  # fmt: skip
 # Lines that match are not run, for the reason given.
@@ -46,15 +48,9 @@ NOT_RUN = {
     r"runs/models/ks/7/mine/best$": "the model of the line above",
     r"^stonekey data render ": "needs FluidSynth; tests/data/test_render.py has it",
     r"^(docker|podman) ": "needs Docker; .ci/images tries the images",
-    r"^(npm|npx|node) ": "tests/js runs the package for browsers",
-    r"^stonekey (serve|listen)|127\.0\.0\.1": "does not end, or needs a server or a microphone",
+    r"^stonekey listen( --|$)": "needs a microphone; tests/cli/test_listen.py has one of its own",
+    r"^stonekey serve|127\.0\.0\.1": "does not end, or needs a server",
     r"completion (zsh|fish)": "another shell; tests/cli/test_completion.py tries those there are",
-}
-# Reasons of lines in pages that other branches bring.
-FORTHCOMING = {
-    "needs Docker; .ci/images tries the images",
-    "tests/js runs the package for browsers",
-    "does not end, or needs a server or a microphone",
 }
 # Pages with tests of their own, which run every block.
 RUN_ELSEWHERE = {
@@ -64,10 +60,12 @@ RUN_ELSEWHERE = {
 NEEDED = ("matplotlib", "pyarrow", "torch", "lightning_fabric", "gin", "tensorboard")  # extras
 # Blocks of Python that belong to files of a training, which these tests make and run.
 FILES_OF_TRAINING = {"docs/training.md", "docs/extending.md"}
+# What a page leaves to its reader: names and their values.
+GIVEN = {"docs/live.md": {"blocks": [np.zeros(44100, np.float32)] * 12}}
 # Languages of blocks that nobody runs here, and why.
 DATA = {
     **dict.fromkeys(("bibtex", "data", "json", "text", "yaml"), "not a program"),
-    **dict.fromkeys(("html", "js"), "tests/js runs the package for browsers"),
+    **dict.fromkeys(("html", "js", "ts"), "tests/js runs the package for browsers"),
     **dict.fromkeys(("cpp", "swift"), "needs ONNX Runtime's library for that language"),
     "nginx": "needs a proxy",
 }
@@ -143,7 +141,9 @@ def test_the_page_runs(page: str, desk: Path) -> None:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
     for module in NEEDED:
         pytest.importorskip(module)
-    names: dict[str, object] = {"__name__": "__main__"}
+    if any("ffmpeg " in b.text for b in blocks(page)) and shutil.which("ffmpeg") is None:
+        pytest.skip("needs ffmpeg")
+    names: dict[str, object] = {"__name__": "__main__", **GIVEN.get(page, {})}
     for block in blocks(page):
         if block.language == "sh":
             for line in block.lines:
@@ -171,8 +171,7 @@ def test_every_block_is_run_or_known() -> None:
     assert {block.language for block in everything} <= {"sh", "python", *DATA}
     lines = [line for block in everything if block.language == "sh" for line in block.lines]
     for what, why in NOT_RUN.items():
-        assert any(re.search(what, line) for line in lines) or why in FORTHCOMING, (what, why)
+        assert any(re.search(what, line) for line in lines), (what, why)
     for page, test in RUN_ELSEWHERE.items():
-        if page in PAGES:
-            assert Path(page).name in (ROOT / test).read_text("utf-8")
+        assert Path(page).name in (ROOT / test).read_text("utf-8")
     assert sum(reason(line) is None for line in lines) > 100

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +21,7 @@ from stonekey.cli.common import (
     needs_extra,
     one_of,
 )
+from stonekey.cli.interrupt import killed_after_interrupt
 from stonekey.cli.options import with_settings
 from stonekey.estimate.settings import EstimatorSettings
 from stonekey.keys import NO_KEY
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from stonekey.estimate.live import LiveAnswer
 
 FORMATS = ("text", "jsonl")
+_GRACE_SECONDS = 0.01
 
 
 @with_settings("overlap", "published_segments", "fast", "timeout")
@@ -118,6 +122,11 @@ def listen(
             show(answer, notation)
 
 
+def _last_words() -> int:
+    log("stonekey: interrupted")
+    return 130
+
+
 def _print_inputs() -> None:
     with needs_extra("live"), exit_on_error(1):
         from stonekey.audio.microphone import inputs
@@ -152,7 +161,14 @@ def _file(file: Path, stack: ExitStack) -> tuple[float, Iterable[np.ndarray]]:
     from stonekey.audio import stream_audio
     from stonekey.audio.stream import SAMPLE_RATE
 
-    source = sys.stdin.buffer if file == STANDARD_INPUT else file
+    source: Any = file
+    if file == STANDARD_INPUT:
+        source = sys.stdin.buffer
+        # A decoder that waits for a pipe swallows KeyboardInterrupt, so the process ends without.
+        if threading.current_thread() is threading.main_thread():
+            before = signal.signal(signal.SIGINT, lambda *_: None)
+            stack.callback(signal.signal, signal.SIGINT, before)
+        stack.enter_context(killed_after_interrupt(_last_words, _GRACE_SECONDS))
     return SAMPLE_RATE, stack.enter_context(stream_audio(source))
 
 

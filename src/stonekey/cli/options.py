@@ -60,7 +60,8 @@ def _parameter(field: Field[Any], kind: Any, panel: str | None) -> Parameter:
     flags = field.metadata["flags"]
     if kind is bool and not flags:  # otherwise typer adds --no-...
         flags = ("--" + field.name.replace("_", "-"),)
-    option = typer.Option(*flags, help=field.metadata["help"], rich_help_panel=panel, **more)
+    more.setdefault("rich_help_panel", panel)
+    option = typer.Option(*flags, help=field.metadata["help"], **more)
     return Parameter(
         field.name,
         Parameter.KEYWORD_ONLY,

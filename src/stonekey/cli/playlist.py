@@ -99,7 +99,8 @@ def playlist(
         else:
             paths, missing, problems = [result.path for result in known or ()], {}, 0
         if not paths:
-            fail(f"no tracks in {', '.join(map(shown, sources or [library or Path()]))}", 1)
+            given = sources or ([library] if library else [])
+            fail(f"no tracks in {', '.join(map(shown, given))}", 1)
         if known is None:
             found = analysed(paths, missing, model, hearing)
         else:

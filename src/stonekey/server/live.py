@@ -138,7 +138,7 @@ class Live:
             stream = Stream.from_message(message)
             asked = read_query(socket.query_params, self._estimators, self._defaults)
             estimator = self._estimators[asked.model].with_settings(**asked.options)
-            listener = LiveEstimator(estimator, stream.sample_rate, stream.channels)
+            listener = LiveEstimator(estimator, stream.sample_rate)
         except (RefusedError, ValueError) as error:
             await _refuse(socket, str(error))
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from stonekey.model.registry import EMBEDDED
 from stonekey.options import option
@@ -13,7 +13,6 @@ from stonekey.options import option
 MEGABYTE = 10**6
 # Environment variable of the token.
 TOKEN = "STONEKEY_TOKEN"
-_PANEL: dict[str, Any] = {"rich_help_panel": "With --api"}
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,10 @@ class ServerSettings:
         ValueError: a limit that is not above 0, or no model.
     """
 
+    PANEL: ClassVar[str] = "With --api"
+
     folder: Path | None = option(
-        None, "Let requests name files in this folder.", exists=True, file_okay=False, **_PANEL
+        None, "Let requests name files in this folder.", exists=True, file_okay=False
     )
     model: tuple[str, ...] = option(
         tuple(model.name for model in EMBEDDED),
@@ -54,49 +55,35 @@ class ServerSettings:
         type=list[str],
         metavar="MODEL",
         show_default=False,
-        **_PANEL,
     )
     workers: int | None = option(
-        None,
-        "Worker processes; by default one per core.",
-        "--workers",
-        "-j",
-        min=1,
-        metavar="N",
-        **_PANEL,
+        None, "Worker processes; by default one per core.", "--workers", "-j", min=1, metavar="N"
     )
     queue: int = option(
-        16, "Requests that may wait for a worker; more get 429.", min=0, metavar="N", **_PANEL
+        16, "Requests that may wait for a worker; more get 429.", min=0, metavar="N"
     )
-    max_size: float = option(200.0, "Limit on the body of a request.", metavar="MB", **_PANEL)
-    max_files: int = option(100, "Limit on the files of a request.", min=1, metavar="N", **_PANEL)
+    max_size: float = option(200.0, "Limit on the body of a request.", metavar="MB")
+    max_files: int = option(100, "Limit on the files of a request.", min=1, metavar="N")
     max_duration: float = option(
-        3 * 3600.0, "Limit on the length of a recording.", metavar="SECONDS", **_PANEL
+        3 * 3600.0, "Limit on the length of a recording.", metavar="SECONDS"
     )
-    max_time: float = option(120.0, "Limit on the analysis of a file.", metavar="SECONDS", **_PANEL)
-    max_memory: float = option(
-        2.0, "Memory limit of a worker (Linux only).", metavar="GB", **_PANEL
-    )
-    max_live: int = option(8, "Live connections at a time.", min=0, metavar="N", **_PANEL)
+    max_time: float = option(120.0, "Limit on the analysis of a file.", metavar="SECONDS")
+    max_memory: float = option(2.0, "Memory limit of a worker (Linux only).", metavar="GB")
+    max_live: int = option(8, "Live connections at a time.", min=0, metavar="N")
     token_file: Path | None = option(
         None,
         f"File with the token that requests must bring; by default ${TOKEN}, if it is set.",
         exists=True,
         dir_okay=False,
-        **_PANEL,
     )
     cors_origin: tuple[str, ...] = option(
         (),
         "Let pages of this origin use the API, such as https://example.org; may be repeated.",
         type=list[str],
         metavar="ORIGIN",
-        **_PANEL,
     )
     grace: float = option(
-        30.0,
-        "Time that running requests have to finish after SIGTERM.",
-        metavar="SECONDS",
-        **_PANEL,
+        30.0, "Time that running requests have to finish after SIGTERM.", metavar="SECONDS"
     )
     stall_seconds: float = 30.0
     upload_seconds: float = 600.0
