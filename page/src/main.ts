@@ -134,7 +134,8 @@ tracks.onChange = (track) => {
   else if (track?.state === "done" && track === list.selected && !track.looked && track.closer === null) {
     void tracks.lookCloser(track);
   }
-  showDetails();
+  // Another track counts when it may mix with the selected one.
+  if (!track || track === list.selected || track.state === "done") showDetails();
 };
 list.onSelect = open;
 list.onRemove = (track) => remove([track]);
