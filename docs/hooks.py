@@ -72,6 +72,8 @@ def relinked(text: str, source: str, page: str) -> str:
         if not path or re.match(r"[a-z]+:", target):
             return found[0]
         there = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
+        if f"{there}/README.md" in INCLUDED:
+            there += "/README.md"
         if there in INCLUDED:
             at = INCLUDED[there]
         elif there.startswith("docs/"):

@@ -14,7 +14,7 @@ from stonekey.keys import Key
 
 Capture = pytest.CaptureFixture[str]
 # Commands that print no results: these write files or a script, and say so in words.
-WITHOUT_JSON = {"serve", "train", "data", "library", "plot", "completion"}
+WITHOUT_JSON = {"serve", "page", "train", "data", "library", "plot", "completion"}
 
 
 GROUPS = {"data": ("shard", "cache", "render", "subset"), "library": ("export",)}

@@ -29,6 +29,7 @@ def test_the_page_of_commands_has_them_all() -> None:
     [
         ("[a](../recipes/LOG.md#x)", "docs/a.md", "a.md", "[a](explanation/log.md#x)"),
         ("[a](../docs/results.md)", "recipes/LOG.md", "explanation/log.md", "[a](../results.md)"),
+        ("[js/](../js/)", "docs/a.md", "a.md", "[js/](reference/web.md)"),
         ("[`k`](../config/ks.gin)", "docs/a.md", "a.md", "`k`"),
         ("[a](README.md)", "CONTRIBUTING.md", "project/contributing.md", "[a](../README.md)"),
         ("![a](../docs/figures/x.png)", "recipes/LOG.md", "explanation/log.md",

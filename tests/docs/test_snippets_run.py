@@ -50,6 +50,7 @@ NOT_RUN = {
     r"^(docker|podman) ": "needs Docker; .ci/images tries the images",
     r"^stonekey listen( --|$)": "needs a microphone; tests/cli/test_listen.py has one of its own",
     r"^stonekey serve|127\.0\.0\.1": "does not end, or needs a server",
+    r"^python page/build": "needs Node and npm; tests/page builds it",
     r"completion (zsh|fish)": "another shell; tests/cli/test_completion.py tries those there are",
 }
 # Pages with tests of their own, which run every block.
@@ -68,12 +69,14 @@ DATA = {
     **dict.fromkeys(("html", "js", "ts"), "tests/js runs the package for browsers"),
     **dict.fromkeys(("cpp", "swift"), "needs ONNX Runtime's library for that language"),
     "nginx": "needs a proxy",
+    "powershell": "needs PowerShell",
 }
 # A broken file is part of that page.
 EXIT_CODES = {"stonekey scan catalogue/": 1, "stonekey compare catalogue/": 1}
 
 
 def reason(line: str) -> str | None:
+    line = re.sub(r"\s+# .*", "", line)
     return next((why for what, why in NOT_RUN.items() if re.search(what, line)), None)
 
 
