@@ -47,31 +47,31 @@ export interface Estimator {
 /** Load a model into workers that estimate keys. */
 export function createEstimator(options: EstimatorOptions): Estimator {
   const most = options.threads ?? Math.min(4, navigator.hardwareConcurrency || 1);
-  const crew: Crew[] = [new Crew(options)];
-  const free: Crew[] = [...crew];
-  const waiting: ((crew: Crew) => void)[] = [];
+  const workers = [new ModelWorker(options)];
+  const free = [...workers];
+  const waiting: ((worker: ModelWorker) => void)[] = [];
   // One more is decoded while the others are heard.
   const decoding = new Gate(most + 1);
   let closed = false;
 
-  const hire = (): Promise<Crew> | Crew => {
+  const take = (): Promise<ModelWorker> | ModelWorker => {
     const idle = free.pop();
     if (idle) return idle;
-    if (crew.length < most) {
-      const more = new Crew(options);
-      crew.push(more);
+    if (workers.length < most) {
+      const more = new ModelWorker(options);
+      workers.push(more);
       return more;
     }
     return new Promise((resolve) => waiting.push(resolve));
   };
-  const release = (crew: Crew) => {
+  const giveBack = (worker: ModelWorker) => {
     const next = waiting.shift();
-    if (next) next(crew);
-    else free.push(crew);
+    if (next) next(worker);
+    else free.push(worker);
   };
 
   return {
-    ready: crew[0].ready,
+    ready: workers[0].ready,
     async estimate(input, settings = {}) {
       const { signal, onProgress } = settings;
       const check = () => {
@@ -84,21 +84,21 @@ export function createEstimator(options: EstimatorOptions): Estimator {
         const sound = await soundOf(input, settings);
         check();
         onProgress?.("decode", 1);
-        const worker = await hire();
+        const worker = await take();
         try {
           check();
           return await worker.estimate(sound, settings);
         } finally {
-          release(worker);
+          giveBack(worker);
         }
       } finally {
         decoding.leave();
       }
     },
-    listen: (settings) => crew[0].listen(settings),
+    listen: (settings) => workers[0].listen(settings),
     close() {
       closed = true;
-      for (const worker of crew) worker.close();
+      for (const worker of workers) worker.close();
     },
   };
 }
@@ -142,12 +142,13 @@ interface Task {
   onProgress?: (share: number) => void;
 }
 
-/** One worker. */
-class Crew {
+/** A worker with the model. */
+class ModelWorker {
   readonly ready: Promise<ModelInfo>;
   #worker: Worker;
   #tasks = new Map<number, Task>();
   #count = 0;
+  #ended: Error | null = null;
 
   constructor({ workerUrl, modelUrl, wasmPaths }: EstimatorOptions) {
     this.#worker = new Worker(workerUrl, { type: "module" });
@@ -207,6 +208,7 @@ class Crew {
   ): Promise<T> {
     const id = ++this.#count;
     return new Promise<T>((resolve, reject) => {
+      if (this.#ended) throw this.#ended;
       this.#tasks.set(id, { resolve, reject, onProgress });
       this.#post(request(id), transfer);
     });
@@ -229,6 +231,7 @@ class Crew {
   }
 
   #fail(error: Error): void {
+    this.#ended = error;
     for (const task of this.#tasks.values()) task.reject(error);
     this.#tasks.clear();
   }

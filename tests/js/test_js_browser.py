@@ -177,6 +177,8 @@ def test_cancelling(page: Any, music: Path) -> None:
           const left = other.estimate(blob).then(() => "answered", (error) => error.name);
           other.close();
           found.closed = await left;
+          const live = new web.Live(other, { sampleRate: 44100 });
+          found.stream = await live.push(new Float32Array(9)).catch((error) => error.name);
           return found;
         }"""
     )
@@ -187,6 +189,7 @@ def test_cancelling(page: Any, music: Path) -> None:
         "within": "CancelledError",
         "waiting": waiting,
         "closed": "CancelledError",
+        "stream": "CancelledError",
     }
 
 
