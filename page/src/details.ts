@@ -1,8 +1,9 @@
 /** All about the selected track. */
-import { harmonicDistance, mixesWith, signature } from "../../js/src/index.ts";
+import { signature } from "../../js/src/index.ts";
 import { drawCircle } from "./circle.ts";
 import { h, say } from "./dom.ts";
 import { clock, keyText, paint, percent, tuningText } from "./look.ts";
+import { Mixes } from "./mixes.ts";
 import { OverTime } from "./over_time.ts";
 import { Player } from "./player.ts";
 import { settings } from "./settings.ts";
@@ -11,7 +12,6 @@ import type { Track } from "./tracks.ts";
 
 export class Details {
   readonly element: HTMLElement;
-  onSelect: (track: Track) => void = () => {};
   onBack: () => void = () => {};
   #player = new Player();
   #overTime = new OverTime(this.#player);
@@ -20,7 +20,7 @@ export class Details {
   #facts = h("dl", { class: "facts" });
   #warnings = h("ul", { class: "warnings" });
   #circle = h("div");
-  #mixes = h("div");
+  readonly mixes = new Mixes();
   #track: Track | null = null;
   #drawn = "";
 
@@ -34,7 +34,7 @@ export class Details {
       h("section", { class: "of-fifths", "aria-label": strings.circle }, this.#circle),
       this.#overTime.element,
       h("section", { class: "mixes", "aria-labelledby": "mixes" },
-        h("h3", { id: "mixes" }, strings.mixes), this.#mixes),
+        h("h3", { id: "mixes" }, strings.mixes), this.mixes.element),
     );
   }
 
@@ -54,7 +54,7 @@ export class Details {
       this.#overTime.rename();
       this.#build(track);
     }
-    this.#match(track, all);
+    this.mixes.show(result.key, all, track);
   }
 
   /** Stop what sounds. */
@@ -84,33 +84,5 @@ export class Details {
     );
     this.#warnings.replaceChildren(...result.warnings.map((text) => h("li", {}, text)));
     this.#circle.replaceChildren(drawCircle(result.labels, result.probabilities, key));
-  }
-
-  #match(track: Track, all: readonly Track[]): void {
-    const key = track.result!.key;
-    const found = all.flatMap((other) => {
-      const theirs = other.result?.key;
-      const move = key && theirs && other !== track ? mixesWith(key, theirs) : null;
-      if (!key || !theirs || !move) return [];
-      return [{ other, theirs, move, distance: harmonicDistance(key, theirs) }];
-    });
-    found.sort((a, b) => a.distance - b.distance || b.other.result!.confidence - a.other.result!.confidence);
-    const drawn = `${settings.notation} ${track.id} ${found.map(({ other }) => other.id).join(" ")}`;
-    if (this.#mixes.dataset.drawn === drawn) return;
-    this.#mixes.dataset.drawn = drawn;
-    if (!found.length) {
-      const text = key ? strings.mixesNone : strings.mixesNoKey;
-      this.#mixes.replaceChildren(h("p", { class: "quiet" }, text));
-      return;
-    }
-    const items = found.map(({ other, theirs, move }) => {
-      const chip = h("span", { class: "key" }, keyText(theirs));
-      paint(chip, theirs);
-      const name = other.path.slice(other.path.lastIndexOf("/") + 1);
-      return h("li", {},
-        h("button", { type: "button", click: () => this.onSelect(other) },
-          chip, h("span", { class: "title" }, name), h("span", { class: "move" }, strings.moves[move])));
-    });
-    this.#mixes.replaceChildren(h("ul", {}, ...items));
   }
 }

@@ -17,7 +17,7 @@ const NARROW = matchMedia("(max-width: 899px)");
 const tracks = new Tracks();
 const list = new List();
 const details = new Details();
-const microphone = new Microphone();
+const microphone = new Microphone(() => tracks.all);
 
 const files = h("input", { type: "file", multiple: true, hidden: true, id: "files" });
 const folder = h("input", { type: "file", multiple: true, hidden: true, webkitdirectory: true, id: "folder" });
@@ -134,14 +134,17 @@ tracks.onChange = (track) => {
   else if (track?.state === "done" && track === list.selected && !track.looked && track.closer === null) {
     void tracks.lookCloser(track);
   }
-  showDetails();
+  // Another track counts when it may mix with the selected one.
+  if (!track || track === list.selected || track.state === "done") showDetails();
 };
 list.onSelect = open;
 list.onRemove = (track) => remove([track]);
-details.onSelect = (track) => {
-  open(track);
-  list.focus(track);
-};
+for (const { mixes } of [details, microphone]) {
+  mixes.onSelect = (track) => {
+    open(track);
+    list.focus(track);
+  };
+}
 details.onBack = () => list.selected && list.focus(list.selected);
 microphone.onChange = () => {
   listen.setAttribute("aria-pressed", String(microphone.on));

@@ -4,11 +4,14 @@ import { drawCircle } from "./circle.ts";
 import { h, say } from "./dom.ts";
 import { clock, keyText, paint, percent } from "./look.ts";
 import { fill, strings } from "./strings.ts";
-import { place, reason } from "./tracks.ts";
+import { Mixes } from "./mixes.ts";
+import { place, reason, type Track } from "./tracks.ts";
 
 export class Microphone {
   readonly element: HTMLElement;
   onChange: () => void = () => {};
+  readonly mixes = new Mixes();
+  #others: () => readonly Track[];
   #stop: (() => void) | null = null;
   #result: LiveEstimate | null = null;
   #note = h("p", { role: "status" });
@@ -17,12 +20,15 @@ export class Microphone {
   #level = h("meter", { min: 0, max: 1, value: 0, "aria-label": strings.level });
   #past = h("ol", { class: "past", "aria-label": strings.listenPast });
   #circle = h("div");
+  #mixing = h("div", {}, h("h3", {}, strings.mixes), this.mixes.element);
 
-  constructor() {
+  /** @param others gives the tracks that what is playing may mix with. */
+  constructor(others: () => readonly Track[]) {
+    this.#others = others;
     this.element = h("section", { class: "microphone", "aria-label": strings.listen, hidden: true },
       h("div", { class: "heard" },
         h("h2", {}, strings.listening), this.#key, this.#sure, this.#note, this.#level, this.#past),
-      this.#circle);
+      this.#circle, this.#mixing);
   }
 
   get on(): boolean {
@@ -45,6 +51,7 @@ export class Microphone {
     say(this.#sure, "");
     this.#past.replaceChildren();
     this.#circle.replaceChildren();
+    this.#mixing.hidden = true;
     this.#result = null;
     say(this.#note, strings.listenWait);
     let stream: MediaStream;
@@ -105,6 +112,8 @@ export class Microphone {
     paint(this.#key, key);
     const values = { share: percent(confidence), time: clock(since ?? 0) };
     say(this.#sure, key === null ? "" : fill(strings.listenSure, values));
+    this.#mixing.hidden = key === null || !this.#others().length;
+    this.mixes.show(key, this.#others());
     this.#circle.replaceChildren(drawCircle(result.labels, result.probabilities, key));
     for (const chip of this.#past.querySelectorAll<HTMLElement>(".key")) {
       say(chip, keyText(chip.dataset.label!));
@@ -116,7 +125,7 @@ export class Microphone {
     this.#stop = null;
     this.#level.value = 0;
     say(this.#note, text);
-    this.element.hidden = !text && !this.#result;
+    this.element.hidden = !text;
     this.onChange();
   }
 }

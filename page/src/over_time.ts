@@ -75,18 +75,19 @@ export class OverTime {
       this.#rows = likelyRows(result);
       this.#build(result);
       this.#redraw();
+      this.move();
     }
     const part = closer === null ? "" : fill(strings.overTimePart, { share: percent(closer) });
     const note = part || (result.timeline?.warnings.map(sentence).join(" ") ?? "");
     say(this.#note, note);
     this.#note.hidden = !note;
     this.element.setAttribute("aria-busy", String(part !== ""));
-    this.move();
   }
 
   /** Names and colours anew, after another notation. */
   rename(): void {
     if (this.#result) this.#build(this.#result);
+    this.move();
   }
 
   #redraw(): void {

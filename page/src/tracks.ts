@@ -66,7 +66,11 @@ export class Tracks {
 
   /** End the work; what was not done yet is `stopped`. */
   stop(): void {
+    const tell = this.onChange;
+    this.onChange = () => {}; // once, at the end
     for (const control of [...this.#controls.values()]) control.abort();
+    this.onChange = tell;
+    this.onChange(null);
   }
 
   /** Go on with what was stopped. */

@@ -54,7 +54,7 @@ def test_the_selected_track(page: Page, tmp_path: Path, music: dict[str, Path]) 
     assert tab.locator(".of-fifths .best title").inner_html().startswith(str(likely[0][0]))
     # Its neighbours, nearest first: a click on one selects it.
     tab.get_by_role("button", name="C major.wav", exact=True).click()
-    mixes = tab.locator(".mixes li")
+    mixes = tab.locator(".details .mixes-list li")
     assert mixes.locator(".title").all_inner_texts() == [
         "changing.wav",
         "A minor.wav",
@@ -157,13 +157,18 @@ def test_leaving_is_asked_about_while_it_works(page: Page, tmp_path: Path) -> No
     assert page.rows() == {}
 
 
-def test_microphone(new_page: Callable[..., Page]) -> None:
+def test_microphone(new_page: Callable[..., Page], music: dict[str, Path]) -> None:
     page = new_page(permissions=["microphone"])
+    page.choose(music["C major"], music["F# minor"])
+    page.done(2)
     page.button("Microphone").click()
     heard = page.tab.locator(".microphone .big-key")
     page.until(lambda: heard.inner_text() == "A minor")
     assert page.tab.locator(".microphone .sector.best title").inner_html().startswith("A minor")
+    # What is playing mixes with one of the tracks here.
+    assert page.tab.locator(".microphone .mixes-list .title").all_inner_texts() == ["C major.wav"]
     page.button("Stop listening").click()
+    assert not heard.is_visible()
     assert page.button("Microphone").is_visible()
 
 
