@@ -1,7 +1,7 @@
 """Make the figures of the documentation: ``python docs/make.py [NAME ...]``.
 
 Everything is synthesised and computed here, from the models in the package, so the figures say
-what the program says. ``tests/docs/test_figures.py`` makes them again and compares.
+what the program says. ``tests/docs/test_site_figures.py`` makes them again and compares.
 """
 
 from __future__ import annotations
