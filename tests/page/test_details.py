@@ -180,10 +180,13 @@ def test_microphone_refused(page: Page) -> None:
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_accessible(page: Page, music: dict[str, Path], tmp_path: Path, width: int) -> None:
-    """axe finds nothing wrong: empty, and with a track shown and a broken file."""
+def test_accessible(
+    new_page: Callable[..., Page], music: dict[str, Path], tmp_path: Path, width: int
+) -> None:
+    """axe finds nothing wrong: empty; with a track shown, a broken file and the microphone."""
     if not AXE.exists():
         pytest.skip("needs the packages that `npm ci` fetches in page/")
+    page = new_page(permissions=["microphone"])
     tab = page.tab
     tab.set_viewport_size({"width": width, "height": 900})
 
@@ -204,6 +207,8 @@ def test_accessible(page: Page, music: dict[str, Path], tmp_path: Path, width: i
     page.done(3)
     closer(page)
     tab.locator(".over-time summary").click()
+    page.button("Microphone").click()
+    page.until(lambda: tab.locator(".microphone .circle").count())
     assert violations() == []
     # Nothing is wider than the screen.
     assert tab.evaluate("() => document.documentElement.scrollWidth") <= width
