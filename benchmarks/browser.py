@@ -79,7 +79,9 @@ def main() -> None:
     options = parser.parse_args()
     if missing := missing_tools() or missing_browser():
         parser.error(missing)
-    with tempfile.TemporaryDirectory() as place:
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as place, sync_playwright() as playwright:
         site = Path(place) / "site"
         site.mkdir()
         web_folder(site)
@@ -92,7 +94,7 @@ def main() -> None:
         first, decoded, rest, more = [], [], [], []
         with served({"": site, "files": options.folder or site}) as address:
             for _ in range(options.runs):
-                with opened(address) as page:
+                with opened(playwright, address) as page:
                     page.wait_for_function("window.web")
                     first.append(page.evaluate(HEAR, ["/music.mp3", False])["all"])
                     again = page.evaluate(HEAR, ["/music.mp3", False])
@@ -104,7 +106,7 @@ def main() -> None:
             times("mix, tuning, rate, network", rest)
             times("all, with the timeline", more)
             if options.folder:
-                with opened(address) as page:
+                with opened(playwright, address) as page:
                     page.wait_for_function("window.web")
                     compare(options.folder, page)
 

@@ -8,7 +8,9 @@ import signal
 import site
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,3 +101,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if reasons:
         parts = "; ".join(f"{count} {reason}" for reason, count in reasons.most_common())
         terminalreporter.write_line(f"skipped: {parts}")
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Any]:
+    """What runs browsers; a process can have but one."""
+    from js_tools import missing_browser
+
+    if problem := missing_browser():
+        pytest.skip(problem)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as running:
+        yield running

@@ -136,20 +136,24 @@ def served(folders: dict[str, Path]) -> Iterator[str]:
 
 
 @contextmanager
-def opened(address: str, arguments: Sequence[str] = ()) -> Iterator[Any]:
-    """A page of headless Chromium, at this address."""
-    from playwright.sync_api import sync_playwright
+def launched(playwright: Any, arguments: Sequence[str] = ()) -> Iterator[Any]:
+    """Headless Chromium; ``playwright`` is what runs it, of which a process can have but one."""
+    browser = playwright.chromium.launch(
+        executable_path=browser_path(), args=["--no-sandbox", *arguments]
+    )
+    try:
+        yield browser
+    finally:
+        browser.close()
 
-    with sync_playwright() as tool:
-        browser = tool.chromium.launch(
-            executable_path=browser_path(), args=["--no-sandbox", *arguments]
-        )
-        try:
-            page = browser.new_page()
-            page.goto(address)
-            yield page
-        finally:
-            browser.close()
+
+@contextmanager
+def opened(playwright: Any, address: str, arguments: Sequence[str] = ()) -> Iterator[Any]:
+    """A page of headless Chromium, at this address."""
+    with launched(playwright, arguments) as browser:
+        page = browser.new_page()
+        page.goto(address)
+        yield page
 
 
 def web_folder(folder: Path, model: str = "stone24") -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from js_tools import build, missing_browser, missing_tools, opened, served, web_folder
+from js_tools import build, missing_tools, opened, served, web_folder
 
 
 @pytest.fixture(scope="session")
@@ -25,12 +25,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def page(tmp_path_factory: pytest.TempPathFactory, files: Path) -> Iterator[Any]:
+def page(tmp_path_factory: pytest.TempPathFactory, files: Path, playwright: Any) -> Iterator[Any]:
     """A page in Chromium with the package as ``web``, and ``estimator`` with stone24."""
-    if missing := missing_tools() or missing_browser():
+    if missing := missing_tools():
         pytest.skip(missing)
     folder = web_folder(tmp_path_factory.mktemp("page"))
-    with served({"": folder, "files": files}) as address, opened(address) as page:
+    with served({"": folder, "files": files}) as address, opened(playwright, address) as page:
         page.wait_for_function("window.web")
         page.evaluate(
             """async () => {

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from js_tools import browser_path, missing_browser, served
+from js_tools import launched, served
 from page_tools import PATIENCE, Page
 
 from stonekey.keys import Key
@@ -39,19 +39,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def browser(music: dict[str, Path]) -> Iterator[Any]:
+def browser(music: dict[str, Path], playwright: Any) -> Iterator[Any]:
     """Headless Chromium, whose microphone plays music in A minor."""
-    if problem := missing_browser():
-        pytest.skip(problem)
-    from playwright.sync_api import sync_playwright
-
-    switches = [MICROPHONE[0], MICROPHONE[1] + str(music["A minor"])]
-    with sync_playwright() as tool:
-        found = tool.chromium.launch(
-            executable_path=browser_path(), args=["--no-sandbox", *switches]
-        )
+    with launched(playwright, [MICROPHONE[0], MICROPHONE[1] + str(music["A minor"])]) as found:
         yield found
-        found.close()
 
 
 @pytest.fixture
