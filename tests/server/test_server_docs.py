@@ -91,7 +91,7 @@ def test_the_commands_of_the_page(tmp_path: Path) -> None:
     assert models[0]["name"] == "stone24"
     assert health == 0
     assert printed[0].startswith("E minor 0.")
-    assert re.fullmatch(r"3\.0 9A 0\.\d+\n4\.0 9A 0\.\d+\n", printed[1])
+    assert re.fullmatch(r"2\.0 None 0\.0\n4\.0 9A 0\.\d+\n", printed[1])
     with started(starts[1], tmp_path) as address:
         for call in with_token:
             assert json.loads(shell(call, address))[0]["name"] == "stone24"
