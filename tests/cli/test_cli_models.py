@@ -74,6 +74,8 @@ def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = output.read_bytes()
     assert call("demo", "--output", output) == 2
     assert output.read_bytes() == before
+    assert call("demo", "--output", tmp_path / "piece.flac") == 2
+    assert "give it the ending .wav, not '.flac'" in capsys.readouterr().err
     assert call("demo", "--key", "H sharp") == 2
     assert "not a key: 'H sharp'" in capsys.readouterr().err
 

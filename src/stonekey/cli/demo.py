@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stonekey.cli.common import AsJson, Force, Model, exit_on_error
+from stonekey.cli.common import AsJson, Force, Model, exit_on_error, fail
 from stonekey.cli.output import check_output
 from stonekey.model.registry import DEFAULT_MODEL
 from stonekey.text import display_name, echo, json_text
@@ -35,6 +35,8 @@ def demo(
 
       stonekey demo --key "Eb major" --output demo.wav
     """
+    if output is not None and output.suffix.lower() != ".wav":
+        fail(f"--output is a WAV file: give it the ending .wav, not '{output.suffix}'")
     check_output(output, force, model=model, recording=True)
     with exit_on_error():
         import tempfile
