@@ -116,6 +116,8 @@ def served(
         if problems:
             thread.join()
             raise problems[0]
+        # Or each answer waits for the client's acknowledgement of its headers.
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         server = Served(listener.getsockname()[1], uploads, ends[0], thread)
         try:
             yield server

@@ -40,6 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
     page: PageFiles
     protocol_version = "HTTP/1.1"
     timeout = IDLE_SECONDS
+    disable_nagle_algorithm = True  # headers and content are written apart
 
     def do_GET(self) -> None:
         self._answer(self.wfile.write)
