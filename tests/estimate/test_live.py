@@ -9,7 +9,8 @@ import pytest
 
 from stonekey import KeyEstimator
 from stonekey.estimate.live import LiveAnswer, LiveEstimator
-from stonekey.keys import Key
+from stonekey.estimate.result import SegmentEstimate
+from stonekey.keys import UNCLEAR, Key
 from stonekey.synthesis import cadence, piece
 
 RATE = 22050
@@ -55,6 +56,56 @@ def test_a_pause_starts_anew(stone24: KeyEstimator) -> None:
     assert quiet.estimate.warnings == ("silence",)
     assert keys(answers, 28, 44) == {"G major"}
     assert answers[-1].since == pytest.approx(24, abs=2)
+
+
+def test_silence_at_the_end_is_no_pause(estimator: KeyEstimator) -> None:
+    """It would take the answer back: a recording may end with a moment of it, or a lone sample."""
+    music = cadence(Key(3, "minor"), seconds=12.0)
+    for rest in (1, RATE):
+        live = LiveEstimator(estimator, RATE)
+        assert str(live.push(np.concatenate([music, np.zeros(rest)]))[-1].estimate) == "Eb minor"
+        assert live.flush() == []
+    live = LiveEstimator(estimator, RATE)
+    assert live.push(np.zeros(RATE)) == []
+    (answer,) = live.flush()  # where there was nothing else, it is the answer
+    assert (answer.time, answer.estimate.warnings) == (1.0, ("silence",))
+
+
+def test_a_constant_is_silence(stone24: KeyEstimator) -> None:
+    live = LiveEstimator(stone24, RATE)
+    music = cadence(Key(3, "minor"), seconds=8.0)
+    answers = live.push(np.concatenate([music, np.zeros(4 * RATE)]) + 0.3)
+    assert [str(a.estimate) for a in answers[1:]] == ["Eb minor"] * 3 + ["no key"] * 2
+    assert answers[-1].estimate.warnings == ("silence",)
+
+
+def test_the_smoothed_answer_has_to_be_confident_too(stone24: KeyEstimator) -> None:
+    likely, smoothed = 3, 15
+    outputs = np.full(24, 0.01, np.float32)
+    outputs[likely], outputs[smoothed] = 0.5, 0.28
+    heard = (SegmentEstimate(0.0, 8.0, outputs),)
+    found = stone24.of_segments(heard, 8.0, state=smoothed)
+    assert found.label == stone24.class_table[smoothed]
+    assert found.confidence == found.probabilities[found.label] < max(found.probabilities.values())
+    strict = stone24.with_settings(min_confidence=found.confidence + 0.01)
+    assert strict.of_segments(heard, 8.0).label == stone24.class_table[likely]
+    refused = strict.of_segments(heard, 8.0, state=smoothed)
+    assert (refused.label, refused.confidence) == (None, found.confidence)
+
+
+def test_what_is_not_clear_is_no_key(stone24: KeyEstimator) -> None:
+    music = piece(Key.parse("D major"), 12.0)
+    answers = LiveEstimator(stone24.with_settings(min_clarity=1.0), RATE).push(music)
+    assert {(str(a.estimate), a.since) for a in answers} == {("no key", None)}
+    assert answers[-1].estimate.warnings == (UNCLEAR,)
+
+
+def test_a_model_of_signatures() -> None:
+    music = piece(Key.parse("A minor"), 14.0)
+    (*_, answer) = LiveEstimator(KeyEstimator("stone12", threads=1), RATE).push(music)
+    assert answer.to_dict()["key"] == "C major / A minor"
+    assert answer.to_dict()["mode"] is None
+    assert answer.since == 0.0
 
 
 def test_answers_do_not_depend_on_the_pieces(estimator: KeyEstimator) -> None:

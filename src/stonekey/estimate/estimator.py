@@ -236,6 +236,7 @@ class KeyEstimator:
         duration: float,
         tuning: float | None = None,
         warnings: Sequence[str] = (),
+        state: int | None = None,
     ) -> KeyEstimate:
         """The answer that the counted ones among segments give; of none, "no key".
 
@@ -244,6 +245,7 @@ class KeyEstimator:
             duration: its length in seconds.
             tuning: its deviation from A = 440 Hz in cents.
             warnings: what is known of it already.
+            state: output that is the answer, if there is a key; None for the most probable.
         """
         found = list(warnings)
         counted = [segment.probabilities for segment in segments if segment.counted]
@@ -252,10 +254,10 @@ class KeyEstimator:
                 None, None, 0.0, {}, segments, duration, self.info.name, tuple(found), tuning
             )
         mean = answer_of(counted, self.info.segment_temperature, self.info.confidence_temperature)
-        best = int(mean.argmax())
+        clear = clarity(counted, self.class_table) >= self.min_clarity
+        best = state if clear and state is not None else int(mean.argmax())
         label = self.class_table[best]
         confidence = float(mean[best])
-        clear = clarity(counted, self.class_table) >= self.min_clarity
         if not clear:
             found.append(UNCLEAR)
         elif confidence < self.settings.min_confidence:

@@ -8,7 +8,7 @@ that of the windows since the last change.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,6 @@ from stonekey.estimate.timeline import (
     evidence_of,
     viterbi,
 )
-from stonekey.keys import Key
 
 # Less than this says nothing about a key.
 FIRST_SECONDS = 3.0
@@ -69,8 +68,8 @@ class LiveEstimator:
     """Hears a stream, and says its key every few seconds.
 
     The answers do not depend on how the samples are divided among calls. What is kept is the sound
-    of the last half minute and the outputs of the last minute, however long the stream. A pause of
-    ``every`` seconds ends a piece: what follows is heard anew.
+    of the last half minute and the outputs of the last minute, however long the stream. Silence
+    from one answer to the next ends a piece: what follows is heard anew.
 
     Args:
         estimator: the model, and how its answers are given; ``overlap``, ``fast`` and
@@ -128,21 +127,27 @@ class LiveEstimator:
             )
         self._waiting.append(array.copy())  # the caller may use the buffer again
         self._samples_waiting += len(array)
-        answers = []
-        while self._samples_waiting >= self._step:
-            together = np.concatenate(self._waiting)
-            self._waiting = [together[self._step :]]
-            self._samples_waiting -= self._step
-            answers.append(self._hear(together[: self._step]))
-        return answers
+        if self._samples_waiting < self._step:
+            return []
+        together = np.concatenate(self._waiting)
+        whole = len(together) - len(together) % self._step
+        self._waiting = [together[whole:].copy()]  # not a view, which would keep them all
+        self._samples_waiting -= whole
+        starts = range(0, whole, self._step)
+        return [self._hear(together[start : start + self._step]) for start in starts]
 
     def flush(self) -> list[LiveAnswer]:
-        """The answer to what has come since the last one, at the end; none where nothing has."""
+        """The answer to what has come since the last one, at the end.
+
+        None where nothing has, or only silence after music: a recording's last moment is no pause.
+        """
         if not self._samples_waiting:
             return []
         rest = np.concatenate(self._waiting)
         self._waiting, self._samples_waiting = [], 0
-        return [self._hear(rest)]
+        playing = self._answered is not None
+        answer = self._hear(rest)
+        return [] if playing and self._answered is None else [answer]
 
     def _hear(self, samples: npt.NDArray[Any]) -> LiveAnswer:
         self._heard += len(samples)
@@ -173,20 +178,22 @@ class LiveEstimator:
         estimator, windows = self.estimator, tuple(self._windows)
         if not windows:
             return LiveAnswer(now, None, estimator.of_segments((), 0.0, tuning))
-        share = np.full(len(windows), self._step / self.sample_rate / DEFAULT_WINDOW)
+        # Each counts for the sound that it adds, which at the end of a stream is less.
+        ends = [window.end for window in windows]
+        share = np.diff(ends, prepend=ends[0] - self._step / self.sample_rate) / DEFAULT_WINDOW
         evidence = evidence_of(np.stack([w.probabilities for w in windows]).astype(float), share)
         path = viterbi(evidence, self._prices)
         first = next((i + 1 for i in reversed(range(len(path))) if path[i] != path[-1]), 0)
         since = windows[first].start
-        estimate = estimator.of_segments(windows[first:], now - since, tuning)
-        label = estimator.class_table[path[-1]]
+        # The likeliest by the mean, which is not smoothed, would come and go.
+        estimate = estimator.of_segments(windows[first:], now - since, tuning, state=path[-1])
         if estimate.label is None:
             return LiveAnswer(now, None, estimate)
-        if estimate.label != label:  # the mean is not smoothed, and would come and go
-            key = label if isinstance(label, Key) else None
-            confidence = estimate.probabilities[label]
-            estimate = replace(estimate, key=key, signature=label.signature, confidence=confidence)
         before = self._answered
-        if before is not None and before.since is not None and before.estimate.label == label:
+        if (
+            before is not None
+            and before.since is not None
+            and before.estimate.label == estimate.label
+        ):
             since = before.since
         return LiveAnswer(now, since, estimate)
