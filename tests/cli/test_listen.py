@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ctypes.util
 import importlib.util
+import itertools
 import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from cli_tools import on_screen
 
 from stonekey.audio import microphone
 from stonekey.audio.microphone import Microphone, MicrophoneError
@@ -52,6 +56,42 @@ def test_text(song: Path) -> None:
     assert first.split() == ["0:02", "no", "key"]
     assert second.startswith("0:05  Eb minor")
     assert second.endswith("since 0:00")
+
+
+def test_a_terminal_has_a_line_for_each_key(tmp_path: Path) -> None:
+    other = tmp_path / "two.wav"
+    first, second = cadence(Key(3, "minor"), seconds=16.0), cadence(Key(9, "major"), seconds=30.0)
+    soundfile.write(other, np.concatenate([first, np.zeros(4 * RATE), second]), RATE)
+    shown = on_screen("listen", other)
+    *lines, end = [line.split("\r") for line in shown.split("\n")]
+    assert end == [""]
+    assert [line[-1].split()[1] for line in lines] == ["Eb", "A"]
+    # What was longer is written over.
+    for line in lines:
+        assert all(len(b) >= len(a.rstrip()) for a, b in itertools.pairwise(line[1:]))
+
+
+def test_messages_have_lines_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unplugged:
+        rate, dropped = float(RATE), 0.0
+
+        def __iter__(self) -> Iterator[np.ndarray]:
+            music = cadence(Key(3, "minor"), seconds=6.0)
+            yield music
+            self.dropped = 5.0
+            yield music
+            raise MicrophoneError("the input gives no more sound")
+
+    @contextmanager
+    def opened(device: object) -> Iterator[Unplugged]:
+        yield Unplugged()
+
+    monkeypatch.setattr(microphone, "open_microphone", opened)
+    before, lost, after, gone, end = on_screen("listen").split("\n")
+    assert "Eb minor" in before.split("\r")[-1]
+    assert "Eb minor" in after.split("\r")[-1]
+    assert lost == "stonekey: 5 s of sound were lost: this machine is too slow"
+    assert (gone, end) == ("stonekey: the input gives no more sound", "")
 
 
 def test_ctrl_c_ends_it_while_a_pipe_is_silent(song: Path) -> None:
@@ -141,3 +181,25 @@ def test_blocks_are_copied_counted_and_end(monkeypatch: pytest.MonkeyPatch) -> N
     options["finished_callback"]()
     with pytest.raises(MicrophoneError, match="no more sound"):
         next(blocks)
+
+
+def test_an_input_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Busy(FakeStream):
+        def __enter__(self) -> None:
+            raise RuntimeError("Device unavailable")
+
+        def __exit__(self, *_: object) -> None: ...
+
+    sounddevice = SimpleNamespace(
+        PortAudioError=RuntimeError,
+        InputStream=Busy,
+        query_devices=lambda device, kind: {
+            "name": "line", "default_samplerate": 48000.0, "max_input_channels": 1
+        },
+    )  # fmt: skip
+    monkeypatch.setattr(microphone, "_sounddevice", lambda: sounddevice)
+    with (
+        pytest.raises(MicrophoneError, match="cannot be heard: Device unavailable"),
+        microphone.open_microphone(),
+    ):
+        pass

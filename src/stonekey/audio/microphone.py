@@ -92,9 +92,13 @@ def open_microphone(device: int | str | None = None) -> Iterator[Microphone]:
         ImportError: without the extra ``live``.
         MicrophoneError: there is none, or it cannot be opened.
     """
-    microphone = Microphone(_sounddevice(), device)
-    with microphone.stream:
-        yield microphone
+    sounddevice = _sounddevice()
+    microphone = Microphone(sounddevice, device)
+    try:
+        with microphone.stream:
+            yield microphone
+    except sounddevice.PortAudioError as error:
+        raise MicrophoneError(f"the input cannot be heard: {error}") from error
 
 
 def inputs() -> list[tuple[int, str]]:

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,8 +77,8 @@ def listen(
     """Say the key of what is playing, every few seconds.
 
     Listens to the microphone or the line in (needs the extra live), or to a file or a pipe, which
-    is heard as fast as it comes. The key follows the music with a delay of about ten seconds; a
-    pause of two seconds starts anew.
+    is heard as fast as it comes. The key follows the music with a delay of about ten seconds;
+    silence from one answer to the next starts anew.
 
     jsonl prints the fields of "stonekey FILE --format jsonl" with "time" and "since", when the key
     began, in seconds from the start, in place of "file".
@@ -103,12 +103,13 @@ def listen(
         from stonekey.estimate.live import LiveEstimator
 
         estimator = KeyEstimator(model, settings=settings)
+        lines = stack.enter_context(closing(_Lines(sys.stdout.isatty())))
         if file is None:
-            rate, blocks = _microphone(input, stack)
+            rate, blocks = _microphone(input, stack, lines)
         else:
-            rate, blocks = _file(file, stack)
+            rate, blocks = _file(file, stack, lines)
         live = LiveEstimator(estimator, rate, every)
-        show = _as_json if format == "jsonl" else _Lines(sys.stdout.isatty())
+        show = _as_json if format == "jsonl" else lines
         left = None if seconds is None else round(seconds * rate)
         for block in blocks:
             block = block[:left]
@@ -122,11 +123,6 @@ def listen(
             show(answer, notation)
 
 
-def _last_words() -> int:
-    log("stonekey: interrupted")
-    return 130
-
-
 def _print_inputs() -> None:
     with needs_extra("live"), exit_on_error(1):
         from stonekey.audio.microphone import inputs
@@ -138,7 +134,9 @@ def _print_inputs() -> None:
             fail("this machine has no audio input", 1)
 
 
-def _microphone(input: str | None, stack: ExitStack) -> tuple[float, Iterable[np.ndarray]]:
+def _microphone(
+    input: str | None, stack: ExitStack, lines: _Lines
+) -> tuple[float, Iterable[np.ndarray]]:
     with needs_extra("live"), exit_on_error(1):
         from stonekey.audio.microphone import open_microphone
 
@@ -147,19 +145,25 @@ def _microphone(input: str | None, stack: ExitStack) -> tuple[float, Iterable[np
 
     def blocks() -> Iterator[np.ndarray]:
         told = 0.0
-        with exit_on_error(1):
+        with exit_on_error(1), closing(lines):
             for block in microphone:
                 if microphone.dropped > told + 1:
                     told = microphone.dropped
+                    lines.close()
                     log(f"stonekey: {told:.0f} s of sound were lost: this machine is too slow")
                 yield block
 
     return microphone.rate, blocks()
 
 
-def _file(file: Path, stack: ExitStack) -> tuple[float, Iterable[np.ndarray]]:
+def _file(file: Path, stack: ExitStack, lines: _Lines) -> tuple[float, Iterable[np.ndarray]]:
     from stonekey.audio import stream_audio
     from stonekey.audio.stream import SAMPLE_RATE
+
+    def last_words() -> int:
+        lines.close()
+        log("stonekey: interrupted")
+        return 130
 
     source: Any = file
     if file == STANDARD_INPUT:
@@ -168,7 +172,7 @@ def _file(file: Path, stack: ExitStack) -> tuple[float, Iterable[np.ndarray]]:
         if threading.current_thread() is threading.main_thread():
             before = signal.signal(signal.SIGINT, lambda *_: None)
             stack.callback(signal.signal, signal.SIGINT, before)
-        stack.enter_context(killed_after_interrupt(_last_words, _GRACE_SECONDS))
+        stack.enter_context(killed_after_interrupt(last_words, _GRACE_SECONDS))
     return SAMPLE_RATE, stack.enter_context(stream_audio(source))
 
 
@@ -182,6 +186,7 @@ class _Lines:
     def __init__(self, terminal: bool) -> None:
         self._terminal = terminal
         self._last: Any = None
+        self._width = 0  # of the line that is open
 
     def __call__(self, answer: LiveAnswer, notation: str) -> None:
         estimate = answer.estimate
@@ -194,8 +199,17 @@ class _Lines:
             return
         over = "\r" if self._last == estimate.label else "\n" if self._last is not None else "\r"
         self._last = estimate.label
-        sys.stdout.write(f"{over}{printable(text):<60}")
+        text = printable(text)
+        sys.stdout.write(f"{over}{text:<{self._width}}")
         sys.stdout.flush()
+        self._width = len(text)
+
+    def close(self) -> None:
+        """End the line that is open, before anything else is printed."""
+        if self._width:
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+        self._last, self._width = None, 0
 
 
 def _clock(seconds: float) -> str:
