@@ -39,7 +39,7 @@ def _flag(text: str) -> bool:
 
 
 def _count(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MOST_KEYS):
+    if not (text.isascii() and text.isdecimal() and len(text) < 9 and 1 <= int(text) <= MOST_KEYS):
         raise ValueError(f"must be a whole number from 1 to {MOST_KEYS}")
     return int(text)
 
