@@ -16,8 +16,10 @@ PACKAGES = (
     "numpy", "onnxruntime", "onnx", "av", "soundfile", "soxr", "mutagen", "safetensors", "pooch",
     "rich", "typer", "click",
 )  # fmt: skip
-EXTRAS = ("torch", "lightning-fabric", "gin-config", "matplotlib", "pyarrow", "ray", "mirdata",
-          "beets")  # fmt: skip
+EXTRAS = (
+    "torch", "lightning-fabric", "gin-config", "matplotlib", "pyarrow", "ray", "mirdata", "beets",
+    "starlette", "uvicorn", "websockets", "python-multipart", "sounddevice",
+)  # fmt: skip
 _HASH = 12  # digits of a hash that tell files apart
 
 

@@ -24,7 +24,7 @@ def list_models() -> list[dict[str, Any]]:
             "source": "in the package",
             "available": model.path.is_file(),
             "path": str(model.path),
-            "licence": getattr(model, "licence", "MIT"),
+            "licence": "MIT",
             "description": model.description,
             "scores": known[model.name],
         }
