@@ -203,7 +203,8 @@ function segmentStarts(samples: number, length: number, hop: number): number[] {
   return starts;
 }
 
-function normalised(samples: Float32Array): Float32Array {
+/** At a peak of 1. */
+export function normalised(samples: Float32Array): Float32Array {
   const peak = peakOf(samples);
   return samples.map((x) => x / peak);
 }

@@ -4,9 +4,9 @@
  * The last seconds are a window for the network; the windows of the last minute are smoothed as in
  * a timeline, and the answer is that of the windows since the last change of key.
  */
-import { PAUSE, peakOf, SILENCE_PEAK, swing } from "./activity.ts";
+import { PAUSE, SILENCE_PEAK, swing } from "./activity.ts";
 import {
-  answerOf, hearSegment, WINDOW_HOP, WINDOW_SECONDS, type Estimate, type Segment,
+  answerOf, hearSegment, normalised, WINDOW_HOP, WINDOW_SECONDS, type Estimate, type Segment,
 } from "./estimate.ts";
 import type { Estimator } from "./estimator.ts";
 import { mixDown } from "./mixing.ts";
@@ -54,8 +54,8 @@ const PRICE = 0.5;
 /**
  * Hears a stream with a model, or in the worker of an estimator.
  *
- * The answers do not depend on how the samples are divided among calls. A pause of `every` seconds
- * ends a piece: what follows is heard anew.
+ * The answers do not depend on how the samples are divided among calls. Silence from one answer to
+ * the next ends a piece: what follows is heard anew.
  */
 export class Live implements Listener {
   #listener: Listener;
@@ -138,9 +138,8 @@ class Hearing implements Listener {
     const seconds = window.length / this.#rate;
     if (seconds >= FIRST_SECONDS) {
       const rate = this.#model.sampleRate * 2 ** ((this.#tune ? correction : 0) / 1200);
-      const heard = resample(window, this.#rate, rate);
-      const loudest = peakOf(heard);
-      const probabilities = await hearSegment(this.#model, heard.map((x) => x / loudest));
+      const heard = normalised(resample(window, this.#rate, rate));
+      const probabilities = await hearSegment(this.#model, heard);
       const segment = { start: now - seconds, end: now, probabilities, counted: true };
       this.#windows = [...this.#windows, segment].slice(kept(MEMORY_SECONDS));
     }

@@ -12,6 +12,7 @@ export class Microphone {
   onChange: () => void = () => {};
   readonly mixes = new Mixes();
   #others: () => readonly Track[];
+  #asking = false;
   #stop: (() => void) | null = null;
   #result: LiveEstimate | null = null;
   #note = h("p", { role: "status" });
@@ -36,6 +37,7 @@ export class Microphone {
   }
 
   async toggle(): Promise<void> {
+    if (this.#asking) return; // a second stream would never be stopped
     if (this.#stop) this.#end("");
     else await this.#begin();
   }
@@ -55,6 +57,7 @@ export class Microphone {
     this.#result = null;
     say(this.#note, strings.listenWait);
     let stream: MediaStream;
+    this.#asking = true;
     try {
       if (!navigator.mediaDevices) throw new DOMException("", "SecurityError");
       // What makes speech clearer spoils music.
@@ -63,14 +66,19 @@ export class Microphone {
     } catch (error) {
       this.#end(refusal(error));
       return;
+    } finally {
+      this.#asking = false;
     }
     const context = new AudioContext();
     const estimator = createEstimator({ ...place, threads: 1 });
-    this.#stop = () => {
+    const stop = () => {
       for (const track of stream.getTracks()) track.stop();
       void context.close();
       estimator.close();
     };
+    this.#stop = stop;
+    // What was stopped, and perhaps begun anew, says no more.
+    const on = () => this.#stop === stop;
     this.onChange();
     try {
       await context.audioWorklet.addModule(new URL("recorder.js", import.meta.url));
@@ -82,12 +90,12 @@ export class Microphone {
         this.#level.value = Math.sqrt(data.reduce((most, x) => Math.max(most, Math.abs(x)), 0));
         live
           .push(data)
-          .then((found) => found && this.on && this.#answer(found))
-          .catch((error: unknown) => this.on && this.#end(reason(error)));
+          .then((found) => found && on() && this.#answer(found))
+          .catch((error: unknown) => on() && this.#end(reason(error)));
       };
-      stream.getTracks()[0].addEventListener("ended", () => this.#end(strings.listenNone));
+      stream.getTracks()[0].addEventListener("ended", () => on() && this.#end(strings.listenNone));
     } catch (error) {
-      this.#end(fill(strings.listenFailed, { reason: reason(error) }));
+      if (on()) this.#end(fill(strings.listenFailed, { reason: reason(error) }));
     }
   }
 

@@ -12,8 +12,8 @@ const SURE = 2; // tracks after which the time left is told
 
 /** A button with a text; a longer one for screen readers and the mouse. */
 export function button(text: string, act: () => void, hint?: string): HTMLButtonElement {
-  const [label, title] = [hint ?? null, hint ?? null];
-  return h("button", { type: "button", click: act, "aria-label": label, title }, text);
+  const title = hint ?? null;
+  return h("button", { type: "button", click: act, "aria-label": title, title }, text);
 }
 
 export class Tools {
