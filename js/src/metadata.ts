@@ -70,7 +70,7 @@ function* byteFields(data: Uint8Array): Generator<[number, Uint8Array]> {
 }
 
 /** The custom metadata of an ONNX file, which ONNX Runtime for JavaScript does not give. */
-export function onnxMetadata(data: Uint8Array): Map<string, string> {
+function onnxMetadata(data: Uint8Array): Map<string, string> {
   const found = new Map<string, string>();
   const decoder = new TextDecoder();
   for (const [field, content] of byteFields(data)) {

@@ -5,7 +5,6 @@
  */
 import { transform } from "./fft.ts";
 
-
 const PASSBAND = 0.913; // of the lower Nyquist frequency
 const ATTENUATION = 130; // dB
 // Kaiser's formulas for that attenuation.

@@ -94,8 +94,10 @@ export function m3u(tracks: readonly Track[]): string {
 export function text(tracks: readonly Track[], notation: Notation): string {
   return tracks
     .map(({ path, result, error }) => {
-      if (!result) return [path, "error", error ?? ""].join("\t");
-      return [path, format(result.key, notation), result.confidence.toFixed(4)].join("\t");
+      const rest = result
+        ? [format(result.key, notation), result.confidence.toFixed(4)]
+        : ["error", cell(error, false)];
+      return [cell(path, true), ...rest].map((part) => part.replace(/\s+/g, " ")).join("\t");
     })
     .map((line) => `${line}\n`)
     .join("");

@@ -26,6 +26,7 @@ export class Tools {
   #stop = button(strings.stop, () => this.#tracks.stop());
   #resume = button(strings.resume, () => this.#tracks.resume());
   #save: HTMLElement;
+  #progress = "";
   #last = 0;
   #wasBusy = false;
 
@@ -84,7 +85,9 @@ export class Tools {
         text += `, ${fill(strings.remaining, { time: clock(each * (all.length - done - partly)) })}`;
       }
     }
-    say(this.#status, text);
+    // Only what is new: a note stays until then.
+    if (text !== this.#progress) say(this.#status, text);
+    this.#progress = text;
     const now = performance.now();
     if (busy !== this.#wasBusy || (busy && now - this.#last > TOLD)) {
       this.#last = now;
