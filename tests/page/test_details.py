@@ -172,6 +172,26 @@ def test_microphone(new_page: Callable[..., Page], music: dict[str, Path]) -> No
     assert page.button("Microphone").is_visible()
 
 
+def test_microphone_is_asked_for_once(new_page: Callable[..., Page]) -> None:
+    """Of two streams one would never be stopped."""
+    page = new_page(permissions=["microphone"])
+    asked = page.tab.evaluate(
+        """() => {
+          const devices = navigator.mediaDevices;
+          const ask = devices.getUserMedia.bind(devices);
+          let count = 0;
+          devices.getUserMedia = (wanted) => { count++; return ask(wanted); };
+          const button = document.querySelector("button.listen");
+          button.click();
+          button.click();
+          return count;
+        }"""
+    )
+    assert asked == 1
+    page.button("Stop listening").click()
+    assert page.button("Microphone").is_visible()
+
+
 def test_microphone_refused(page: Page) -> None:
     page.button("Microphone").click()
     refused = page.tab.get_by_text("The browser refused the microphone.")

@@ -82,7 +82,7 @@ class Group(_Help, TyperGroup):
     """Commands under the headings of their panels. Without one, the help, which is no error."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """See above."""
+        """Take no arguments at all for ``--help``."""
         return super().parse_args(ctx, args or ([] if ctx.resilient_parsing else ["--help"]))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
