@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,6 +122,14 @@ def test_the_own_page_may_come_and_nobody_else_by_default(tmp_path: Path) -> Non
             assert len(answer.headers["x-request-id"]) == 32
         models = client.get("/v1/models").json()
         assert [model["name"] for model in models if model["default"]] == ["stone24"]
+
+
+def test_the_log_is_plain_text(server: Served, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever a client has a proxy on this machine pass on as its address."""
+    with caplog.at_level(logging.INFO, "stonekey.server"), server.client() as client:
+        client.get("/a%1b%0ab", headers={"x-forwarded-for": "\x1b[31mred", "x-request-id": "mine"})
+    (line,) = [m for m in caplog.messages if m.startswith("mine")]
+    assert line.startswith(r"mine \x1b[31mred GET /a\x1b\nb 404 ")
 
 
 def test_where_the_token_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

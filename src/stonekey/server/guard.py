@@ -70,7 +70,7 @@ class Recorder:
             self._metrics.in_flight.dec()
             self._metrics.requests.labels(route, str(status)).inc()
             self._metrics.seconds.labels(route).observe(seconds)
-            client = (scope.get("client") or ("-",))[0]
+            client = printable((scope.get("client") or ("-",))[0])  # a proxy may pass anything on
             logger.info(
                 "%s %s %s %s %d %.3f s",
                 name, client, scope["method"], printable(scope["path"]), status, seconds,
