@@ -35,9 +35,9 @@ def demo(
 
       stonekey demo --key "Eb major" --output demo.wav
     """
+    check_output(output, force, model=model, recording=True)
     if output is not None and output.suffix.lower() != ".wav":
         fail(f"--output is a WAV file: give it the ending .wav, not '{output.suffix}'")
-    check_output(output, force, model=model, recording=True)
     with exit_on_error():
         import tempfile
 
