@@ -56,6 +56,7 @@ def test_text(song: Path) -> None:
     assert first.split() == ["0:02", "no", "key"]
     assert second.startswith("0:05  Eb minor")
     assert second.endswith("since 0:00")
+    assert listen(str(song), "--seconds", "inf").stdout == listen(str(song)).stdout
 
 
 def test_a_terminal_has_a_line_for_each_key(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
@@ -110,7 +111,7 @@ def listen(
             rate, blocks = _file(file, stack, lines)
         live = LiveEstimator(estimator, rate, every)
         show = _as_json if format == "jsonl" else lines
-        left = None if seconds is None else round(seconds * rate)
+        left = None if seconds is None or math.isinf(seconds) else round(seconds * rate)
         for block in blocks:
             block = block[:left]
             for answer in live.push(block):
