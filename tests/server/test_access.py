@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,6 +94,17 @@ def test_pages_of_an_allowed_origin_may_come(server: Served) -> None:
     assert "x-request-id" in answer.headers["access-control-expose-headers"]
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("evil.org:8000", 403), ("localhost:8000", 200), ("192.168.1.2", 200), ("[::1]:8000", 200)],
+)
+def test_a_name_may_lead_here_from_anywhere(tmp_path: Path, host: str, status: int) -> None:
+    """Without a token, a page of the server's own is at an address that nobody can redirect."""
+    with served(tmp_path, ServerSettings(workers=1)) as server, server.client() as client:
+        headers = {"host": host, "origin": f"http://{host}"}
+        assert client.get("/v1/models", headers=headers).status_code == status
+
+
 @pytest.mark.parametrize("origin", ["https://evil.org", "null", "http://127.0.0.1", "x"])
 def test_pages_of_other_origins_may_not(server: Served, origin: str) -> None:
     with server.client() as client:
@@ -128,7 +140,12 @@ def test_the_log_is_plain_text(server: Served, caplog: pytest.LogCaptureFixture)
     """Whatever a client has a proxy on this machine pass on as its address."""
     with caplog.at_level(logging.INFO, "stonekey.server"), server.client() as client:
         client.get("/a%1b%0ab", headers={"x-forwarded-for": "\x1b[31mred", "x-request-id": "mine"})
-    (line,) = [m for m in caplog.messages if m.startswith("mine")]
+        # The line is written when the answer has gone out.
+        deadline = time.monotonic() + 30
+        while not (lines := [m for m in caplog.messages if m.startswith("mine")]):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    (line,) = lines
     assert line.startswith(r"mine \x1b[31mred GET /a\x1b\nb 404 ")
 
 

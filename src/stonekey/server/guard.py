@@ -8,7 +8,9 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -129,7 +131,10 @@ class Guard:
         # Other pages cannot read the answers, but could have the server work, and a WebSocket
         # knows no CORS.
         origin = headers.get("origin")
-        own = origin is not None and origin.partition("://")[2] == headers.get("host")
+        host = headers.get("host", "")
+        own = origin is not None and origin.partition("://")[2] == host
+        # Whoever owns a name can have it lead here, and so make a page of theirs look like our own.
+        own = own and (self._token is not None or _is_fixed(host))
         if origin is not None and not own and not {origin, "*"} & self._origins:
             return RefusedError(403, "pages of this origin may not use the server")
         # A browser cannot give a WebSocket headers: there the first message may have the token.
@@ -138,6 +143,17 @@ class Guard:
                 401, "this needs the token of the server", {"www-authenticate": "Bearer"}
             )
         return None
+
+
+def _is_fixed(host: str) -> bool:
+    """Whether the host of an address is one that nobody can redirect: a number, or localhost."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        if name != "localhost":
+            ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def knows(token: str | None, authorization: str) -> bool:
