@@ -11,13 +11,14 @@ from pathlib import Path
 
 from stonekey import __version__
 
-# Packages whose version matters; those of extras are listed where they are installed.
+# Packages whose version matters; those of extras, and click, which typer no longer needs, are listed
+# where they are installed.
 PACKAGES = (
     "numpy", "onnxruntime", "onnx", "av", "soundfile", "soxr", "mutagen", "safetensors", "pooch",
-    "rich", "typer", "click",
+    "rich", "typer",
 )  # fmt: skip
 EXTRAS = (
-    "torch", "lightning-fabric", "gin-config", "matplotlib", "pyarrow", "ray", "mirdata", "beets",
+    "click", "torch", "lightning-fabric", "gin-config", "matplotlib", "pyarrow", "ray", "mirdata", "beets",
     "starlette", "uvicorn", "websockets", "python-multipart", "sounddevice",
 )  # fmt: skip
 _HASH = 12  # digits of a hash that tell files apart
