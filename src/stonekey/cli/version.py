@@ -11,15 +11,15 @@ from pathlib import Path
 
 from stonekey import __version__
 
-# Packages whose version matters; those of extras, and click, which typer no longer needs, are listed
-# where they are installed.
+# Packages whose version matters; those of extras, and click, which a new typer does not need, are
+# listed where they are installed.
 PACKAGES = (
     "numpy", "onnxruntime", "onnx", "av", "soundfile", "soxr", "mutagen", "safetensors", "pooch",
     "rich", "typer",
 )  # fmt: skip
 EXTRAS = (
-    "click", "torch", "lightning-fabric", "gin-config", "matplotlib", "pyarrow", "ray", "mirdata", "beets",
-    "starlette", "uvicorn", "websockets", "python-multipart", "sounddevice",
+    "click", "torch", "lightning-fabric", "gin-config", "matplotlib", "pyarrow", "ray", "mirdata",
+    "beets", "starlette", "uvicorn", "websockets", "python-multipart", "sounddevice",
 )  # fmt: skip
 _HASH = 12  # digits of a hash that tell files apart
 
