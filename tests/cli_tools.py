@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -107,16 +107,21 @@ def on_terminal(
         env={**inherited, "TERM": "xterm-256color", "PYTHONIOENCODING": encoding, **environment},
     ):  # fmt: skip
         os.close(terminal)
-        shown = b""
-        part = b"-"
-        while part:
-            try:
-                part = os.read(screen, 65536)
-            except OSError:  # how Linux says that the other end is closed
-                break
-            shown += part
+        shown = b"".join(until_closed(screen))
     os.close(screen)
     return shown.decode(encoding).replace("\r\n", "\n")
+
+
+def until_closed(descriptor: int) -> Iterator[bytes]:
+    """What a terminal shows, until the program at its other end is done."""
+    while True:
+        try:
+            block = os.read(descriptor, 65536)
+        except OSError:  # how Linux says that the other end is closed
+            return
+        if not block:
+            return
+        yield block
 
 
 def run_module(

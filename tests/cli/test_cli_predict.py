@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_tools import ROOT, call, music, run, run_alone
+from cli_tools import ROOT, call, music, run, run_alone, until_closed
 
 from stonekey import KeyEstimator
 from stonekey.output.records import FIELDS
@@ -234,7 +234,7 @@ def test_the_table_and_the_bar_on_a_terminal(spoilt: Path) -> None:
         cwd=ROOT, stdout=terminal, stderr=terminal, env={**os.environ, "COLUMNS": "200"},
     ) as process:  # fmt: skip
         os.close(terminal)
-        shown = b"".join(_until_closed(screen)).decode()
+        shown = b"".join(until_closed(screen)).decode()
     os.close(screen)
     assert process.returncode == 1
     assert "Confidence" in shown
@@ -242,17 +242,6 @@ def test_the_table_and_the_bar_on_a_terminal(spoilt: Path) -> None:
     assert "G minor" in shown
     assert "3/3" in shown
     assert "files/s" in shown
-
-
-def _until_closed(descriptor: int) -> Iterator[bytes]:
-    while True:
-        try:
-            block = os.read(descriptor, 4096)
-        except OSError:  # how Linux says that the other end is closed
-            return
-        if not block:
-            return
-        yield block
 
 
 @pytest.fixture

@@ -153,16 +153,19 @@ class FakeStream:
         self.options = options
 
 
-def test_blocks_are_copied_counted_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The callback is PortAudio's to call, so it is called here as PortAudio would."""
-    sounddevice = SimpleNamespace(
+def fake_sounddevice(stream: type[FakeStream]) -> SimpleNamespace:
+    """A machine with one input, of eight channels."""
+    found = {"name": "line", "default_samplerate": 48000.0, "max_input_channels": 8}
+    return SimpleNamespace(
         PortAudioError=RuntimeError,
-        InputStream=FakeStream,
-        query_devices=lambda device, kind: {
-            "name": "line", "default_samplerate": 48000.0, "max_input_channels": 8
-        },
-    )  # fmt: skip
-    heard = Microphone(sounddevice, None)
+        InputStream=stream,
+        query_devices=lambda device, kind: found,
+    )
+
+
+def test_blocks_are_copied_counted_and_end() -> None:
+    """The callback is PortAudio's to call, so it is called here as PortAudio would."""
+    heard = Microphone(fake_sounddevice(FakeStream), None)
     options = heard.stream.options
     assert options["channels"] == 2
     fine, late = SimpleNamespace(input_overflow=False), SimpleNamespace(input_overflow=True)
@@ -191,14 +194,7 @@ def test_an_input_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> Non
 
         def __exit__(self, *_: object) -> None: ...
 
-    sounddevice = SimpleNamespace(
-        PortAudioError=RuntimeError,
-        InputStream=Busy,
-        query_devices=lambda device, kind: {
-            "name": "line", "default_samplerate": 48000.0, "max_input_channels": 1
-        },
-    )  # fmt: skip
-    monkeypatch.setattr(microphone, "_sounddevice", lambda: sounddevice)
+    monkeypatch.setattr(microphone, "_sounddevice", lambda: fake_sounddevice(Busy))
     with (
         pytest.raises(MicrophoneError, match="cannot be heard: Device unavailable"),
         microphone.open_microphone(),

@@ -63,6 +63,14 @@ def music(files: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def ffmpeg() -> str:
+    program = shutil.which("ffmpeg")
+    if program is None:
+        pytest.skip("needs ffmpeg, which is not on this machine")
+    return program
+
+
 def estimated(page: Any, name: str, **options: Any) -> dict[str, Any]:
     found = page.evaluate(ESTIMATE, [name, options])
     assert isinstance(found, dict)
@@ -70,13 +78,10 @@ def estimated(page: Any, name: str, **options: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", READ)
-def test_formats(page: Any, files: Path, music: Path, name: str) -> None:
-    program = shutil.which("ffmpeg")
-    if program is None:
-        pytest.skip("needs ffmpeg, which is not on this machine")
+def test_formats(page: Any, files: Path, music: Path, ffmpeg: str, name: str) -> None:
     options, rate = READ[name]
     try:
-        encode(program, files / name, ["-i", str(music)], options)
+        encode(ffmpeg, files / name, ["-i", str(music)], options)
     except NoEncoderError as error:
         pytest.skip(str(error))
     found = estimated(page, name)
@@ -88,12 +93,11 @@ def test_formats(page: Any, files: Path, music: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", UNREAD)
-def test_formats_that_no_browser_reads(page: Any, files: Path, music: Path, name: str) -> None:
-    program = shutil.which("ffmpeg")
-    if program is None:
-        pytest.skip("needs ffmpeg, which is not on this machine")
+def test_formats_that_no_browser_reads(
+    page: Any, files: Path, music: Path, ffmpeg: str, name: str
+) -> None:
     options, kind = UNREAD[name]
-    encode(program, files / name, ["-i", str(music)], options)
+    encode(ffmpeg, files / name, ["-i", str(music)], options)
     want = {"error": "UnsupportedFormatError", "message": f"this browser cannot decode {kind}"}
     assert estimated(page, name) == want
 

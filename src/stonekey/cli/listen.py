@@ -198,7 +198,7 @@ class _Lines:
         if not self._terminal:
             echo(text.rstrip())
             return
-        over = "\r" if self._last == estimate.label else "\n" if self._last is not None else "\r"
+        over = "\r" if self._last in (None, estimate.label) else "\n"
         self._last = estimate.label
         text = printable(text)
         sys.stdout.write(f"{over}{text:<{self._width}}")
